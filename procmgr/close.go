@@ -1,0 +1,106 @@
+package procmgr
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// killTime is how long Close waits for what it has killed. Only a process that
+// the kernel does not let go (state D) takes longer.
+const killTime = time.Second
+
+// Close ends every process of every scope, with its group: terminate, after
+// Options.Grace kill. It returns when all have ended and nothing of the manager
+// runs any more, after Grace and a second at the latest, or when ctx ends; the
+// error then names what is left. New starts get ErrClosed; a start in flight is
+// ended like the rest. A second Close waits for the first and returns nil.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		select {
+		case <-m.closeDone:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	m.closed = true
+	m.closeDone = make(chan struct{})
+	m.mu.Unlock()
+	defer close(m.closeDone)
+
+	m.starting.Wait()
+	all := m.stopTimers()
+	killed, cancel := context.WithCancel(ctx)
+	defer cancel()
+	graceful, graceOver := context.WithCancel(killed)
+	defer graceOver()
+	defer m.opts.Clock.AfterFunc(m.opts.Grace, graceOver, "close", "grace").Stop()
+	defer m.opts.Clock.AfterFunc(m.opts.Grace+killTime, cancel, "close", "kill").Stop()
+
+	var wg sync.WaitGroup
+	left := make([]string, len(all))
+	for i, p := range all {
+		wg.Go(func() {
+			if !p.end(graceful, killed) {
+				left[i] = p.id + " "
+			}
+			p.mu.Lock()
+			p.timers.stop()
+			p.mu.Unlock()
+			p.engine.Release()
+		})
+	}
+	wg.Wait()
+	if names := strings.TrimSpace(strings.Join(left, "")); names != "" {
+		return fmt.Errorf("cannot end every process; left: %s", names)
+	}
+	m.opts.Engine.Wait()
+	return nil
+}
+
+// stopTimers returns everything that may live and keeps it from being forgotten
+// meanwhile.
+func (m *Manager) stopTimers() (all []*process) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, scope := range m.scopes {
+		for _, p := range scope {
+			all = append(all, p)
+		}
+	}
+	for p := range m.abandoned {
+		all = append(all, p)
+	}
+	for _, scope := range m.requests {
+		for _, r := range scope {
+			if r.expiry != nil {
+				r.expiry.Stop()
+			}
+		}
+	}
+	return all
+}
+
+// end terminates, then kills when graceful ends, and says whether all is gone
+// before killed ends.
+func (p *process) end(graceful, killed context.Context) bool {
+	p.stopRequested(ReasonShutdown, NoGrace)
+	if p.engine.Signal(SignalTerminate) == nil && p.awaitGone(graceful) {
+		return true
+	}
+	p.engine.Signal(SignalKill)
+	return p.awaitGone(killed)
+}
+
+func (p *process) awaitGone(ctx context.Context) bool {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return false
+	}
+	return p.engine.AwaitGone(ctx) == nil
+}

@@ -1,0 +1,44 @@
+// Package procmgr runs processes on behalf of chats and keeps what became of
+// them. It knows nothing of MCP, HTTP or JSON and can be embedded:
+//
+//	m := procmgr.New(procmgr.Options{Environ: os.Environ()})
+//	defer m.Close(context.Background())
+//	started, err := m.Start(ctx, procmgr.Chat("c1"), procmgr.Spec{Command: "make test"})
+//	…
+//	err = m.Wait(ctx, procmgr.Chat("c1"), started.ID)
+//	p, view, err := m.Output(procmgr.Chat("c1"), started.ID)
+//
+// # Scope
+//
+// Every process belongs to the [Scope] that started it, and every method that
+// touches a process takes one. An id of another scope is answered exactly as an
+// id that never was: [ErrNotFound].
+//
+// # State
+//
+// The legal steps of a process; the single writer is process.transitionLocked:
+//
+//	running  -> stopping   a signal, the time limit or Close asked it to end
+//	running  -> exited     its exit was seen
+//	running  -> lost       its exit status cannot be known
+//	stopping -> exited     its exit was seen
+//	stopping -> lost       its exit status cannot be known
+//
+// Whether its output is still open (a descendant may hold it) and whether
+// descendants live on are facts of their own.
+//
+// # Context
+//
+// A context given to a method bounds only how long that call waits. A process
+// ends by itself, by its time limit, by [Manager.Signal] or by [Manager.Close],
+// never because a call ended.
+//
+// # Goroutines and locks
+//
+// The manager has no goroutine of its own. The engine runs two or three per
+// process and [Manager.Close] waits for all of them. Timers (the limit, the
+// grace, forgetting) run their function for a moment and are stopped by Close.
+// Locks are taken in the order Manager.mu, process.mu; neither is held while
+// the engine is called. A waiter costs nothing but its own call: it waits for a
+// channel that the exit closes.
+package procmgr

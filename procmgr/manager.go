@@ -1,0 +1,121 @@
+package procmgr
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/proctor-mcp/proctor/procmgr/output"
+)
+
+// Manager owns processes. Its methods may be called concurrently.
+type Manager struct {
+	opts Options
+
+	mu        sync.Mutex // guards the fields below
+	seq       uint64
+	scopes    map[Scope]map[string]*process // by id; the only way to a process is through its scope
+	abandoned map[*process]bool             // forgotten while something of them lives
+	requests  map[Scope]map[string]*request // by request id
+	starting  sync.WaitGroup                // starts in flight; none is added once closed
+	closed    bool
+	closeDone chan struct{} // made by the first Close, closed when it is through
+}
+
+// New returns a Manager. Close it to end what it runs.
+func New(opts Options) *Manager {
+	return &Manager{
+		opts:      opts.withDefaults(),
+		scopes:    map[Scope]map[string]*process{},
+		abandoned: map[*process]bool{},
+		requests:  map[Scope]map[string]*request{},
+	}
+}
+
+// find returns the process of that id in the scope, or ErrNotFound.
+func (m *Manager) find(scope Scope, id string) (*process, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p, ok := m.scopes[scope][id]; ok {
+		return p, nil
+	}
+	return nil, ErrNotFound
+}
+
+// Wait returns nil once the process has ended, or the context's error. It
+// returns ErrNotFound for an id that is not the scope's.
+func (m *Manager) Wait(ctx context.Context, scope Scope, id string) error {
+	p, err := m.find(scope, id)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Output returns a process and its output so far. When the process is said to
+// have ended, the output holds everything that it wrote before its exit. It
+// returns ErrNotFound for an id that is not the scope's.
+func (m *Manager) Output(scope Scope, id string) (Process, output.View, error) {
+	p, err := m.find(scope, id)
+	if err != nil {
+		return Process{}, output.View{}, err
+	}
+	// In this order: what the state says must hold for the output.
+	s := p.snapshot()
+	return s, p.output.View(s.OutputOpen), nil
+}
+
+// Filter selects processes by state.
+type Filter string
+
+const (
+	FilterAll     Filter = "all"
+	FilterRunning Filter = "running"
+	FilterEnded   Filter = "ended"
+)
+
+// List returns at most limit processes of the scope, running ones first, then
+// the newest start first, and how many more there are.
+func (m *Manager) List(scope Scope, filter Filter, limit int) (list []Process, omitted int) {
+	type entry struct {
+		p       *process
+		running bool
+	}
+	var entries []entry
+	m.mu.Lock()
+	for _, p := range m.scopes[scope] {
+		p.mu.Lock()
+		running := p.state.Running()
+		p.mu.Unlock()
+		if filter == FilterAll || running == (filter == FilterRunning) {
+			entries = append(entries, entry{p, running})
+		}
+	}
+	m.mu.Unlock()
+
+	slices.SortFunc(entries, func(a, b entry) int {
+		if a.running != b.running {
+			if a.running {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.p.seq, a.p.seq)
+	})
+	shown := min(limit, len(entries))
+	for _, e := range entries[:shown] {
+		list = append(list, e.p.snapshot())
+	}
+	return list, len(entries) - shown
+}

@@ -1,0 +1,88 @@
+package procmgr
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/coder/quartz"
+)
+
+const (
+	// DefaultForgetAfter is how long an ended process that was told is kept.
+	DefaultForgetAfter = 5 * time.Minute
+	// MaxKeep is how long any ended process is kept.
+	MaxKeep = time.Hour
+	// DefaultGrace is the time between SIGTERM and SIGKILL at a time limit and
+	// at the manager's own end.
+	DefaultGrace = 5 * time.Second
+	// RequestTTL is how long a request id is known.
+	RequestTTL = 24 * time.Hour
+	// MaxRequestIDs is how many request ids of one scope are known at a time.
+	MaxRequestIDs = 16384
+)
+
+// Options configure a [Manager]. The zero value is usable, with an empty
+// environment.
+type Options struct {
+	// Engine runs the commands. Nil is Local().
+	Engine Engine
+	// Shell is put before a Spec's Command. Nil is {"sh", "-c"}.
+	Shell []string
+	// Wrap changes the argv of each process before it is started, for instance
+	// to put a sandbox in front. Nil leaves it.
+	Wrap func(argv []string) []string
+	// Environ is the environment that processes inherit, as os.Environ returns
+	// it. Variables named PROCTOR_* are never passed on.
+	Environ []string
+	// DenyEnv names variables of Environ that are not passed on either. A
+	// trailing * stands for any ending.
+	DenyEnv []string
+	// UpdateEnv may change the environment of each process. What the Spec asks
+	// for comes after it. Its error is logged and its result ignored then.
+	UpdateEnv func(env []string) ([]string, error)
+	// Dir is asked at each start for the working directory. Nil, an answer of ""
+	// or of what is no directory means $HOME of Environ, else this program's own.
+	Dir func() string
+	// ForgetAfter is how long an ended process that was told (Manager.Told) is
+	// kept. 0 is DefaultForgetAfter; more than MaxKeep is MaxKeep.
+	ForgetAfter time.Duration
+	// Grace is the time between SIGTERM and SIGKILL at a process's time limit
+	// and in Close. 0 is DefaultGrace.
+	Grace time.Duration
+	// Clock is the time. Nil is the real one.
+	Clock quartz.Clock
+	// Log gets the records of processes whose Spec has no logger. Nil discards.
+	Log *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Engine == nil {
+		o.Engine = Local()
+	}
+	if o.Shell == nil {
+		o.Shell = []string{"sh", "-c"}
+	}
+	if o.Wrap == nil {
+		o.Wrap = func(argv []string) []string { return argv }
+	}
+	if o.UpdateEnv == nil {
+		o.UpdateEnv = func(env []string) ([]string, error) { return env, nil }
+	}
+	if o.Dir == nil {
+		o.Dir = func() string { return "" }
+	}
+	if o.ForgetAfter == 0 {
+		o.ForgetAfter = DefaultForgetAfter
+	}
+	o.ForgetAfter = min(o.ForgetAfter, MaxKeep)
+	if o.Grace == 0 {
+		o.Grace = DefaultGrace
+	}
+	if o.Clock == nil {
+		o.Clock = quartz.NewReal()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}

@@ -1,0 +1,218 @@
+package output
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func filled(p []byte, chunk int) *Buffer {
+	b := &Buffer{}
+	for len(p) > 0 {
+		n := min(chunk, len(p))
+		b.Append(p[:n])
+		p = p[n:]
+	}
+	return b
+}
+
+func TestSmallOutputIsWhole(t *testing.T) {
+	b := filled([]byte("one\ntwo\n"), 3)
+	v := b.View(false)
+	if v.Text != "one\ntwo\n" || v.Omitted != 0 || v.Next != 8 {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestZeroBuffer(t *testing.T) {
+	var b Buffer
+	if v := b.View(true); v != (View{}) {
+		t.Errorf("got %+v, want the zero view", v)
+	}
+}
+
+func TestNothingIsOmittedUpToHeadPlusTail(t *testing.T) {
+	p := []byte(strings.Repeat("0123456789abcde\n", (HeadBytes+TailBytes)/16))
+	v := filled(p, 1000).View(false)
+	if v.Text != string(p) || v.Omitted != 0 {
+		t.Errorf("got %d bytes of text, %d omitted; want all %d", len(v.Text), v.Omitted, len(p))
+	}
+	v = filled(append(p, '!'), 1000).View(false)
+	if v.Omitted != 1 {
+		t.Errorf("one byte more: got %d omitted, want 1", v.Omitted)
+	}
+}
+
+func TestGapIsMarkedOnALineOfItsOwn(t *testing.T) {
+	p := []byte(strings.Repeat("0123456789abcde\n", 4096))
+	v := filled(p, 7777).View(false)
+	want := string(p[:HeadBytes]) + fmt.Sprintf("[… %d bytes omitted …]\n", len(p)-HeadBytes-TailBytes) + string(p[len(p)-TailBytes:])
+	if v.Text != want {
+		t.Errorf("text differs from head, mark, tail")
+	}
+	if v.Original() != int64(len(p)) || v.Retained() != HeadBytes+TailBytes {
+		t.Errorf("got original %d, retained %d", v.Original(), v.Retained())
+	}
+}
+
+func TestLongLineIsCut(t *testing.T) {
+	v := filled([]byte(strings.Repeat("x", LineBytes+5)+"\nshort\n"), 512).View(false)
+	want := strings.Repeat("x", LineBytes) + "[… 5 bytes of this line cut …]\nshort\n"
+	if v.Text != want || v.Omitted != 5 {
+		t.Errorf("got %d omitted and text ending %q", v.Omitted, v.Text[LineBytes:])
+	}
+}
+
+func TestLineThatLostItsStartKeepsItsEnd(t *testing.T) {
+	p := bytes.Repeat([]byte("x"), HeadBytes+2*TailBytes)
+	copy(p[len(p)-3:], "end")
+	v := filled(p, 4096).View(false)
+	if !strings.HasSuffix(v.Text, "xend") {
+		t.Errorf("the end of the line is lost: %q", v.Text[len(v.Text)-40:])
+	}
+	if v.Retained() != 2*LineBytes {
+		t.Errorf("got %d retained, want %d", v.Retained(), 2*LineBytes)
+	}
+}
+
+func TestHalfRuneWaitsWhileOpen(t *testing.T) {
+	euro := "€" // three bytes
+	b := filled([]byte("a"+euro[:2]), 1)
+	if v := b.View(true); v.Text != "a" || v.Next != 1 || v.Omitted != 0 {
+		t.Errorf("open: got %+v", v)
+	}
+	if v := b.View(false); v.Text != "a\uFFFD" || v.Next != 3 {
+		t.Errorf("closed: got %+v", v)
+	}
+	b.Append([]byte(euro[2:]))
+	if v := b.View(true); v.Text != "a"+euro || v.Next != 4 {
+		t.Errorf("whole: got %+v", v)
+	}
+}
+
+func TestRuneAtACutIsOmittedWhole(t *testing.T) {
+	// Every rune is three bytes, so both edges of the gap fall inside one.
+	line := strings.Repeat("€", 500) + "\n"
+	p := []byte(strings.Repeat(line, 60))
+	v := filled(p, 999).View(false)
+	if strings.Contains(v.Text, "\uFFFD") {
+		t.Error("a rune was cut")
+	}
+	if int64(len(p)) != v.Original() || v.Retained() > HeadBytes+TailBytes {
+		t.Errorf("counts: %d original, %d retained", v.Original(), v.Retained())
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	var b Buffer
+	chunk := bytes.Repeat([]byte("y\n"), 32<<10)
+	for range 64 {
+		b.Append(chunk)
+	}
+	if n := cap(b.head) + cap(b.tail); n > 2*(HeadBytes+TailBytes) {
+		t.Errorf("buffer holds %d bytes", n)
+	}
+	if b.Total() != int64(64*len(chunk)) {
+		t.Errorf("total %d", b.Total())
+	}
+}
+
+// model keeps everything and says what a view must hold.
+func checkAgainstModel(t *testing.T, all []byte, v View, open bool) {
+	t.Helper()
+	if !utf8.ValidString(v.Text) {
+		t.Fatal("text is not valid UTF-8")
+	}
+	held := int64(len(all)) - v.Next
+	if held < 0 || held > 3 || (!open && held != 0) {
+		t.Fatalf("next is %d of %d", v.Next, len(all))
+	}
+	if v.Retained() < 0 || v.Omitted < 0 {
+		t.Fatalf("negative count: %+v", v)
+	}
+	covered := all[:v.Next]
+	if len(all) <= HeadBytes+TailBytes {
+		var want strings.Builder
+		omitted := 0
+		for _, line := range strings.SplitAfter(string(covered), "\n") {
+			body, end := strings.CutSuffix(line, "\n")
+			if len(body) > LineBytes {
+				keep := LineBytes
+				for keep > LineBytes-4 && !utf8.RuneStart(body[keep]) {
+					keep--
+				}
+				if !utf8.FullRuneInString(body[keep:]) || keep < LineBytes-3 || utf8.RuneStart(body[LineBytes]) {
+					keep = LineBytes
+				}
+				if r, n := utf8.DecodeRuneInString(body[keep:]); keep < LineBytes && (r == utf8.RuneError || keep+n <= LineBytes) {
+					return // raw bytes at the cut: only the counts above hold
+				}
+				omitted += len(body) - keep
+				body = body[:keep] + fmt.Sprintf("[… %d bytes of this line cut …]", len(body)-keep)
+			}
+			want.WriteString(body)
+			if end {
+				want.WriteByte('\n')
+			}
+		}
+		if !utf8.ValidString(string(covered)) {
+			return
+		}
+		if got := want.String(); v.Text != got || int(v.Omitted) != omitted {
+			t.Fatalf("text or count differ from the model: %d omitted, want %d", v.Omitted, omitted)
+		}
+		return
+	}
+	if most := int64(HeadBytes + TailBytes); v.Retained() > most {
+		t.Fatalf("retained %d, more than was kept", v.Retained())
+	}
+	// The first line and the last must be those that were written.
+	first, _, _ := bytes.Cut(all[:HeadBytes], []byte("\n"))
+	if len(first) <= LineBytes && utf8.Valid(first) && !strings.HasPrefix(v.Text, string(first)) {
+		t.Fatal("the first line is not the first that was written")
+	}
+	end := all[len(all)-TailBytes : v.Next]
+	last := end[bytes.LastIndexByte(end, '\n')+1:]
+	if len(last) <= LineBytes && utf8.Valid(last) && !strings.HasSuffix(v.Text, string(last)) {
+		t.Fatal("the last line is not the last that was written")
+	}
+}
+
+// FuzzBuffer compares the buffer with a model that keeps everything. seed makes
+// the text from a small alphabet, so that runes, newlines and bad bytes meet
+// every edge.
+func FuzzBuffer(f *testing.F) {
+	f.Add(uint64(1), uint32(100), uint16(7), true)
+	f.Add(uint64(2), uint32(HeadBytes+TailBytes), uint16(4096), false)
+	f.Add(uint64(3), uint32(HeadBytes+TailBytes+1), uint16(1), false)
+	f.Add(uint64(4), uint32(90_000), uint16(65_535), true)
+	f.Fuzz(func(t *testing.T, seed uint64, size uint32, chunk uint16, open bool) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		alphabet := []string{"a", "bc", "\n", "é", "€", "😀", "\xff", "\x80", "\xe2\x82", strings.Repeat("z", 700)}
+		alphabet = alphabet[:1+rng.IntN(len(alphabet))]
+		if seed%2 == 0 {
+			alphabet = []string{"a", "\n", "é", "€", "😀", strings.Repeat("z", 1500)}
+		}
+		want := int(size % 120_000)
+		var all []byte
+		for len(all) < want {
+			all = append(all, alphabet[rng.IntN(len(alphabet))]...)
+		}
+		b := filled(all, int(chunk)+1)
+		if b.Total() != int64(len(all)) {
+			t.Fatalf("total %d, want %d", b.Total(), len(all))
+		}
+		head, tail, _ := b.kept()
+		if len(all) <= HeadBytes+TailBytes {
+			if !bytes.Equal(head, all) || tail != nil {
+				t.Fatal("a small stream is not kept whole")
+			}
+		} else if !bytes.Equal(head, all[:HeadBytes]) || !bytes.Equal(tail, all[len(all)-TailBytes:]) {
+			t.Fatal("head or tail differ from what was written")
+		}
+		checkAgainstModel(t, all, b.View(open), open)
+	})
+}

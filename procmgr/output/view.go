@@ -1,0 +1,134 @@
+package output
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// LineBytes is the length at which a line is cut in a [View]. The stored bytes
+// are not cut.
+const LineBytes = 2048
+
+// View is the readable form of what a [Buffer] holds.
+type View struct {
+	// Text is valid UTF-8. Bytes that are not are shown as U+FFFD, one for each
+	// run of them; a rune is never cut.
+	Text string
+	// Cursor is the offset of the first byte that the view covers, Next the one
+	// behind the last. While the stream is open, a rune that has not arrived
+	// whole is left for the next view.
+	Cursor, Next int64
+	// Omitted counts the bytes between Cursor and Next that Text does not show:
+	// those between head and tail, and those cut from long lines.
+	Omitted int64
+}
+
+// Original is the number of bytes the view covers, shown or not.
+func (v View) Original() int64 { return v.Next - v.Cursor }
+
+// Retained is the number of bytes that Text shows.
+func (v View) Retained() int64 { return v.Original() - v.Omitted }
+
+// View renders what is held. open says that more may be written.
+func (b *Buffer) View(open bool) View {
+	head, tail, total := b.kept()
+	r := renderer{}
+	if tail == nil {
+		if open {
+			head = head[:len(head)-partialRune(head)]
+		}
+		r.lines(head, false)
+		return View{Text: r.text(), Next: int64(len(head)), Omitted: r.omitted}
+	}
+
+	gap := total - int64(len(head)+len(tail))
+	cut := partialRune(head)
+	head, gap = head[:len(head)-cut], gap+int64(cut)
+	cut = continuation(tail)
+	tail, gap = tail[cut:], gap+int64(cut)
+	held := 0
+	if open {
+		held = partialRune(tail)
+		tail = tail[:len(tail)-held]
+	}
+
+	r.lines(head, false)
+	r.omitted += gap
+	r.mark("%d bytes omitted", gap)
+	r.lines(tail, true)
+	return View{Text: r.text(), Next: total - int64(held), Omitted: r.omitted}
+}
+
+type renderer struct {
+	buf     bytes.Buffer
+	omitted int64
+}
+
+func (r *renderer) text() string { return strings.ToValidUTF8(r.buf.String(), "\uFFFD") }
+
+// mark writes a remark on a line of its own.
+func (r *renderer) mark(format string, args ...any) {
+	if n := r.buf.Len(); n > 0 && r.buf.Bytes()[n-1] != '\n' {
+		r.buf.WriteByte('\n')
+	}
+	fmt.Fprintf(&r.buf, "[… "+format+" …]\n", args...)
+}
+
+// lines writes p with its long lines cut. The start of a line is what tells
+// most, but of a line whose start is lost already (afterGap) the end is kept.
+func (r *renderer) lines(p []byte, afterGap bool) {
+	for len(p) > 0 {
+		line, rest, newline := bytes.Cut(p, []byte("\n"))
+		p = rest
+		switch over := len(line) - LineBytes; {
+		case over <= 0:
+			r.buf.Write(line)
+		case afterGap:
+			kept := line[over:]
+			kept = kept[continuation(kept):]
+			r.cut(len(line) - len(kept))
+			r.buf.Write(kept)
+		default:
+			kept := line[:LineBytes]
+			kept = kept[:len(kept)-partialRune(kept)]
+			r.buf.Write(kept)
+			r.cut(len(line) - len(kept))
+		}
+		if newline {
+			r.buf.WriteByte('\n')
+		}
+		afterGap = false
+	}
+}
+
+// cut accounts for n bytes taken out of a line.
+func (r *renderer) cut(n int) {
+	r.omitted += int64(n)
+	fmt.Fprintf(&r.buf, "[… %d bytes of this line cut …]", n)
+}
+
+// partialRune returns how many bytes at the end of p begin a rune that may
+// still become whole: 0 to 3.
+func partialRune(p []byte) int {
+	for n := 1; n <= min(utf8.UTFMax-1, len(p)); n++ {
+		if b := p[len(p)-n]; utf8.RuneStart(b) {
+			if !utf8.FullRune(p[len(p)-n:]) {
+				return n
+			}
+			return 0
+		}
+	}
+	return 0
+}
+
+// continuation returns how many bytes at the start of p belong to a rune that
+// began before it: 0 to 3.
+func continuation(p []byte) int {
+	n := 0
+	for n < min(utf8.UTFMax-1, len(p)) && !utf8.RuneStart(p[n]) {
+		n++
+	}
+	return n
+}

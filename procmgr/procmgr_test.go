@@ -1,0 +1,419 @@
+//go:build linux
+
+package procmgr
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+func TestMain(m *testing.M) { proctest.Main(m) }
+
+const patience = 20 * time.Second
+
+// newManager returns a manager that is closed at the end of the test.
+func newManager(t testing.TB, opts Options) *Manager {
+	t.Helper()
+	if opts.Environ == nil {
+		opts.Environ = os.Environ()
+	}
+	if opts.Grace == 0 {
+		opts.Grace = 200 * time.Millisecond
+	}
+	m := New(opts)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := m.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+func start(t testing.TB, m *Manager, scope Scope, spec Spec) Process {
+	t.Helper()
+	s, err := m.Start(t.Context(), scope, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Process
+}
+
+func sh(t testing.TB, m *Manager, command string) Process {
+	t.Helper()
+	return start(t, m, Chat("c"), Spec{Command: command})
+}
+
+func wait(t testing.TB, m *Manager, p Process) (Process, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := m.Wait(ctx, p.Scope, p.ID); err != nil {
+		t.Fatalf("wait for %q: %v", p.Command, err)
+	}
+	p, view, err := m.Output(p.Scope, p.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, view.Text
+}
+
+// awaitOutput waits until the output has the text.
+func awaitOutput(t testing.TB, m *Manager, p Process, text string) string {
+	t.Helper()
+	var got string
+	proctest.Within(t, fmt.Sprintf("output %q", text), func() bool {
+		_, view, err := m.Output(p.Scope, p.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = view.Text
+		return strings.Contains(got, text)
+	})
+	return got
+}
+
+func TestExit(t *testing.T) {
+	m := newManager(t, Options{})
+	p, out := wait(t, m, sh(t, m, "echo out; echo err >&2; exit 3"))
+	if out != "out\nerr\n" || p.State != StateExited || p.Exit.Code != 3 || p.Exit.Reason != ReasonExited || p.OutputOpen {
+		t.Errorf("got %+v with output %q", p, out)
+	}
+	p, _ = wait(t, m, sh(t, m, "kill -9 $$"))
+	if p.Exit.Signal != "SIGKILL" || p.Exit.Code != -1 || p.Exit.Reason != ReasonSignaled {
+		t.Errorf("got %+v", p.Exit)
+	}
+}
+
+func TestArgvWithoutShell(t *testing.T) {
+	m := newManager(t, Options{})
+	p, out := wait(t, m, start(t, m, Chat("c"), Spec{Argv: []string{"printf", "%s|", "a b", "$HOME"}}))
+	if out != "a b|$HOME|" || p.Command != "printf %s| a b $HOME" {
+		t.Errorf("got %q from %q", out, p.Command)
+	}
+}
+
+func TestShellAndWrap(t *testing.T) {
+	m := newManager(t, Options{
+		Shell: []string{"bash", "-c"},
+		Wrap:  func(argv []string) []string { return append([]string{"env", "WRAPPED=yes"}, argv...) },
+	})
+	if _, out := wait(t, m, sh(t, m, `echo "${BASH_VERSION:+bash} $WRAPPED"`)); out != "bash yes\n" {
+		t.Errorf("got %q", out)
+	}
+}
+
+func TestWaitEndsWithTheContextAndTheProcessGoesOn(t *testing.T) {
+	m := newManager(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := m.Start(ctx, Chat("c"), Spec{Command: "echo ready; exec sleep 100"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitOutput(t, m, s.Process, "ready")
+	cancel()
+	if err := m.Wait(ctx, Chat("c"), s.ID); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if list, _ := m.List(Chat("c"), FilterRunning, 10); len(list) != 1 {
+		t.Errorf("the process did not go on: %v", list)
+	}
+}
+
+func TestManyWaiters(t *testing.T) {
+	m := newManager(t, Options{})
+	p := sh(t, m, "read x || exec sleep 100")
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			if err := m.Wait(t.Context(), p.Scope, p.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if p, _ := wait(t, m, p); p.Exit.Reason != ReasonRequested || p.Exit.Signal != "SIGKILL" {
+		t.Errorf("got %+v", p.Exit)
+	}
+}
+
+func TestScopesAreApart(t *testing.T) {
+	m := newManager(t, Options{})
+	p := sh(t, m, "exec sleep 100")
+	for _, other := range []Scope{Chat("d"), NoChat("c"), NoChat(""), {}, Chat("")} {
+		unknown := m.Signal(other, "no-such-id", SignalKill, NoGrace)
+		for what, err := range map[string]error{
+			"signal":    m.Signal(other, p.ID, SignalKill, NoGrace),
+			"wait":      m.Wait(t.Context(), other, p.ID),
+			"output":    func() error { _, _, err := m.Output(other, p.ID); return err }(),
+			"survivors": func() error { _, err := m.Survivors(other, p.ID); return err }(),
+		} {
+			if !errors.Is(err, ErrNotFound) || err.Error() != unknown.Error() {
+				t.Errorf("%s by %v: got %v, want %v", what, other, err, unknown)
+			}
+		}
+		m.Told(other, p.ID)
+		if list, omitted := m.List(other, FilterAll, 10); len(list) != 0 || omitted != 0 {
+			t.Errorf("list of %v: %v", other, list)
+		}
+	}
+	for _, none := range []Scope{{}, Chat(""), Chat("a b"), Chat(strings.Repeat("x", 129))} {
+		if _, err := m.Start(t.Context(), none, Spec{Command: "true"}); !errors.Is(err, ErrScope) {
+			t.Errorf("start in %v: %v", none, err)
+		}
+	}
+}
+
+func TestTwentyChatsAtOnce(t *testing.T) {
+	m := newManager(t, Options{})
+	var wg sync.WaitGroup
+	for i := range 20 {
+		scope := Chat(fmt.Sprintf("chat-%d", i))
+		wg.Go(func() {
+			mine := map[string]bool{}
+			for range 5 {
+				s, err := m.Start(t.Context(), scope, Spec{Command: "echo $CODER_CHAT_ID; exec sleep 100"})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mine[s.ID] = true
+				if out := awaitOutput(t, m, s.Process, "\n"); out != scope.ChatID()+"\n" {
+					t.Errorf("%v read %q", scope, out)
+				}
+			}
+			list, _ := m.List(scope, FilterAll, 1000)
+			if len(list) != len(mine) {
+				t.Errorf("%v lists %d processes, want %d", scope, len(list), len(mine))
+			}
+			for _, p := range list {
+				if !mine[p.ID] {
+					t.Errorf("%v sees %s", scope, p.ID)
+				}
+				if err := m.Signal(scope, p.ID, SignalKill, NoGrace); err != nil {
+					t.Error(err)
+				}
+				wait(t, m, p)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestListOrderAndLimit(t *testing.T) {
+	m := newManager(t, Options{})
+	oldRun := sh(t, m, "exec sleep 100")
+	oldEnd, _ := wait(t, m, sh(t, m, "true"))
+	newEnd, _ := wait(t, m, sh(t, m, "true"))
+	newRun := sh(t, m, "exec sleep 100")
+	for _, c := range []struct {
+		filter  Filter
+		limit   int
+		want    []string
+		omitted int
+	}{
+		{FilterAll, 10, []string{newRun.ID, oldRun.ID, newEnd.ID, oldEnd.ID}, 0},
+		{FilterAll, 3, []string{newRun.ID, oldRun.ID, newEnd.ID}, 1},
+		{FilterRunning, 10, []string{newRun.ID, oldRun.ID}, 0},
+		{FilterEnded, 1, []string{newEnd.ID}, 1},
+	} {
+		list, omitted := m.List(Chat("c"), c.filter, c.limit)
+		var got []string
+		for _, p := range list {
+			got = append(got, p.ID)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.want) || omitted != c.omitted {
+			t.Errorf("%s, limit %d: got %v and %d omitted", c.filter, c.limit, got, omitted)
+		}
+	}
+}
+
+func TestTerminateIsObeyedOrNot(t *testing.T) {
+	m := newManager(t, Options{})
+	p := sh(t, m, proctest.Child("ignore-term"))
+	awaitOutput(t, m, p, "ready")
+	if err := m.Signal(p.Scope, p.ID, SignalTerminate, NoGrace); err != nil {
+		t.Fatal(err)
+	}
+	p, _, _ = m.Output(p.Scope, p.ID)
+	if p.State != StateStopping || !p.State.Running() {
+		t.Errorf("got state %s, want stopping", p.State)
+	}
+	if err := m.Signal(p.Scope, p.ID, SignalTerminate, time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if p, _ := wait(t, m, p); p.Exit.Signal != "SIGKILL" || p.Exit.Reason != ReasonRequested {
+		t.Errorf("after the grace: got %+v", p.Exit)
+	}
+	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("signal to an ended process: %v", err)
+	}
+	if err := m.Signal(p.Scope, p.ID, "hangup", NoGrace); !errors.Is(err, ErrUnsupportedSignal) {
+		t.Errorf("unsupported signal: %v", err)
+	}
+}
+
+func TestGraceReachesWhatTheLeaderLeaves(t *testing.T) {
+	m := newManager(t, Options{})
+	p := sh(t, m, `trap 'exit 0' TERM; `+proctest.Child("ignore-term")[len("exec "):]+` & echo; wait`)
+	awaitOutput(t, m, p, "ready")
+	if err := m.Signal(p.Scope, p.ID, SignalTerminate, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	p, _ = wait(t, m, p)
+	if p.Exit.Code != 0 || p.Descendants != 1 || !p.OutputOpen {
+		t.Errorf("the leader obeys, its child does not: got %+v", p)
+	}
+	proctest.Within(t, "child killed after the grace", func() bool {
+		members, err := m.Survivors(p.Scope, p.ID)
+		return err == nil && len(members) == 0
+	})
+}
+
+func TestDescendantsAreCountedAndSignalled(t *testing.T) {
+	m := newManager(t, Options{})
+	p, out := wait(t, m, sh(t, m, proctest.Child("leave")))
+	left, _ := strconv.Atoi(strings.TrimSpace(out))
+	if p.State != StateExited || p.Descendants != 1 {
+		t.Fatalf("got %+v", p)
+	}
+	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+		t.Fatal(err)
+	}
+	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
+	p, _, _ = m.Output(p.Scope, p.ID)
+	if p.Descendants != 0 || p.Exit.Reason != ReasonExited {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestLateOutputIsKept(t *testing.T) {
+	m := newManager(t, Options{})
+	cue := filepath.Join(t.TempDir(), "cue")
+	p, _ := wait(t, m, sh(t, m, proctest.Child("hold-say", cue)))
+	if p.Exit.Code != 3 || !p.OutputOpen {
+		t.Errorf("got %+v", p)
+	}
+	if err := os.WriteFile(cue, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	awaitOutput(t, m, p, "late\n")
+	proctest.Within(t, "output closed", func() bool {
+		p, _, _ := m.Output(p.Scope, p.ID)
+		return !p.OutputOpen
+	})
+}
+
+func TestHalfRune(t *testing.T) {
+	m := newManager(t, Options{})
+	p := start(t, m, Chat("c"), Spec{Command: proctest.Child("half-rune"), Stdin: []byte("go\n")})
+	if _, out := wait(t, m, p); out != "€" {
+		t.Errorf("got %q", out)
+	}
+}
+
+func TestSuspended(t *testing.T) {
+	m := newManager(t, Options{})
+	p := sh(t, m, "kill -STOP $$")
+	proctest.Within(t, "suspended", func() bool {
+		list, _ := m.List(p.Scope, FilterRunning, 1)
+		return len(list) == 1 && list[0].Suspended
+	})
+}
+
+func TestTimeLimit(t *testing.T) {
+	m := newManager(t, Options{Grace: time.Millisecond})
+	p := start(t, m, Chat("c"), Spec{Command: proctest.Child("ignore-term"), Timeout: time.Millisecond})
+	if p, _ := wait(t, m, p); p.Exit.Reason != ReasonTimeout {
+		t.Errorf("got %+v", p.Exit)
+	}
+}
+
+func TestTwoHundredRunsAreWhole(t *testing.T) {
+	m := newManager(t, Options{})
+	for i := range 200 {
+		p, out := wait(t, m, sh(t, m, fmt.Sprintf("echo %d", i)))
+		if p.Exit.Code != 0 || p.Exit.Reason != ReasonExited || out != fmt.Sprintf("%d\n", i) {
+			t.Fatalf("run %d: %+v, output %q", i, p.Exit, out)
+		}
+	}
+}
+
+func TestInvalidSpecs(t *testing.T) {
+	m := newManager(t, Options{})
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for field, specs := range map[string][]Spec{
+		"command": {{}, {Command: "a\x00b"}, {Command: strings.Repeat("x", 200<<10)},
+			{Command: "true", Argv: []string{"true"}}, {Argv: []string{""}}, {Argv: []string{"a\x00"}}},
+		"env": {{Env: map[string]string{"": "x"}}, {Env: map[string]string{"A=B": "x"}},
+			{Env: map[string]string{"A\x00": "x"}}, {Env: map[string]string{"A": "\x00"}}},
+		"workdir":    {{Dir: "/no/such/directory"}, {Dir: file}, {Dir: "a\x00b"}, {Dir: file + "/below"}},
+		"stdin":      {{Stdin: make([]byte, MaxStdinBytes+1)}},
+		"timeout":    {{Timeout: -1}},
+		"request_id": {{RequestID: strings.Repeat("x", MaxRequestIDBytes+1)}},
+	} {
+		for i, spec := range specs {
+			if field != "command" {
+				spec.Command = "true"
+			}
+			_, err := m.Start(t.Context(), Chat("c"), spec)
+			var input *InputError
+			if !errors.As(err, &input) || input.Field != field {
+				t.Errorf("%s %d: got %v", field, i, err)
+			}
+		}
+	}
+	if list, _ := m.List(Chat("c"), FilterAll, 100); len(list) != 0 {
+		t.Errorf("something was started: %v", list)
+	}
+}
+
+func TestSystemRefusesTheStart(t *testing.T) {
+	m := newManager(t, Options{})
+	_, err := m.Start(t.Context(), Chat("c"), Spec{Argv: []string{"/no/such/program"}})
+	var start *StartError
+	if !errors.As(err, &start) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEveryRecordNamesTheProcess(t *testing.T) {
+	var text bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelInfo})).With("chat_id", "c")
+	m := New(Options{Environ: os.Environ()})
+	p := start(t, m, Chat("c"), Spec{Command: "echo secret", Log: log})
+	wait(t, m, p)
+	if err := m.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(text.String()) {
+		if !strings.Contains(line, "chat_id=c") || !strings.Contains(line, "process_id="+p.ID) {
+			t.Errorf("record without its process: %s", line)
+		}
+		if strings.Contains(line, "secret") {
+			t.Errorf("the command is logged above debug level: %s", line)
+		}
+	}
+	if n := strings.Count(text.String(), "\n"); n != 2 {
+		t.Errorf("%d records, want start and end:\n%s", n, &text)
+	}
+}

@@ -1,0 +1,42 @@
+package procmgr
+
+import "time"
+
+// NoGrace says that no kill follows a terminate.
+const NoGrace time.Duration = -1
+
+// Signal sends sig to the process and all of its group, also when only
+// descendants are left. With SignalTerminate and a grace that is not negative,
+// SignalKill follows after it unless nothing is left.
+//
+// Errors: ErrNotFound, ErrNotRunning when nothing is left to signal,
+// ErrUnsupportedSignal, or the system's refusal.
+func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration) error {
+	if sig != SignalTerminate && sig != SignalKill {
+		return ErrUnsupportedSignal
+	}
+	p, err := m.find(scope, id)
+	if err != nil {
+		return err
+	}
+	if sig == SignalKill {
+		grace = NoGrace
+	}
+	// The request comes first: the exit may follow the signal at once, and its
+	// reason must be right.
+	p.stopRequested(ReasonRequested, grace)
+	err = p.engine.Signal(sig)
+	if err == nil {
+		p.log.Info("signal sent", "signal", string(sig))
+	}
+	return err
+}
+
+// Survivors returns what of a process is alive: the command and what it forked.
+func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
+	p, err := m.find(scope, id)
+	if err != nil {
+		return nil, err
+	}
+	return p.engine.Members(), nil
+}

@@ -1,0 +1,102 @@
+package spawn
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// DrainTime is how long the output of an ended command is waited for while a
+// descendant holds the pipe open. It gives a last helper in a pipeline the time
+// to finish and keeps the exit well within a second.
+const DrainTime = 500 * time.Millisecond
+
+// readBytes is how much one read of the output takes at most. The default pipe
+// holds as much.
+const readBytes = 64 << 10
+
+var (
+	// ErrGone says that nothing is left that a signal could reach.
+	ErrGone = errors.New("process group is empty")
+	// ErrUnsupported says that this system has no such signal.
+	ErrUnsupported = errors.New("signal is not supported on this system")
+)
+
+// Signal is a signal by its meaning.
+type Signal int
+
+const (
+	// Terminate asks to end: SIGTERM, followed by SIGCONT so that a stopped
+	// process can obey.
+	Terminate Signal = iota
+	// Kill ends: SIGKILL.
+	Kill
+)
+
+// Command is what to run.
+type Command struct {
+	// Argv is the program and its arguments. A name without a slash is looked
+	// up in the PATH of Env; one with a slash is relative to Dir.
+	Argv []string
+	// Dir is the working directory; it must exist.
+	Dir string
+	// Env is the whole environment, as KEY=value.
+	Env []string
+	// Stdin is given to the command, then end of file. Nil is /dev/null.
+	Stdin []byte
+}
+
+// Events is what the caller learns. The functions are called from goroutines of
+// the Spawner; Output is never called twice at once.
+type Events struct {
+	// Output delivers what was written, in order. p is only valid during the call.
+	Output func(p []byte)
+	// OutputClosed is called once, after the last Output: nobody holds the pipe.
+	OutputClosed func()
+	// Exited is called once, after every byte written before the exit was delivered.
+	Exited func(Exit)
+}
+
+// Exit is how a command ended.
+type Exit struct {
+	// At is when the exit was seen.
+	At time.Time
+	// Code is the exit code, or -1 when a signal ended it or Lost.
+	Code int
+	// Signal names the signal that ended it ("SIGKILL"), or is empty.
+	Signal string
+	// Lost says that another part of the program took the exit status.
+	Lost bool
+	// User and System are the CPU time of the command and of the descendants it
+	// waited for (getrusage(2)).
+	User, System time.Duration
+	// MaxRSS is the largest resident memory in bytes of any one of them. Linux
+	// counts the memory that the child shares with this program until it runs
+	// its own (vfork(2)), so it is never less than this program's own peak.
+	MaxRSS int64
+}
+
+// Member is a living process of a group.
+type Member struct {
+	Pid     int
+	Command string // its name, as the kernel knows it
+	State   string // one letter, as in ps(1)
+}
+
+// Spawner starts commands and owns the goroutines that follow them. Its methods
+// may be called concurrently.
+type Spawner struct {
+	wg      sync.WaitGroup
+	buffers sync.Pool // of *[readBytes]byte: a buffer is held only while there is something to read
+
+	testNoHandle bool // go on as if the kernel had refused the pidfd
+}
+
+// New returns a Spawner.
+func New() *Spawner {
+	return &Spawner{buffers: sync.Pool{New: func() any { return new([readBytes]byte) }}}
+}
+
+// Wait returns when every goroutine has ended: all commands have ended and
+// their pipes are closed, by their holders or by [Process.Release].
+func (s *Spawner) Wait() { s.wg.Wait() }

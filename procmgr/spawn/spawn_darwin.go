@@ -1,0 +1,105 @@
+package spawn
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const ioctlUnread = 0x4004667f // FIONREAD: how many bytes wait to be read
+
+// handle is empty: macOS has none.
+type handle struct{}
+
+func (handle) close() {}
+
+func forkExec(path string, argv []string, attr *syscall.ProcAttr) (int, handle, error) {
+	pid, err := syscall.ForkExec(path, argv, attr)
+	return pid, handle{}, err
+}
+
+// waitid(2), which golang.org/x/sys/unix does not wrap here.
+const (
+	waitPid     = 1    // P_PID
+	waitExited  = 0x04 // WEXITED
+	waitStopped = 0x08 // WSTOPPED
+	waitNoReap  = 0x20 // WNOWAIT
+)
+
+// waitid returns the signal number of the report, 0 when there was none.
+func waitid(pid, options int) (int32, error) {
+	var info [16]uint64 // siginfo_t, larger than it is
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, waitPid, uintptr(pid), uintptr(unsafe.Pointer(&info)), uintptr(options), 0, 0)
+		if errno == 0 {
+			return *(*int32)(unsafe.Pointer(&info)), nil
+		}
+		if errno != syscall.EINTR {
+			return 0, errno
+		}
+	}
+}
+
+// awaitExit returns when the command has ended and is not reaped yet. It blocks
+// a thread.
+func (p *Process) awaitExit() { waitid(p.pid, waitExited|waitNoReap) }
+
+// Suspended says that a signal has stopped the command.
+func (p *Process) Suspended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return false
+	}
+	signo, err := waitid(p.pid, waitStopped|waitNoReap|unix.WNOHANG)
+	return err == nil && signo != 0
+}
+
+// signalReapedLocked signals the members of a reaped leader's group one by one:
+// macOS has no handle of a group, and the number alone may belong to another.
+func (p *Process) signalReapedLocked(sig unix.Signal) error {
+	err := error(unix.ESRCH)
+	for _, m := range groupMembers(p.pid) {
+		if unix.Kill(m.Pid, sig) == nil {
+			err = nil
+		}
+	}
+	return err
+}
+
+func (p *Process) groupEmptyLocked() bool { return len(groupMembers(p.pid)) == 0 }
+
+// groupMembers asks the kernel for the living processes of the group.
+func groupMembers(id int) []Member {
+	list, err := unix.SysctlKinfoProcSlice("kern.proc.pgrp", id)
+	if err != nil {
+		return nil
+	}
+	states := map[int8]string{1: "I", 2: "R", 3: "S", 4: "T"} // SIDL … SSTOP; 5 is SZOMB
+	var members []Member
+	for _, k := range list {
+		if state, alive := states[k.Proc.P_stat]; alive {
+			members = append(members, Member{
+				Pid:     int(k.Proc.P_pid),
+				Command: unix.ByteSliceToString(k.Proc.P_comm[:]),
+				State:   state,
+			})
+		}
+	}
+	return members
+}
+
+func maxRSS(usage *unix.Rusage) int64 { return usage.Maxrss } // bytes on macOS
+
+// pipeCloexec holds the fork lock, since macOS has no pipe2.
+func pipeCloexec(fds *[2]int) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := unix.Pipe(fds[:]); err != nil {
+		return err
+	}
+	unix.CloseOnExec(fds[0])
+	unix.CloseOnExec(fds[1])
+	return nil
+}

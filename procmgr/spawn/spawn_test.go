@@ -1,0 +1,297 @@
+//go:build linux
+
+package spawn
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+func TestMain(m *testing.M) { proctest.Main(m) }
+
+// run is a started command and what it told.
+type run struct {
+	*Process
+	t       *testing.T
+	exit    chan Exit
+	closed  chan struct{}
+	changed chan struct{} // holds a token when there is new output
+
+	mu  sync.Mutex // guards out
+	out bytes.Buffer
+}
+
+func start(t *testing.T, cmd Command) *run {
+	t.Helper()
+	return startWith(t, New(), cmd)
+}
+
+func startWith(t *testing.T, s *Spawner, cmd Command) *run {
+	t.Helper()
+	if cmd.Dir == "" {
+		cmd.Dir = t.TempDir()
+	}
+	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
+	r := &run{t: t, exit: make(chan Exit, 1), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
+	p, err := s.Start(cmd, Events{
+		Output: func(p []byte) {
+			r.mu.Lock()
+			if r.out.Len() < 1<<20 { // a flood would make the test slow, not the spawner
+				r.out.Write(p)
+			}
+			r.mu.Unlock()
+			select {
+			case r.changed <- struct{}{}:
+			default:
+			}
+		},
+		OutputClosed: func() { close(r.closed) },
+		Exited:       func(e Exit) { r.exit <- e },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Process = p
+	t.Cleanup(func() {
+		p.Signal(Kill)
+		proctest.Within(t, "group gone", func() bool { return len(p.Members()) == 0 })
+		p.Release()
+		s.Wait()
+	})
+	return r
+}
+
+func shell(t *testing.T, command string) *run {
+	t.Helper()
+	return start(t, Command{Argv: []string{"sh", "-c", command}})
+}
+
+func (r *run) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.out.String()
+}
+
+func (r *run) await(text string) {
+	r.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !strings.Contains(r.text(), text) {
+		select {
+		case <-r.changed:
+		case <-deadline:
+			r.t.Fatalf("no %q in %q", text, r.text())
+		}
+	}
+}
+
+func (r *run) ended() Exit {
+	r.t.Helper()
+	select {
+	case e := <-r.exit:
+		return e
+	case <-time.After(20 * time.Second):
+		r.t.Fatal("no exit")
+		return Exit{}
+	}
+}
+
+func TestExitCodeSignalAndUsage(t *testing.T) {
+	if e := shell(t, "exit 7").ended(); e.Code != 7 || e.Signal != "" || e.Lost {
+		t.Errorf("exit 7: got %+v", e)
+	}
+	if e := shell(t, "kill -SEGV $$").ended(); e.Code != -1 || e.Signal != "SIGSEGV" {
+		t.Errorf("SEGV: got %+v", e)
+	}
+	e := shell(t, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done").ended()
+	if e.User <= 0 || e.MaxRSS < 100<<10 || e.MaxRSS > 1<<30 {
+		t.Errorf("usage: got %+v", e)
+	}
+}
+
+func TestOwnSessionAndGroup(t *testing.T) {
+	r := shell(t, "ps -o sid=,pgid= -p $$ && cat < /dev/stdin")
+	r.ended()
+	for _, field := range strings.Fields(r.text()) {
+		if field != strconv.Itoa(r.Pid()) {
+			t.Errorf("session and group are %q, want %d", r.text(), r.Pid())
+		}
+	}
+}
+
+func TestInputThenEndOfFile(t *testing.T) {
+	text := strings.Repeat("line\n", 40_000) // more than a pipe holds
+	r := start(t, Command{Argv: []string{"cat"}, Stdin: []byte(text)})
+	r.ended()
+	if r.text() != text {
+		t.Errorf("got %d bytes back, want %d", len(r.text()), len(text))
+	}
+}
+
+func TestInputThatNobodyReads(t *testing.T) {
+	r := start(t, Command{Argv: []string{"true"}, Stdin: make([]byte, 1<<20)})
+	if e := r.ended(); e.Code != 0 {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestEverythingIsDeliveredBeforeTheExit(t *testing.T) {
+	for range 100 {
+		r := shell(t, "printf done; printf err >&2")
+		if r.ended(); r.text() != "doneerr" {
+			t.Fatalf("at the exit there was %q", r.text())
+		}
+	}
+}
+
+func TestHeldPipeDelaysTheExitByAtMostASecond(t *testing.T) {
+	begin := time.Now()
+	r := shell(t, proctest.Child("hold"))
+	e := r.ended()
+	if late := time.Since(e.At); late > time.Second {
+		t.Errorf("announced %v after the exit", late)
+	}
+	if e.Code != 3 || time.Since(begin) < DrainTime {
+		t.Errorf("got %+v after %v", e, time.Since(begin))
+	}
+	select {
+	case <-r.closed:
+		t.Error("the output is said to be closed while it is held")
+	default:
+	}
+	if len(r.Members()) != 1 {
+		t.Errorf("members: %v", r.Members())
+	}
+}
+
+func TestFloodingDescendantDoesNotDelayTheExit(t *testing.T) {
+	r := shell(t, "echo first; yes & exit 4")
+	e := r.ended()
+	if late := time.Since(e.At); e.Code != 4 || late > time.Second {
+		t.Errorf("got %+v, announced after %v", e, late)
+	}
+	if !strings.HasPrefix(r.text(), "first\n") {
+		t.Error("what the command wrote is missing")
+	}
+}
+
+func TestOutputAfterTheExitIsDelivered(t *testing.T) {
+	cue := filepath.Join(t.TempDir(), "cue")
+	r := shell(t, proctest.Child("hold-say", cue))
+	r.ended()
+	if strings.Contains(r.text(), "late") {
+		t.Fatal("late already")
+	}
+	if err := os.WriteFile(cue, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	<-r.closed
+	if !strings.Contains(r.text(), "late") {
+		t.Errorf("got %q", r.text())
+	}
+	proctest.Within(t, "members gone", func() bool { return len(r.Members()) == 0 })
+	if err := r.Signal(Kill); !errors.Is(err, ErrGone) {
+		t.Errorf("signal to an empty group: %v", err)
+	}
+}
+
+func TestKillReachesDescendants(t *testing.T) {
+	r := shell(t, proctest.Child("fork", "5"))
+	r.await("ready")
+	if n := len(r.Members()); n != 6 {
+		t.Errorf("%d members, want 6", n)
+	}
+	if err := r.Signal(Kill); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.ended(); e.Signal != "SIGKILL" {
+		t.Errorf("got %+v", e)
+	}
+	proctest.Within(t, "members gone", func() bool { return len(r.Members()) == 0 })
+}
+
+func TestKillReachesDescendantsAfterTheLeader(t *testing.T) {
+	r := shell(t, proctest.Child("leave"))
+	if e := r.ended(); e.Code != 0 {
+		t.Fatalf("got %+v", e)
+	}
+	left, _ := strconv.Atoi(strings.TrimSpace(r.text()))
+	if !proctest.Alive(left) {
+		t.Fatal("the descendant is not alive")
+	}
+	if err := r.Signal(Kill); err != nil {
+		t.Fatal(err)
+	}
+	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
+}
+
+// The way for kernels that refuse a pidfd, or whose pidfds do not reach a group.
+func TestWithoutHandle(t *testing.T) {
+	s := New()
+	s.testNoHandle = true
+	r := startWith(t, s, Command{Argv: []string{"sh", "-c", proctest.Child("leave")}})
+	if e := r.ended(); e.Code != 0 || e.Lost {
+		t.Errorf("got %+v", e)
+	}
+	left, _ := strconv.Atoi(strings.TrimSpace(r.text()))
+	if err := r.Signal(Kill); err != nil {
+		t.Fatal(err)
+	}
+	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
+	proctest.Within(t, "members gone", func() bool { return len(r.Members()) == 0 })
+	if err := r.Signal(Kill); !errors.Is(err, ErrGone) {
+		t.Errorf("signal to an empty group: %v", err)
+	}
+	r = startWith(t, s, Command{Argv: []string{"sh", "-c", "sleep 100 & echo ready; wait"}})
+	r.await("ready")
+	if err := r.Signal(Kill); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.ended(); e.Signal != "SIGKILL" {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestTerminateWakesAStoppedGroup(t *testing.T) {
+	r := shell(t, "echo $$; kill -STOP $$; sleep 100")
+	proctest.Within(t, "suspended", r.Suspended)
+	if err := r.Signal(Terminate); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.ended(); e.Signal != "SIGTERM" {
+		t.Errorf("got %+v", e)
+	}
+	if r.Suspended() {
+		t.Error("an ended process is suspended")
+	}
+}
+
+func TestStartErrors(t *testing.T) {
+	s := New()
+	events := Events{Output: func([]byte) {}, OutputClosed: func() { t.Error("event") }, Exited: func(Exit) { t.Error("event") }}
+	for name, cmd := range map[string]Command{
+		"no program":   {Argv: []string{"no-such-program"}, Dir: "/"},
+		"no file":      {Argv: []string{"/no/such/file"}, Dir: "/", Stdin: []byte("x")},
+		"no directory": {Argv: []string{"/bin/true"}, Dir: "/no/such/directory"},
+	} {
+		if _, err := s.Start(cmd, events); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	s.Wait()
+}
+
+func TestStolenStatusIsLost(t *testing.T) {
+	if e := reap(1); !e.Lost || e.Code != -1 {
+		t.Errorf("not our child: got %+v", e)
+	}
+}

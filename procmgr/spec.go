@@ -1,0 +1,108 @@
+package procmgr
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// MaxCommandBytes is the longest argument that Linux passes to a program
+	// (MAX_ARG_STRLEN less its end), see execve(2).
+	MaxCommandBytes = 131071
+	// MaxStdinBytes is how much input a process can be given at its start.
+	MaxStdinBytes = 1 << 20
+	// MaxRequestIDBytes is the longest request id.
+	MaxRequestIDBytes = 256
+)
+
+// Spec is what to start.
+type Spec struct {
+	// Command is given to the shell: 1 to MaxCommandBytes bytes without NUL.
+	Command string
+	// Argv is started instead of Command, without a shell. A name without a
+	// slash is looked up in the PATH of the process's environment.
+	Argv []string
+	// Dir is the working directory. A relative one starts at the directory that
+	// would be used without it. It must exist.
+	Dir string
+	// Env is added to the environment.
+	Env map[string]string
+	// Stdin is given as input, then end of file. Nil is /dev/null.
+	Stdin []byte
+	// Timeout ends the process that long after its start: SIGTERM, Options.Grace,
+	// SIGKILL. 0 is no limit.
+	Timeout time.Duration
+	// Background and Label are only kept and shown.
+	Background bool
+	Label      string
+	// RequestID makes the start idempotent: the same id with the same Spec in
+	// the same scope gives the same process. "" is none.
+	RequestID string
+	// Log gets the records of this process, also those long after the start. It
+	// is no part of the input that RequestID stands for.
+	Log *slog.Logger
+}
+
+func (s *Spec) validate() error {
+	switch {
+	case len(s.Argv) == 0 && s.Command == "":
+		return &InputError{"command", "an empty string", "what to run"}
+	case len(s.Argv) > 0 && (s.Command != "" || s.Argv[0] == ""):
+		return &InputError{"command", "both a command and an argv, or an empty program", "one of them"}
+	case len(s.Command) > MaxCommandBytes:
+		return &InputError{"command", fmt.Sprintf("%d bytes", len(s.Command)), fmt.Sprintf("at most %d bytes; put a longer one in a file and run that", MaxCommandBytes)}
+	case strings.Contains(s.Command, "\x00") || strings.Contains(strings.Join(s.Argv, ""), "\x00"):
+		return &InputError{"command", "a NUL byte", "text without NUL"}
+	case strings.Contains(s.Dir, "\x00"):
+		return &InputError{"workdir", "a NUL byte", "a directory"}
+	case len(s.Stdin) > MaxStdinBytes:
+		return &InputError{"stdin", fmt.Sprintf("%d bytes", len(s.Stdin)), fmt.Sprintf("at most %d bytes", MaxStdinBytes)}
+	case s.Timeout < 0:
+		return &InputError{"timeout", s.Timeout.String(), "a positive duration, or 0 for none"}
+	case len(s.RequestID) > MaxRequestIDBytes:
+		return &InputError{"request_id", fmt.Sprintf("%d bytes", len(s.RequestID)), fmt.Sprintf("at most %d bytes", MaxRequestIDBytes)}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Env)) {
+		switch {
+		case key == "":
+			return &InputError{"env", "an empty name", "names of at least one byte"}
+		case strings.ContainsAny(key, "=\x00"):
+			return &InputError{"env", fmt.Sprintf("the name %.80q", key), "names without = and NUL"}
+		case strings.Contains(s.Env[key], "\x00"):
+			return &InputError{"env", fmt.Sprintf("a NUL byte in the value of %.80q", key), "values without NUL"}
+		}
+	}
+	return nil
+}
+
+// commandLine is how the command is shown.
+func (s *Spec) commandLine() string {
+	if len(s.Argv) > 0 {
+		return strings.Join(s.Argv, " ")
+	}
+	return s.Command
+}
+
+// digest tells one input from another.
+func (s *Spec) digest() [sha256.Size]byte {
+	h := sha256.New()
+	add := func(fields ...string) {
+		h.Write(binary.AppendUvarint(nil, uint64(len(fields))))
+		for _, f := range fields {
+			h.Write(binary.AppendUvarint(nil, uint64(len(f))))
+			h.Write([]byte(f))
+		}
+	}
+	add(s.Command, s.Dir, s.Label, s.Timeout.String(), fmt.Sprint(s.Background, s.Stdin == nil), string(s.Stdin))
+	add(s.Argv...)
+	for _, key := range slices.Sorted(maps.Keys(s.Env)) {
+		add(key, s.Env[key])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}

@@ -1,0 +1,102 @@
+package procmgr
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Started is the answer to a start.
+type Started struct {
+	Process
+	// Attached says that an earlier start with this request id gave the process.
+	Attached bool
+}
+
+// Start starts a process and returns once its program runs. ctx only bounds how
+// long it waits for another start with the same request id.
+//
+// Errors: *InputError for a Spec that cannot be used, *StartError when the
+// system refused, ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests,
+// or the context's. After an error nothing runs and the request id is free.
+func (m *Manager) Start(ctx context.Context, scope Scope, spec Spec) (Started, error) {
+	if !scope.valid() {
+		return Started{}, ErrScope
+	}
+	if err := spec.validate(); err != nil {
+		return Started{}, err
+	}
+	if spec.RequestID != "" {
+		return m.startOnce(ctx, scope, spec)
+	}
+	p, err := m.start(scope, &spec, nil)
+	if err != nil {
+		return Started{}, err
+	}
+	return Started{Process: p.snapshot()}, nil
+}
+
+// start starts a process and puts it where its scope finds it. r is the request
+// that asks for it, or nil.
+func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	m.starting.Add(1)
+	m.seq++
+	seq := m.seq
+	m.mu.Unlock()
+	defer m.starting.Done()
+
+	dir, err := m.workdir(spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	id := uuid.NewString()
+	log := spec.Log
+	if log == nil {
+		log = m.opts.Log
+	}
+	p := &process{
+		id: id, seq: seq, m: m,
+		log:     log.With("process_id", id),
+		request: r,
+		started: make(chan struct{}),
+		done:    make(chan struct{}),
+		state:   StateRunning,
+		open:    true,
+	}
+	argv, command := spec.Argv, spec.commandLine()
+	if len(argv) == 0 {
+		argv = append(slices.Clone(m.opts.Shell), command)
+	}
+	p.facts = Process{
+		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
+		Background: spec.Background, StartedAt: m.opts.Clock.Now(),
+	}
+	p.engine, err = m.opts.Engine.Start(
+		EngineCommand{Argv: m.opts.Wrap(argv), Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin},
+		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited})
+	if err != nil {
+		return nil, &StartError{Dir: dir, Err: err}
+	}
+	if spec.Timeout > 0 {
+		p.timers.limit = m.opts.Clock.AfterFunc(spec.Timeout, p.limitElapsed, "limit")
+	}
+	m.mu.Lock()
+	if m.scopes[scope] == nil {
+		m.scopes[scope] = map[string]*process{}
+	}
+	m.scopes[scope][id] = p
+	if r != nil {
+		r.process = p
+	}
+	m.mu.Unlock()
+	p.log.Info("process started", "background", spec.Background)
+	p.log.Debug("process command", "command", command, "workdir", dir)
+	close(p.started)
+	return p, nil
+}

@@ -1,0 +1,51 @@
+package procmgr
+
+import (
+	"fmt"
+	"slices"
+)
+
+// State is where a process stands in its life. The diagram is in the package
+// documentation.
+type State string
+
+const (
+	StateRunning  State = "running"  // its command runs
+	StateStopping State = "stopping" // its command runs and was asked to end
+	StateExited   State = "exited"   // its command has ended
+	StateLost     State = "lost"     // its command has ended, nobody knows how
+)
+
+// Running says that the command has not ended.
+func (s State) Running() bool { return s == StateRunning || s == StateStopping }
+
+// edges are the legal steps.
+func edges() map[State][]State {
+	return map[State][]State{
+		StateRunning:  {StateStopping, StateExited, StateLost},
+		StateStopping: {StateExited, StateLost},
+		StateExited:   nil,
+		StateLost:     nil,
+	}
+}
+
+// transitionLocked takes the one legal way to change the state. Another is a
+// bug in this package.
+func (p *process) transitionLocked(to State) {
+	if !slices.Contains(edges()[p.state], to) {
+		panic(fmt.Sprintf("procmgr: process %s cannot go from %s to %s", p.id, p.state, to))
+	}
+	p.state = to
+}
+
+// Reason is why a process ended.
+type Reason string
+
+const (
+	ReasonExited    Reason = "exited"    // by itself, with an exit code
+	ReasonSignaled  Reason = "signaled"  // by a signal that was not sent through Manager.Signal
+	ReasonRequested Reason = "requested" // after Manager.Signal asked for it
+	ReasonTimeout   Reason = "timeout"   // it reached its time limit
+	ReasonShutdown  Reason = "shutdown"  // the manager was closed
+	ReasonLost      Reason = "lost"      // unknown
+)
