@@ -28,7 +28,7 @@ type EngineCommand struct {
 // at a time.
 type EngineEvents struct {
 	Output       func(p []byte)   // more output; p is valid during the call
-	OutputClosed func()           // once: no more output
+	OutputClosed func()           // once: no more output; before Exited unless a descendant holds it
 	Exited       func(EngineExit) // once: every byte written before the exit was delivered
 }
 

@@ -349,7 +349,7 @@ func TestTwoHundredRunsAreWhole(t *testing.T) {
 	m := newManager(t, Options{})
 	for i := range 200 {
 		p, out := wait(t, m, sh(t, m, fmt.Sprintf("echo %d", i)))
-		if p.Exit.Code != 0 || p.Exit.Reason != ReasonExited || out != fmt.Sprintf("%d\n", i) {
+		if p.Exit.Code != 0 || p.Exit.Reason != ReasonExited || p.OutputOpen || out != fmt.Sprintf("%d\n", i) {
 			t.Fatalf("run %d: %+v, output %q", i, p.Exit, out)
 		}
 	}

@@ -1,6 +1,9 @@
 package procmgr
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // NoGrace says that no kill follows a terminate.
 const NoGrace time.Duration = -1
@@ -39,4 +42,17 @@ func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
 		return nil, err
 	}
 	return p.engine.Members(), nil
+}
+
+// WaitGone returns nil once the process has ended and nothing of it is alive, or
+// the context's error. It returns ErrNotFound for an id that is not the scope's.
+func (m *Manager) WaitGone(ctx context.Context, scope Scope, id string) error {
+	if err := m.Wait(ctx, scope, id); err != nil {
+		return err
+	}
+	p, err := m.find(scope, id)
+	if err != nil {
+		return err
+	}
+	return p.engine.AwaitGone(ctx)
 }

@@ -52,6 +52,7 @@ type Events struct {
 	// Output delivers what was written, in order. p is only valid during the call.
 	Output func(p []byte)
 	// OutputClosed is called once, after the last Output: nobody holds the pipe.
+	// If that is so at the exit, it is called before Exited.
 	OutputClosed func()
 	// Exited is called once, after every byte written before the exit was delivered.
 	Exited func(Exit)

@@ -134,18 +134,13 @@ func signalName(sig syscall.Signal) string {
 	return sig.String()
 }
 
-// read delivers the output until the last holder of the pipe closes it.
+// read delivers the output until the last holder of the pipe closes it. That it
+// is closed is told before the exit can be.
 func (s *Spawner) read(p *Process, events Events) {
+	settle := sync.OnceFunc(func() { close(p.settled) })
+	defer settle()
 	defer events.OutputClosed()
 	defer p.output.Close()
-	settled := false
-	settle := func() {
-		if !settled {
-			settled = true
-			close(p.settled)
-		}
-	}
-	defer settle()
 	raw, err := p.output.SyscallConn()
 	if err != nil {
 		return

@@ -57,8 +57,8 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 }
 
 func (s *Spawner) read(p *Process, events Events) {
-	defer events.OutputClosed()
 	defer close(p.settled)
+	defer events.OutputClosed()
 	defer p.output.Close()
 	buffer := s.buffers.Get().(*[readBytes]byte)
 	defer s.buffers.Put(buffer)

@@ -1,0 +1,202 @@
+// Package caller decides who asks: which chat a request belongs to. One
+// function does, for every transport and every request ([Rules.Resolve]).
+package caller
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/textproto"
+	"strings"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+)
+
+// Rules say where a request may name its chat.
+type Rules struct {
+	// Header is the HTTP header and MetaKey the key in _meta that name the chat.
+	Header, MetaKey string
+	// SessionKeys are keys in _meta by which clients name a conversation
+	// unasked. The first that is there counts.
+	SessionKeys []string
+	// RequireChat refuses requests that name no chat.
+	RequireChat bool
+}
+
+// DefaultRules returns the names that clients are known to use.
+func DefaultRules() Rules {
+	return Rules{
+		Header:  "Coder-Chat-Id",
+		MetaKey: "coder.com/chat-id",
+		SessionKeys: []string{
+			"openai/session", "vscode.conversationId", "ai.opencode/sessionID", "threadId",
+		},
+	}
+}
+
+// Identity is what the transport knows of who asks, before the request speaks.
+type Identity struct {
+	// Token names the way of being let in: a name for a token, never its secret.
+	Token string
+	// Bound is the chat that the token is bound to; one that ends in "/", ":" or
+	// "." is a prefix of chats. "" is not bound.
+	Bound string
+	// DefaultChat is the chat of requests that name none.
+	DefaultChat string
+}
+
+type identityKey struct{}
+
+// WithIdentity returns a context that carries the identity.
+func WithIdentity(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, identityKey{}, id)
+}
+
+// IdentityFrom returns the identity of a context; the zero Identity if it has none.
+func IdentityFrom(ctx context.Context) Identity {
+	id, _ := ctx.Value(identityKey{}).(Identity)
+	return id
+}
+
+// Caller is who asks, and by which call.
+type Caller struct {
+	Scope      procmgr.Scope
+	ToolCallID string // of the client, or ""
+	Ancestors  string // chats that led to this one, or ""
+}
+
+// LogAttrs returns what every log record of the call carries.
+func (c Caller) LogAttrs() []any {
+	attrs := []any{slog.String("chat_id", c.Scope.ChatID())}
+	if c.ToolCallID != "" {
+		attrs = append(attrs, slog.String("tool_call_id", c.ToolCallID))
+	}
+	if c.Ancestors != "" {
+		attrs = append(attrs, slog.String("ancestor_chat_ids", c.Ancestors))
+	}
+	return attrs
+}
+
+var (
+	// ErrNoChat: the request names no chat and must.
+	ErrNoChat = errors.New("the request names no chat")
+	// ErrConflict: the request names a chat twice, or not the one that its token allows.
+	ErrConflict = errors.New("the request contradicts itself about its chat")
+	// ErrInvalid: what names the chat is no chat id.
+	ErrInvalid = errors.New("not a chat id")
+)
+
+// Resolve decides who asks. In this order:
+//
+//  1. A token that is bound to a chat, or to a prefix of chats, decides;
+//     whatever says otherwise is refused.
+//  2. The header and the key in _meta. Two that differ, or one that stands
+//     twice, are refused.
+//  3. The session keys of known clients in _meta. A value that is no chat id is
+//     replaced by one made from its SHA-256.
+//  4. The default of the transport.
+//  5. No chat: a scope of its own for each token.
+//
+// header and meta may be nil. Errors wrap ErrNoChat, ErrConflict or ErrInvalid.
+func (r Rules) Resolve(id Identity, header map[string][]string, meta map[string]any) (Caller, error) {
+	c := Caller{
+		ToolCallID: first(header, "Coder-Tool-Call-Id"),
+		Ancestors:  clip(first(header, "Coder-Ancestor-Chat-Ids")),
+	}
+	if use, ok := meta["claudecode/toolUseId"].(string); ok && c.ToolCallID == "" {
+		c.ToolCallID = use
+	}
+	c.ToolCallID = clip(c.ToolCallID)
+
+	named, err := r.named(header, meta)
+	if err != nil {
+		return Caller{}, err
+	}
+	chat := cmp.Or(named, r.session(meta), id.DefaultChat)
+	if exact(id.Bound) {
+		chat = cmp.Or(named, id.Bound) // what a client says unasked does not contradict
+	}
+	if id.Bound != "" && chat != "" && chat != id.Bound && (exact(id.Bound) || !strings.HasPrefix(chat, id.Bound)) {
+		return Caller{}, fmt.Errorf("%w: its token is for %s, it names %s", ErrConflict, id.Bound, chat)
+	}
+
+	switch {
+	case chat == "" && r.RequireChat:
+		return Caller{}, fmt.Errorf("%w: set the header %s or _meta %q", ErrNoChat, r.Header, r.MetaKey)
+	case chat == "":
+		c.Scope = procmgr.NoChat(id.Token)
+	case !procmgr.ValidChatID(chat):
+		return Caller{}, invalid("the chat", chat)
+	default:
+		c.Scope = procmgr.Chat(chat)
+	}
+	return c, nil
+}
+
+// named returns the chat that the request names on purpose.
+func (r Rules) named(header map[string][]string, meta map[string]any) (string, error) {
+	values := header[textproto.CanonicalMIMEHeaderKey(r.Header)]
+	if len(values) > 1 {
+		return "", fmt.Errorf("%w: the header %s stands %d times", ErrConflict, r.Header, len(values))
+	}
+	chat := ""
+	if len(values) == 1 {
+		chat = values[0]
+		if !procmgr.ValidChatID(chat) {
+			return "", invalid("the header "+r.Header, chat)
+		}
+	}
+	value, ok := meta[r.MetaKey]
+	if !ok {
+		return chat, nil
+	}
+	inMeta, ok := value.(string)
+	switch {
+	case !ok:
+		return "", invalid("_meta "+r.MetaKey, fmt.Sprint(value))
+	case !procmgr.ValidChatID(inMeta):
+		return "", invalid("_meta "+r.MetaKey, inMeta)
+	case chat != "" && chat != inMeta:
+		return "", fmt.Errorf("%w: the header %s says %s, _meta %q says %s", ErrConflict, r.Header, chat, r.MetaKey, inMeta)
+	}
+	return inMeta, nil
+}
+
+// session returns the conversation that a client names unasked, as a chat id.
+func (r Rules) session(meta map[string]any) string {
+	for _, key := range r.SessionKeys {
+		value, _ := meta[key].(string)
+		if value == "" {
+			continue
+		}
+		if procmgr.ValidChatID(value) {
+			return value
+		}
+		sum := sha256.Sum256([]byte(value))
+		return "s-" + hex.EncodeToString(sum[:16])
+	}
+	return ""
+}
+
+// exact says that a token is bound to one chat and not to a prefix.
+func exact(bound string) bool {
+	return bound != "" && !strings.ContainsAny(bound[len(bound)-1:], "/:.")
+}
+
+func first(header map[string][]string, key string) string {
+	if values := header[key]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// clip bounds what a stranger can put into the log.
+func clip(s string) string { return s[:min(len(s), 256)] }
+
+func invalid(what, value string) error {
+	return fmt.Errorf("%s is %.60q, %w: 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -", what, value, ErrInvalid)
+}

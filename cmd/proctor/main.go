@@ -1,0 +1,89 @@
+// Command proctor runs processes for AI agents. See the README, or
+// proctor help.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+func main() {
+	// A client that goes away must not end us before what it started is ended:
+	// with SIGPIPE caught, writing to it is an error like any other. Ignored
+	// instead of caught, it would be ignored in our children too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer stop()
+	os.Exit(run(ctx, system{
+		args:    os.Args[1:],
+		environ: os.Environ(),
+		stdin:   os.Stdin,
+		stdout:  os.Stdout,
+		stderr:  os.Stderr,
+	}))
+}
+
+// system is what a command has to do with the world.
+type system struct {
+	args           []string
+	environ        []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// The program's exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // it could not do what was asked, or the tool refused
+	exitUsage   = 2 // it was asked in the wrong way
+)
+
+// run runs the program and returns its exit code.
+func run(ctx context.Context, sys system) int {
+	root := rootCommand(sys)
+	root.SetArgs(sys.args)
+	root.SetIn(sys.stdin)
+	root.SetOut(sys.stdout)
+	root.SetErr(sys.stderr)
+	err := root.ExecuteContext(ctx)
+	switch err := err.(type) {
+	case nil:
+		return exitOK
+	case refusal:
+		return exitFailure
+	case failure:
+		fmt.Fprintf(sys.stderr, "proctor: %v\n", err.error)
+		return exitFailure
+	default:
+		fmt.Fprintf(sys.stderr, "proctor: %v\nTry: proctor help\n", err)
+		return exitUsage
+	}
+}
+
+// failure is an error of a command that was asked in the right way.
+type failure struct{ error }
+
+// refusal is the answer of a tool that refused; it was printed.
+type refusal struct{ error }
+
+// getenv returns a variable of the environment, or "".
+func (s system) getenv(name string) string {
+	for i := len(s.environ) - 1; i >= 0; i-- {
+		if len(s.environ[i]) > len(name) && s.environ[i][:len(name)+1] == name+"=" {
+			return s.environ[i][len(name)+1:]
+		}
+	}
+	return ""
+}
+
+// isTerminal says that a person sees w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

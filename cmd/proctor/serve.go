@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proctor-mcp/proctor/transport"
+)
+
+const defaultListen = "127.0.0.1:7337"
+
+type serveOptions struct {
+	options
+	listen                   []string
+	allowHosts, allowOrigins []string
+	tokenFile                string
+	noAuth                   bool
+}
+
+func serveCommand(sys system) *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve many clients over HTTP",
+		Long: `Serve MCP over Streamable HTTP at /mcp and over legacy SSE at /sse. Every
+request must carry the token: $PROCTOR_TOKEN, --token-file, or one that is made
+at the first start and kept in $XDG_STATE_HOME/proctor/token.`,
+		Example: "  proctor serve --listen 127.0.0.1:8080",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return serve(cmd, sys, &o) },
+	}
+	o.register(cmd.Flags())
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "address to listen on, HOST:PORT; repeatable")
+	flags.StringSliceVar(&o.allowHosts, "allow-host", nil, "Host header to accept beside loopback")
+	flags.StringSliceVar(&o.allowOrigins, "allow-origin", nil, "web origin to accept beside loopback, such as https://example.com")
+	flags.StringVar(&o.tokenFile, "token-file", "", "file that holds the token, mode 0600")
+	flags.BoolVar(&o.noAuth, "no-auth", false, "ask for no token; every local user can then run commands as you")
+	return cmd
+}
+
+func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
+	if err := o.checkAddresses(); err != nil {
+		return err
+	}
+	h := &transport.HTTP{NoAuth: o.noAuth, AllowHosts: o.allowHosts, AllowOrigins: o.allowOrigins}
+	var t token
+	if !o.noAuth {
+		var err error
+		if t, err = findToken(sys, o.tokenFile, true); err != nil {
+			return err
+		}
+		h.Tokens = []transport.Token{transport.NewToken(t.secret, "")}
+	}
+	p, err := o.program(sys)
+	if err != nil {
+		return err
+	}
+	h.Server, h.EndWaits, h.Log = p.tools.Server(version), p.tools.EndWaits, p.log.Logger
+
+	var listeners []net.Listener
+	for _, address := range o.listen {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			for _, l := range listeners {
+				l.Close()
+			}
+			return failure{fmt.Errorf("cannot listen on %s: %w; choose another with --listen 127.0.0.1:PORT", address, err)}
+		}
+		listeners = append(listeners, l)
+		p.log.Info("listening", "address", l.Addr().String(), "paths", "/mcp /sse")
+	}
+	if o.noAuth {
+		p.log.Warn("serving without a token: every local user and program can run commands as this user")
+	}
+	if isTerminal(sys.stdout) {
+		welcome(sys.stdout, listeners[0].Addr().String(), t)
+	}
+	err = h.Serve(cmd.Context(), listeners...)
+	closeErr := p.close()
+	if err != nil {
+		return failure{err}
+	}
+	return closeErr
+}
+
+// checkAddresses refuses what would open the machine by accident.
+func (o *serveOptions) checkAddresses() error {
+	for _, address := range o.listen {
+		host, _, err := net.SplitHostPort(address)
+		switch {
+		case strings.HasPrefix(address, "unix:"):
+			return usage("--listen is %q; it must be HOST:PORT", address)
+		case err != nil:
+			return usage("--listen is %q; it must be HOST:PORT, such as %s", address, defaultListen)
+		case host == "":
+			return usage("--listen is %q, which is every network of this machine; name a host, such as 127.0.0.1%s", address, address)
+		case o.noAuth && !loopback(host):
+			return usage("--no-auth works on loopback only, and --listen is %q; leave --no-auth out", address)
+		}
+	}
+	if o.noAuth && o.tokenFile != "" {
+		return usage("--no-auth and --token-file contradict each other; leave one out")
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// welcome tells a person how to go on. It never shows the token.
+func welcome(w io.Writer, address string, t token) {
+	url := "http://" + address + "/mcp"
+	fmt.Fprintf(w, "\nProctor listens on %s\n", url)
+	header := ""
+	if t.secret != "" {
+		fmt.Fprintf(w, "The token is in %s\n", t.from)
+		header = `, "headers": {"Authorization": "Bearer ${PROCTOR_TOKEN}"}`
+	}
+	fmt.Fprintf(w, `
+For a client (it takes the token from its environment):
+  {"mcpServers": {"proctor": {"type": "http", "url": %q%s}}}
+`, url, header)
+	if t.secret != "" && !strings.Contains(t.from, tokenVariable) {
+		fmt.Fprintf(w, "  export PROCTOR_TOKEN=\"$(cat '%s')\"\n", t.from)
+	}
+	fmt.Fprintf(w, `
+Try it:
+  proctor call --url %s process_start '{"command": "echo hello"}'
+
+`, url)
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/transport"
+)
+
+func stdioCommand(sys system) *cobra.Command {
+	var o options
+	var chat string
+	cmd := &cobra.Command{
+		Use:   "stdio",
+		Short: "Serve one client over standard input and output",
+		Long: `Serve one MCP client over standard input and output. The client starts this
+command; when it closes the input, everything that it started is ended.`,
+		Example: "  proctor stdio --chat-id my-chat",
+		Args:    cobra.NoArgs,
+	}
+	o.register(cmd.Flags())
+	cmd.Flags().StringVar(&chat, "chat-id", "", "chat of calls that name none; by default $"+chatVariable)
+	cmd.Flags().Lookup("workdir").Usage = "directory that processes start in; by default the one it is started in, unless that is /"
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		id, err := stdioIdentity(sys, chat)
+		if err != nil {
+			return err
+		}
+		if o.workdir == "" {
+			o.workdir = startDirectory()
+		}
+		p, err := o.program(sys)
+		if err != nil {
+			return err
+		}
+		serve := &transport.Stdio{Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Log: p.log.Logger}
+		err = serve.Serve(caller.WithIdentity(cmd.Context(), id), sys.stdin, sys.stdout)
+		if errors.Is(err, context.Canceled) {
+			err = nil // asked to end by a signal
+		}
+		closeErr := p.close()
+		if err != nil {
+			return failure{err}
+		}
+		return closeErr
+	}
+	return cmd
+}
+
+// chatVariable names the chat that a process was started for.
+const chatVariable = "CODER_CHAT_ID"
+
+func stdioIdentity(sys system, chat string) (caller.Identity, error) {
+	from := "--chat-id"
+	if chat == "" {
+		chat, from = sys.getenv(chatVariable), chatVariable
+	}
+	if chat != "" && !procmgr.ValidChatID(chat) {
+		return caller.Identity{}, usage("%s is %.60q; it must be 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -", from, chat)
+	}
+	return caller.Identity{Token: "stdio", DefaultChat: chat}, nil
+}
+
+// startDirectory returns where the program was started, or "" if that is the
+// root, where clients without a project start their servers.
+func startDirectory() string {
+	dir, err := os.Getwd()
+	if err != nil || filepath.Dir(dir) == dir {
+		return ""
+	}
+	return dir
+}

@@ -1,0 +1,146 @@
+package schemas
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// StartInput is what process_start takes.
+type StartInput struct {
+	Command    string            `json:"command"`
+	Workdir    string            `json:"workdir"`
+	Env        map[string]string `json:"env"`
+	Background bool              `json:"background"`
+	WaitMS     *Int              `json:"wait_ms"`
+	TimeoutMS  Int               `json:"timeout_ms"`
+	Stdin      *string           `json:"stdin"`
+	Label      string            `json:"label"`
+	RequestID  string            `json:"request_id"`
+}
+
+// OutputInput is what process_output takes.
+type OutputInput struct {
+	ProcessID string `json:"process_id"`
+	WaitMS    *Int   `json:"wait_ms"`
+}
+
+// ListInput is what process_list takes.
+type ListInput struct {
+	State string `json:"state"`
+	Limit *Int   `json:"limit"`
+}
+
+// SignalInput is what process_signal takes.
+type SignalInput struct {
+	ProcessID string `json:"process_id"`
+	All       bool   `json:"all"`
+	Signal    string `json:"signal"`
+	GraceMS   *Int   `json:"grace_ms"`
+	WaitMS    *Int   `json:"wait_ms"`
+}
+
+// Process describes a process.
+type Process struct {
+	ProcessID   string     `json:"process_id"`
+	Command     string     `json:"command"`
+	Workdir     string     `json:"workdir"`
+	Background  bool       `json:"background"`
+	Label       string     `json:"label"`
+	State       string     `json:"state"`
+	Running     bool       `json:"running"`
+	ExitCode    *int       `json:"exit_code"`
+	Signal      *string    `json:"signal"`
+	Reason      *string    `json:"reason"`
+	StartedAt   time.Time  `json:"started_at"`
+	ExitedAt    *time.Time `json:"exited_at"`
+	DurationMS  int64      `json:"duration_ms"`
+	Descendants int        `json:"descendants"`
+	Suspended   bool       `json:"suspended"`
+	Usage       *Usage     `json:"usage,omitempty"`
+}
+
+// Usage is what a process has used.
+type Usage struct {
+	UserMS      int64 `json:"user_ms"`
+	SystemMS    int64 `json:"system_ms"`
+	MaxRSSBytes int64 `json:"max_rss_bytes"`
+}
+
+// ProcessOutput is what a process wrote.
+type ProcessOutput struct {
+	Output     string     `json:"output"`
+	Cursor     int64      `json:"cursor"`
+	NextCursor int64      `json:"next_cursor"`
+	OutputOpen bool       `json:"output_open"`
+	Truncated  *Truncated `json:"truncated,omitempty"`
+}
+
+// Truncated says what an output does not show.
+type Truncated struct {
+	OriginalBytes int64  `json:"original_bytes"`
+	RetainedBytes int64  `json:"retained_bytes"`
+	OmittedBytes  int64  `json:"omitted_bytes"`
+	Strategy      string `json:"strategy"`
+}
+
+// StartResult is what process_start gives.
+type StartResult struct {
+	Process
+	ProcessOutput
+	Attached  bool     `json:"attached"`
+	Forgotten bool     `json:"forgotten"`
+	Notes     []string `json:"notes,omitempty"`
+}
+
+// OutputResult is what process_output gives.
+type OutputResult struct {
+	Process
+	ProcessOutput
+	Notes []string `json:"notes,omitempty"`
+}
+
+// ListResult is what process_list gives.
+type ListResult struct {
+	Processes []Process `json:"processes"`
+	Omitted   int       `json:"omitted"`
+}
+
+// SignalResult is what process_signal gives: the one process, or Processes.
+type SignalResult struct {
+	*Process
+	Processes  []Process  `json:"processes,omitzero"`
+	Running    bool       `json:"running"`
+	KillDomain string     `json:"kill_domain"`
+	Survivors  []Survivor `json:"survivors"`
+	Notes      []string   `json:"notes,omitempty"`
+}
+
+// Survivor is a process that a signal did not end.
+type Survivor struct {
+	ProcessID string `json:"process_id"`
+	Pid       int    `json:"pid"`
+	Command   string `json:"command"`
+	State     string `json:"state"`
+}
+
+// Int is an integer as JSON Schema sees one: 5, 5.0 and 5e0 are the same.
+type Int int64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (i *Int) UnmarshalJSON(text []byte) error {
+	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+		*i = Int(n)
+		return nil
+	}
+	var f float64
+	if err := json.Unmarshal(text, &f); err != nil {
+		return err
+	}
+	if f != float64(int64(f)) {
+		return fmt.Errorf("%s is not an integer", text)
+	}
+	*i = Int(f)
+	return nil
+}

@@ -1,0 +1,128 @@
+package tools
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/procmgr/output"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+// process puts a process into the terms of the schema.
+func process(p procmgr.Process) schemas.Process {
+	s := schemas.Process{
+		ProcessID: p.ID, Command: p.Command, Workdir: p.Dir, Background: p.Background, Label: p.Label,
+		State: string(p.State), Running: p.State.Running(),
+		StartedAt: p.StartedAt.UTC().Round(0), DurationMS: age(p).Milliseconds(),
+		Descendants: p.Descendants, Suspended: p.Suspended,
+	}
+	if s.Running {
+		return s
+	}
+	reason, at := string(p.Exit.Reason), p.Exit.At.UTC().Round(0)
+	s.Reason, s.ExitedAt = &reason, &at
+	if p.Exit.Signal != "" {
+		s.Signal = &p.Exit.Signal
+	} else {
+		s.ExitCode = &p.Exit.Code
+	}
+	s.Usage = &schemas.Usage{
+		UserMS: p.Exit.Usage.User.Milliseconds(), SystemMS: p.Exit.Usage.System.Milliseconds(),
+		MaxRSSBytes: p.Exit.Usage.MaxRSS,
+	}
+	return s
+}
+
+// outputOf puts an output into the terms of the schema.
+func outputOf(p procmgr.Process, v output.View) schemas.ProcessOutput {
+	out := schemas.ProcessOutput{Output: v.Text, Cursor: v.Cursor, NextCursor: v.Next, OutputOpen: p.OutputOpen}
+	if v.Omitted > 0 {
+		out.Truncated = &schemas.Truncated{
+			OriginalBytes: v.Original(), RetainedBytes: v.Retained(), OmittedBytes: v.Omitted, Strategy: "head_tail",
+		}
+	}
+	return out
+}
+
+// describe writes a process and its output for reading.
+func describe(p procmgr.Process, out schemas.ProcessOutput, notes []string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "Process %s: %s.", p.ID, status(p))
+	if p.State.Running() {
+		text.WriteString(" It goes on; process_output waits for it, process_signal ends it.")
+	}
+	if t := out.Truncated; t != nil {
+		fmt.Fprintf(&text, " %d of %d bytes of output are shown.", t.RetainedBytes, t.OriginalBytes)
+	}
+	text.WriteByte('\n')
+	writeNotes(&text, notes)
+	if out.Output == "" {
+		text.WriteString("(no output)")
+	} else {
+		text.WriteString("\n" + out.Output)
+	}
+	return text.String()
+}
+
+// status says in a few words where a process stands.
+func status(p procmgr.Process) string {
+	var text string
+	took := rounded(age(p))
+	switch {
+	case p.State.Running():
+		text = fmt.Sprintf("%s for %s", p.State, took)
+		if p.Suspended {
+			text += ", suspended by a signal"
+		}
+		return text
+	case p.State == procmgr.StateLost:
+		text = fmt.Sprintf("ended after %s, exit unknown", took)
+	case p.Exit.Signal != "":
+		text = fmt.Sprintf("ended by %s after %s", p.Exit.Signal, took)
+	default:
+		text = fmt.Sprintf("exited with code %d after %s", p.Exit.Code, took)
+	}
+	switch p.Exit.Reason {
+	case procmgr.ReasonTimeout:
+		text += " (timeout_ms reached)"
+	case procmgr.ReasonRequested:
+		text += " (as requested)"
+	case procmgr.ReasonShutdown:
+		text += " (the server shut down)"
+	}
+	switch {
+	case p.Descendants > 0:
+		text += fmt.Sprintf("; %d of its descendants live on, process_signal ends them", p.Descendants)
+	case p.OutputOpen:
+		text += "; something outside its group still holds its output"
+	}
+	return text
+}
+
+func age(p procmgr.Process) time.Duration {
+	if p.State.Running() {
+		return max(0, time.Since(p.StartedAt))
+	}
+	return max(0, p.Exit.At.Sub(p.StartedAt))
+}
+
+func rounded(d time.Duration) time.Duration {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond)
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
+}
+
+func writeNotes(text *strings.Builder, notes []string) {
+	for _, note := range notes {
+		text.WriteString("Note: " + note + "\n")
+	}
+}
+
+// oneLine keeps a command with line breaks from breaking a list.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,0 +1,77 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/procmgr"
+)
+
+var (
+	errTarget        = errors.New("process_signal without a target")
+	errPanic         = errors.New("panic")
+	errGraceWithKill = errors.New("grace with kill")
+)
+
+// words turns an error into what an agent can act on. It is the only place that
+// does, and no text of an unknown error leaves the server.
+func words(tool string, err error) string {
+	var argument *argumentError
+	var input *procmgr.InputError
+	var start *procmgr.StartError
+	nothing := ""
+	if tool == "process_start" {
+		nothing = " Nothing was started."
+	}
+	again := fmt.Sprintf("%s Correct it and call %s again.", nothing, tool)
+	switch {
+	case errors.As(err, &argument):
+		return argument.Error() + "." + again
+	case errors.As(err, &input):
+		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, clip(input.Got), input.Want, again)
+	case errors.As(err, &start):
+		return fmt.Sprintf("The process could not be started in %s: %s.%s", clip(start.Dir), reason(start.Err), nothing)
+	case errors.Is(err, procmgr.ErrNotFound):
+		return "process_id: this chat has no such process; it may have been forgotten some minutes after its end. Call process_list to see what there is."
+	case errors.Is(err, procmgr.ErrNotRunning):
+		return "The process has ended and nothing of it is left to signal. Call process_output to read how it ended."
+	case errors.Is(err, procmgr.ErrUnsupportedSignal):
+		return "signal: not supported on this system. Use kill."
+	case errors.Is(err, procmgr.ErrRequestConflict):
+		return "request_id: was used with other input before. Nothing was started. Use a new one, or repeat the first call exactly."
+	case errors.Is(err, procmgr.ErrTooManyRequests):
+		return fmt.Sprintf("request_id: this chat has used %d of them, and each is known for a day. Nothing was started. Start without one.", procmgr.MaxRequestIDs)
+	case errors.Is(err, procmgr.ErrClosed):
+		return "The server is shutting down. Nothing was started."
+	case errors.Is(err, caller.ErrNoChat), errors.Is(err, caller.ErrConflict), errors.Is(err, caller.ErrInvalid):
+		return fmt.Sprintf("The chat of this call is not clear: %v.%s The client sets it, not the arguments.", err, nothing)
+	case errors.Is(err, errTarget):
+		return "process_id: is missing. Name one process, or set all to true for everything that this chat runs, but not both."
+	case errors.Is(err, errGraceWithKill):
+		return "grace_ms: goes with terminate only; kill gives no time. Leave it out, or use terminate."
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return "The call ended before there was an answer. Call process_list to see what runs."
+	default:
+		return "Something went wrong inside the server; its log says what. Call process_list to see what runs."
+	}
+}
+
+// reason names what the system said about a start.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "the program or the directory does not exist"
+	case errors.Is(err, fs.ErrPermission):
+		return "permission denied"
+	default:
+		// What is left is an error of the system (no memory, no processes, too
+		// many files), whose text is the same everywhere and holds nothing of ours.
+		for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+			err = inner
+		}
+		return err.Error()
+	}
+}

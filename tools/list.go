@@ -1,0 +1,48 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+func listTool() mcp.Tool {
+	return define("process_list", "List processes", strings.TrimSpace(`
+List this chat's processes: running ones first, then the newest. Use it to find a process_id again or to see what is left to end; use process_output to follow one.`),
+		hints(true, false, true, false))
+}
+
+func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer, error) {
+	filter, limit := procmgr.FilterAll, defaultListLimit
+	if in.State != "" {
+		filter = procmgr.Filter(in.State)
+	}
+	if in.Limit != nil {
+		limit = int(*in.Limit)
+	}
+	list, omitted := t.manager.List(c.Scope, filter, limit)
+	t.told(ctx, c, list...)
+
+	result := schemas.ListResult{Processes: []schemas.Process{}, Omitted: omitted}
+	var text strings.Builder
+	if len(list) == 0 {
+		text.WriteString("No processes. Start one with process_start.")
+	}
+	for _, p := range list {
+		result.Processes = append(result.Processes, process(p))
+		fmt.Fprintf(&text, "%s  %s", p.ID, status(p))
+		if p.Label != "" {
+			fmt.Fprintf(&text, "  [%s]", clip(p.Label))
+		}
+		fmt.Fprintf(&text, "  %s\n", clip(oneLine(p.Command)))
+	}
+	if omitted > 0 {
+		fmt.Fprintf(&text, "%d more; set limit to see them.", omitted)
+	}
+	return answer{text.String(), result}, nil
+}

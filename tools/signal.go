@@ -1,0 +1,135 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+// killDomain is what a signal reaches.
+const killDomain = "process_group"
+
+func signalTool() mcp.Tool {
+	return define("process_signal", "End a process", strings.TrimSpace(`
+End a process and all that it forked in its group. Prefer terminate with grace_ms 5000: it asks, then kills what is left. Waits for the end up to wait_ms and names what survived. Name one process_id, or set all to end everything of this chat.`),
+		hints(false, true, true, false))
+}
+
+func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (answer, error) {
+	if in.All == (in.ProcessID != "") {
+		return answer{}, errTarget
+	}
+	sig, grace := procmgr.Signal(in.Signal), procmgr.NoGrace
+	if in.GraceMS != nil {
+		grace = milliseconds(*in.GraceMS)
+		if sig != procmgr.SignalTerminate {
+			return answer{}, errGraceWithKill
+		}
+	}
+	waitCtx, cancel := t.within(ctx, c, in.WaitMS, defaultSignalWait)
+	defer cancel()
+
+	if !in.All {
+		c.log = c.log.With("process_id", clip(in.ProcessID))
+		end, err := t.end(waitCtx, c, in.ProcessID, sig, grace)
+		if err != nil {
+			return answer{}, err
+		}
+		t.told(ctx, c, end.process)
+		return signalled(c, in, end), nil
+	}
+
+	list, _ := t.manager.List(c.Scope, procmgr.FilterAll, maxSignalled)
+	ends := make([]*ending, len(list))
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for i, p := range list {
+		if p.State.Running() || p.Descendants > 0 {
+			wg.Go(func() { ends[i], errs[i] = t.end(waitCtx, c, p.ID, sig, grace) })
+		}
+	}
+	wg.Wait()
+	var reached []*ending
+	for i, end := range ends {
+		switch {
+		case end != nil:
+			t.told(ctx, c, end.process)
+			reached = append(reached, end)
+		case errs[i] != nil && !errors.Is(errs[i], procmgr.ErrNotRunning) && !errors.Is(errs[i], procmgr.ErrNotFound):
+			return answer{}, errs[i]
+		}
+	}
+	return signalled(c, in, reached...), nil
+}
+
+// maxSignalled is more processes than a chat can have.
+const maxSignalled = 1 << 20
+
+// ending is what became of a process that was signalled.
+type ending struct {
+	process   procmgr.Process
+	survivors []procmgr.Member
+}
+
+// end signals one process and waits for what the signal asked for.
+func (t *Tools) end(ctx context.Context, c *call, id string, sig procmgr.Signal, grace time.Duration) (*ending, error) {
+	if err := t.manager.Signal(c.Scope, id, sig, grace); err != nil {
+		return nil, err
+	}
+	// A process that ignores the signal, or a wait that is over, is no error:
+	// the state and the survivors say it.
+	_ = t.manager.WaitGone(ctx, c.Scope, id)
+	survivors, err := t.manager.Survivors(c.Scope, id)
+	if err != nil {
+		return nil, err
+	}
+	p, _, err := t.manager.Output(c.Scope, id)
+	if err != nil {
+		return nil, err
+	}
+	return &ending{p, survivors}, nil
+}
+
+func signalled(c *call, in schemas.SignalInput, ends ...*ending) answer {
+	result := schemas.SignalResult{KillDomain: killDomain, Survivors: []schemas.Survivor{}, Notes: c.notes}
+	if in.All {
+		result.Processes = []schemas.Process{}
+	}
+	var text strings.Builder
+	for _, end := range ends {
+		p := process(end.process)
+		if in.All {
+			result.Processes = append(result.Processes, p)
+		} else {
+			result.Process = &p
+		}
+		result.Running = result.Running || p.Running
+		fmt.Fprintf(&text, "Process %s: %s\n", p.ProcessID, status(end.process))
+		for _, m := range end.survivors {
+			result.Survivors = append(result.Survivors, schemas.Survivor{
+				ProcessID: p.ProcessID, Pid: m.Pid, Command: m.Command, State: m.State,
+			})
+			fmt.Fprintf(&text, "  still alive: pid %d, %s, state %s\n", m.Pid, clip(m.Command), m.State)
+		}
+	}
+	switch {
+	case len(ends) == 0:
+		text.WriteString("Nothing was running.\n")
+	case len(result.Survivors) == 0:
+		text.WriteString("Nothing is left alive.\n")
+	case in.Signal == string(procmgr.SignalTerminate) && in.GraceMS == nil:
+		text.WriteString("It was asked to end. Wait with process_output, or call process_signal with kill.\n")
+	default:
+		text.WriteString("Wait with process_output, or call process_signal again.\n")
+	}
+	writeNotes(&text, c.notes)
+	return answer{strings.TrimRight(text.String(), "\n"), result}
+}

@@ -1,0 +1,183 @@
+// Package tools is what an agent sees: one file per MCP tool, each with its
+// definition, its handler and its words. Errors become words in failure.go.
+//
+// A result carries the same facts twice: as text for reading, and as structured
+// content. The text is on purpose not the JSON again: escaped output costs a
+// model tokens, and some clients show a model only the one, some only the other.
+package tools
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+// Instructions teach a model the way to work. They are part of the server's
+// greeting.
+//
+//go:embed instructions.md
+var Instructions string
+
+const (
+	defaultWait       = 10 * time.Second // for an exit that is awaited
+	defaultSignalWait = time.Second
+	// unpromisedWait is the longest wait of a call that cannot be kept alive by
+	// progress: common clients give up after 60 s.
+	unpromisedWait   = 50 * time.Second
+	defaultListLimit = 10
+)
+
+// Tools answer tool calls out of a process manager.
+type Tools struct {
+	manager *procmgr.Manager
+	rules   caller.Rules
+	log     *slog.Logger
+
+	waiting  context.Context // ends every wait
+	endWaits context.CancelFunc
+}
+
+// New returns the tools of a manager. log may be nil.
+func New(manager *procmgr.Manager, rules caller.Rules, log *slog.Logger) *Tools {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	waiting, endWaits := context.WithCancel(context.Background())
+	return &Tools{manager: manager, rules: rules, log: log, waiting: waiting, endWaits: endWaits}
+}
+
+// EndWaits makes every call that waits, now or later, answer with what there is.
+func (t *Tools) EndWaits() { t.endWaits() }
+
+// Server returns an MCP server with the tools, for every transport.
+func (t *Tools) Server(version string) *server.MCPServer {
+	s := server.NewMCPServer("proctor", version,
+		server.WithTitle("Proctor"),
+		server.WithInstructions(Instructions),
+		server.WithToolCapabilities(false))
+	add(t, s, startTool(), t.start)
+	add(t, s, outputTool(), t.output)
+	add(t, s, listTool(), t.list)
+	add(t, s, signalTool(), t.signal)
+	return s
+}
+
+// call is one tool call on its way.
+type call struct {
+	caller.Caller
+	log      *slog.Logger
+	progress bool     // the client can be told that it must go on waiting
+	notes    []string // remarks for the answer
+}
+
+func (c *call) note(format string, args ...any) {
+	c.notes = append(c.notes, fmt.Sprintf(format, args...))
+}
+
+// answer is what a handler gives: text to read and the same as data.
+type answer struct {
+	text string
+	data any
+}
+
+// add registers a handler behind everything that calls have in common: who
+// asks, valid arguments, the log, and words for errors.
+func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(context.Context, *call, In) (answer, error)) {
+	arguments := newArguments(tool.Name)
+	s.AddTool(tool, func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		begin := time.Now()
+		c := &call{log: t.log}
+		var in In
+		a, err := func() (_ answer, err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					c.log.Error("panic in a tool", "tool", tool.Name, "panic", p, "stack", string(debug.Stack()))
+					err = errPanic
+				}
+			}()
+			var meta map[string]any
+			if r.Params.Meta != nil {
+				meta, c.progress = r.Params.Meta.AdditionalFields, r.Params.Meta.ProgressToken != nil
+			}
+			who, err := t.rules.Resolve(caller.IdentityFrom(ctx), r.Header, meta)
+			if err != nil {
+				return answer{}, err
+			}
+			c.Caller, c.log = who, t.log.With(who.LogAttrs()...)
+			if err := arguments.decode(r.Params.RawArguments, &in); err != nil {
+				return answer{}, err
+			}
+			return handle(ctx, c, in)
+		}()
+		outcome := "ok"
+		if err != nil {
+			outcome = "refused"
+		}
+		c.log.Info("tool call", "tool", tool.Name, "outcome", outcome, "duration", time.Since(begin).Round(time.Microsecond))
+		if err != nil {
+			c.log.Debug("tool call refused", "tool", tool.Name, "error", err)
+			return mcp.NewToolResultError(words(tool.Name, err)), nil
+		}
+		return mcp.NewToolResultStructured(a.data, a.text), nil
+	})
+}
+
+// define returns a tool with everything that a definition needs.
+func define(name, title, description string, hints mcp.ToolAnnotation) mcp.Tool {
+	tool := mcp.NewToolWithRawSchema(name, description, schemas.InputSchema(name))
+	tool.Title = title
+	tool.RawOutputSchema = schemas.OutputSchema(name)
+	hints.Title = title
+	tool.Annotations = hints
+	return tool
+}
+
+func hints(readOnly, destructive, idempotent, openWorld bool) mcp.ToolAnnotation {
+	return mcp.ToolAnnotation{
+		ReadOnlyHint: &readOnly, DestructiveHint: &destructive,
+		IdempotentHint: &idempotent, OpenWorldHint: &openWorld,
+	}
+}
+
+// within returns a context that ends after the wait that was asked for, with the
+// call, or when all waits are to end.
+func (t *Tools) within(ctx context.Context, c *call, asked *schemas.Int, otherwise time.Duration) (context.Context, context.CancelFunc) {
+	wait := otherwise
+	if asked != nil {
+		wait = milliseconds(*asked)
+	}
+	if wait > unpromisedWait && !c.progress {
+		wait = unpromisedWait
+		c.note("wait_ms was shortened to %d, since many clients give up after 60 s; call process_output to wait on.", unpromisedWait.Milliseconds())
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	stop := context.AfterFunc(t.waiting, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+func milliseconds(n schemas.Int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// told tells the manager which exits the answer holds, if anybody reads it.
+func (t *Tools) told(ctx context.Context, c *call, processes ...procmgr.Process) {
+	if ctx.Err() != nil {
+		return
+	}
+	for _, p := range processes {
+		if !p.State.Running() {
+			t.manager.Told(c.Scope, p.ID)
+		}
+	}
+}

@@ -1,0 +1,314 @@
+//go:build linux
+
+package tools
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/proctest"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+func TestMain(m *testing.M) { proctest.Main(m) }
+
+var update = flag.Bool("update", false, "write testdata/definitions.json anew")
+
+// agent calls tools as the server would have them called.
+type agent struct {
+	t      testing.TB
+	server *server.MCPServer
+	tools  *Tools
+}
+
+func newAgent(t testing.TB, log io.Writer) *agent {
+	t.Helper()
+	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	m := procmgr.New(procmgr.Options{Environ: os.Environ(), Grace: 100 * time.Millisecond})
+	t.Cleanup(func() {
+		if err := m.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	ts := New(m, caller.DefaultRules(), logger)
+	return &agent{t, ts.Server("test"), ts}
+}
+
+type result struct {
+	text    string
+	isError bool
+	schemas.StartResult
+	Processes []schemas.Process
+	Survivors []schemas.Survivor
+}
+
+func (a *agent) call(tool, arguments string) result { return a.callWith(tool, arguments, "{}") }
+
+// callWith calls a tool, checks the result against the tool's output schema and
+// returns it.
+func (a *agent) callWith(tool, arguments, meta string) result {
+	a.t.Helper()
+	ctx := caller.WithIdentity(context.Background(), caller.Identity{Token: "test"})
+	message := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + arguments + `,"_meta":` + meta + `}}`
+	text, err := json.Marshal(a.server.HandleMessage(ctx, json.RawMessage(message)))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	var answer struct {
+		Result *struct {
+			Content           []struct{ Text string }
+			StructuredContent json.RawMessage
+			IsError           bool
+		}
+	}
+	if err := json.Unmarshal(text, &answer); err != nil || answer.Result == nil {
+		a.t.Fatalf("%v: %s", err, text)
+	}
+	r := result{text: answer.Result.Content[0].Text, isError: answer.Result.IsError}
+	if r.isError {
+		return r
+	}
+	validate(a.t, tool, answer.Result.StructuredContent)
+	if err := json.Unmarshal(answer.Result.StructuredContent, &r); err != nil {
+		a.t.Fatal(err)
+	}
+	return r
+}
+
+func validate(t testing.TB, tool string, structured json.RawMessage) {
+	t.Helper()
+	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemas.OutputSchema(tool)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(structured))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("s", schema); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.MustCompile("s").Validate(value); err != nil {
+		t.Errorf("%s: result does not fit its schema: %v\n%s", tool, err, structured)
+	}
+}
+
+// TestDefinitions holds what every agent pays for: the tools are in each of its
+// contexts. Run with -update to write the snapshot anew.
+func TestDefinitions(t *testing.T) {
+	cost := 0
+	var all []mcp.Tool
+	for _, tool := range []mcp.Tool{startTool(), outputTool(), listTool(), signalTool()} {
+		var input bytes.Buffer
+		if err := json.Compact(&input, tool.RawInputSchema); err != nil {
+			t.Fatal(err)
+		}
+		cost += len(tool.Name) + len(tool.Description) + input.Len()
+		all = append(all, tool)
+	}
+	if cost > 6000 {
+		t.Errorf("names, descriptions and input schemas take %d bytes, more than 6000", cost)
+	}
+	if len(Instructions) > 2048 {
+		t.Errorf("the instructions take %d bytes, more than 2048", len(Instructions))
+	}
+	t.Logf("definitions %d bytes, instructions %d bytes", cost, len(Instructions))
+	got, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	const file = "testdata/definitions.json"
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the definitions differ from %s (%v); run go test ./tools -update and read what changed", file, err)
+	}
+}
+
+func TestCutAmpersand(t *testing.T) {
+	for command, want := range map[string]string{
+		"server &": "server", "server&": "server", " a & b & \n": " a & b", "a && b &": "a && b",
+	} {
+		if got, cut := cutAmpersand(command); got != want || !cut {
+			t.Errorf("%q: got %q, %v", command, got, cut)
+		}
+	}
+	for _, command := range []string{"a && b", "a &&", "a |&", `echo \&`, "&", " & ", "echo '&'", "a & b", ""} {
+		if got, cut := cutAmpersand(command); got != command || cut {
+			t.Errorf("%q: got %q, %v", command, got, cut)
+		}
+	}
+}
+
+func TestForegroundGoesOnAfterItsWait(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	fifo := t.TempDir() + "/fifo"
+	r := a.call("process_start", `{"command":"mkfifo `+fifo+`; echo up; cat `+fifo+`; exit 7","wait_ms":1}`)
+	if !r.Running || r.ExitCode != nil || !strings.Contains(r.text, "process_output waits for it") {
+		t.Fatalf("got %+v", r)
+	}
+	proctest.Within(t, "the process to be up", func() bool {
+		return a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":0}`).Output == "up\n"
+	})
+	if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	r = a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":20000}`)
+	if r.Running || r.ExitCode == nil || *r.ExitCode != 7 || r.Output != "up\ngo\n" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestHugeOutputIsCountedExactly(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	r := a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "10000000"))+`,"wait_ms":20000}`)
+	want := schemas.Truncated{OriginalBytes: 10_000_000, RetainedBytes: 32 << 10, OmittedBytes: 10_000_000 - 32<<10, Strategy: "head_tail"}
+	if r.Truncated == nil || *r.Truncated != want || r.NextCursor != 10_000_000 {
+		t.Errorf("got %+v", r.Truncated)
+	}
+}
+
+func TestLongWaitIsShortenedUnlessThereIsProgress(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	if r := a.call("process_start", `{"command":"true","wait_ms":50000}`); len(r.Notes) != 0 {
+		t.Errorf("got %v", r.Notes)
+	}
+	if r := a.call("process_start", `{"command":"true","wait_ms":50001}`); len(r.Notes) != 1 || !strings.Contains(r.text, "shortened to 50000") {
+		t.Errorf("got %v", r.Notes)
+	}
+	if r := a.callWith("process_start", `{"command":"true","wait_ms":300000}`, `{"progressToken":1}`); len(r.Notes) != 0 {
+		t.Errorf("with a progress token: got %v", r.Notes)
+	}
+}
+
+func TestEndWaitsAnswersWithWhatThereIs(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	answered := make(chan result, 1)
+	go func() { answered <- a.call("process_start", `{"command":"exec sleep 100","wait_ms":50000}`) }()
+	proctest.Within(t, "the process to run", func() bool {
+		return len(a.call("process_list", `{}`).Processes) == 1
+	})
+	a.tools.EndWaits()
+	select {
+	case r := <-answered:
+		if !r.Running {
+			t.Errorf("got %+v", r)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the call still waits")
+	}
+	if r := a.call("process_start", `{"command":"exec sleep 100","wait_ms":50000}`); !r.Running {
+		t.Errorf("a later call: got %+v", r)
+	}
+}
+
+func TestSurvivorsAreNamed(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	r := a.call("process_start", `{"command":`+quoted(proctest.Child("ignore-term"))+`,"background":true}`)
+	proctest.Within(t, "ready", func() bool {
+		return a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":0}`).Output == "ready\n"
+	})
+	r = a.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"terminate","wait_ms":1}`)
+	if !r.Running || r.State != "stopping" || len(r.Survivors) != 1 || r.Survivors[0].Pid == 0 || !strings.Contains(r.text, "still alive: pid") {
+		t.Errorf("got %+v", r)
+	}
+	r = a.call("process_signal", `{"all":true,"signal":"kill","wait_ms":20000}`)
+	if r.Running || len(r.Survivors) != 0 || len(r.Processes) != 1 || *r.Processes[0].Signal != "SIGKILL" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestRecordsCarryChatAndToolCall(t *testing.T) {
+	var log bytes.Buffer
+	a := newAgent(t, &log)
+	a.callWith("process_start", `{"command":"echo secret"}`, `{"coder.com/chat-id":"c1","claudecode/toolUseId":"use1"}`)
+	n := 0
+	for line := range strings.Lines(log.String()) {
+		n++
+		if !strings.Contains(line, `"chat_id":"c1"`) || !strings.Contains(line, `"tool_call_id":"use1"`) || !strings.Contains(line, `"process_id":`) {
+			t.Errorf("incomplete record: %s", line)
+		}
+		if strings.Contains(line, "secret") {
+			t.Errorf("a command above debug level: %s", line)
+		}
+	}
+	if n != 3 { // started, ended, tool call
+		t.Errorf("%d records:\n%s", n, &log)
+	}
+}
+
+func TestUnclearChatIsRefused(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	r := a.callWith("process_start", `{"command":"true"}`, `{"coder.com/chat-id":"a b"}`)
+	if !r.isError || !strings.Contains(r.text, "coder.com/chat-id") || !strings.Contains(r.text, "Nothing was started") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestPanicIsAnsweredPlainly(t *testing.T) {
+	var log bytes.Buffer
+	s := server.NewMCPServer("t", "t")
+	ts := New(procmgr.New(procmgr.Options{}), caller.DefaultRules(), slog.New(slog.NewTextHandler(&log, nil)))
+	add(ts, s, listTool(), func(context.Context, *call, schemas.ListInput) (answer, error) { panic("private") })
+	a := &agent{t, s, ts}
+	r := a.call("process_list", `{}`)
+	if !r.isError || strings.Contains(r.text, "private") || !strings.Contains(log.String(), "private") || !strings.Contains(log.String(), "tools_test.go") {
+		t.Errorf("got %q and the log %s", r.text, &log)
+	}
+}
+
+func quoted(s string) string {
+	text, _ := json.Marshal(s)
+	return string(text)
+}
+
+// FuzzArguments looks for arguments that crash the server, that are neither
+// accepted nor refused with words, or that leave what was accepted outside the
+// limits.
+func FuzzArguments(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `null`, ``, `[]`, `{"command":"true"}`, `{"command":1}`, `{"wait_ms":1e400}`, `{"command":"x","wait_ms":1e999999999}`, `{"command":"x","wait_ms":1e-999999999}`, `{"wait_ms":5.0,"command":"x"}`,
+		`{"command":"x","env":{"A":"b"},"env":{"A":1}}`, `{"command":"x","wait_ms":-0}`, `{"command":"\ud800"}`,
+		`{"command":"x"}{}`, `{"process_id":"x","signal":"kill"}`, `{"limit":99999999999999999999}`, `{"Command":"x"}`,
+	} {
+		f.Add(text)
+	}
+	start, signal := newArguments("process_start"), newArguments("process_signal")
+	f.Fuzz(func(t *testing.T, text string) {
+		var in schemas.StartInput
+		if err := start.decode(json.RawMessage(text), &in); err == nil {
+			if in.Command == "" || in.WaitMS != nil && (*in.WaitMS < 0 || *in.WaitMS > 300_000) || in.TimeoutMS < 0 || len([]rune(in.Label)) > 200 {
+				t.Errorf("accepted %q as %+v", text, in)
+			}
+		} else if w := words("process_start", err); !strings.Contains(w, "Nothing was started") || len(w) > 20_000 || strings.Contains(w, "&{") {
+			t.Errorf("refused %q with %q", text, w)
+		}
+		var sig schemas.SignalInput
+		if err := signal.decode(json.RawMessage(text), &sig); err == nil {
+			if sig.Signal != "terminate" && sig.Signal != "kill" {
+				t.Errorf("accepted %q as %+v", text, sig)
+			}
+		}
+	})
+}
