@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -50,6 +52,13 @@ func runChild(args []string) {
 		}
 		fmt.Println("ready")
 		select {}
+	case "http":
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("http://" + l.Addr().String())
+		panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })))
 	case "env":
 		for _, key := range args[1:] {
 			if value, ok := os.LookupEnv(key); ok {

@@ -18,12 +18,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs the tests, then fails if they left goroutines, descriptors or
-// children behind.
-func Main(m *testing.M) {
+// Main runs the tests and exits.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run runs the tests, then fails if they left goroutines, descriptors or
+// children behind. It returns the exit code.
+func Run(m *testing.M) int {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
 		runChild(os.Args[2:])
-		return
+		return 0
 	}
 	before := descriptors()
 	code := m.Run()
@@ -33,7 +36,7 @@ func Main(m *testing.M) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // leaks gives what is on its way out three seconds to be gone.
@@ -90,6 +93,7 @@ func children() (pids []string) {
 //	flood BYTES      writes so many bytes of "x" lines, exits 0
 //	half-rune        writes the first two of three bytes of "€", waits for a line of input, writes the third
 //	fork N           starts N sleeping children, prints "ready", sleeps
+//	http             serves HTTP on a free port, prints its address, answers "hello"
 //	env KEY…         prints each variable as KEY=value, or "KEY unset"
 func Child(args ...string) string {
 	exe, err := os.Executable()

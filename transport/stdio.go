@@ -18,8 +18,10 @@ import (
 const (
 	// MaxLineBytes is the longest message on stdio.
 	MaxLineBytes = 8 << 20
-	// answerTime is how long calls on their way may still answer at the end of
-	// the input.
+	// lastTime is how long waiting calls go on waiting after the end of the input:
+	// a script that pipes its calls in wants their results.
+	lastTime = 200 * time.Millisecond
+	// answerTime is how long calls may take to answer once they no longer wait.
 	answerTime = time.Second
 )
 
@@ -48,26 +50,38 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	read := make(chan error, 1)
 	go func() { read <- s.read(ctx, bufio.NewReaderSize(in, 64<<10)) }()
 	var err error
+	last := time.Duration(0)
 	select {
 	case err = <-read:
+		last = lastTime
 	case err = <-s.failed:
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	s.EndWaits()
-	answered := make(chan struct{})
-	go func() {
-		s.calls.Wait()
-		close(answered)
-	}()
-	timer := time.NewTimer(answerTime)
-	defer timer.Stop()
-	select {
-	case <-answered:
-	case <-timer.C:
-		s.Log.Warn("calls were left without an answer")
+	if !s.answered(last) {
+		s.EndWaits()
+		if !s.answered(answerTime) {
+			s.Log.Warn("calls were left without an answer")
+		}
 	}
 	return err
+}
+
+// answered waits that long for all calls to be answered.
+func (s *Stdio) answered(atMost time.Duration) bool {
+	all := make(chan struct{})
+	go func() {
+		s.calls.Wait()
+		close(all)
+	}()
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-all:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 func (s *Stdio) read(ctx context.Context, in *bufio.Reader) error {

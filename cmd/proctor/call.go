@@ -124,7 +124,12 @@ func callServer(ctx context.Context, sys system, o *callOptions, id caller.Ident
 	}
 	defer c.Close()
 	result, err := ask(ctx, c, tool, arguments)
-	if err != nil {
+	switch {
+	case errors.Is(err, mcptransport.ErrAuthorizationRequired):
+		return nil, failure{fmt.Errorf("%s wants another token (401); set %s or --token-file to the one that it was started with", o.url, tokenVariable)}
+	case errors.As(err, new(usageError)):
+		return nil, err
+	case err != nil:
 		return nil, failure{fmt.Errorf("no answer from %s: %w", o.url, err)}
 	}
 	return result, nil
@@ -174,7 +179,7 @@ func printResult(w io.Writer, result *mcp.CallToolResult, structured bool) error
 	}
 	fmt.Fprintln(w, strings.TrimSuffix(text.String(), "\n"))
 	if result.IsError {
-		return refusal{errors.New("the tool refused")}
+		return errRefused
 	}
 	return nil
 }

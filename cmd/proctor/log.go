@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"strconv"
@@ -12,9 +11,6 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/pflag"
 )
-
-// usage returns the error of a command that was asked in the wrong way.
-func usage(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 type logOptions struct{ level, format string }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -52,13 +53,13 @@ func run(ctx context.Context, sys system) int {
 	root.SetOut(sys.stdout)
 	root.SetErr(sys.stderr)
 	err := root.ExecuteContext(ctx)
-	switch err := err.(type) {
-	case nil:
+	switch {
+	case err == nil:
 		return exitOK
-	case refusal:
+	case errors.Is(err, errRefused):
 		return exitFailure
-	case failure:
-		fmt.Fprintf(sys.stderr, "proctor: %v\n", err.error)
+	case errors.As(err, new(failure)):
+		fmt.Fprintf(sys.stderr, "proctor: %v\n", err)
 		return exitFailure
 	default:
 		fmt.Fprintf(sys.stderr, "proctor: %v\nTry: proctor help\n", err)
@@ -69,8 +70,17 @@ func run(ctx context.Context, sys system) int {
 // failure is an error of a command that was asked in the right way.
 type failure struct{ error }
 
-// refusal is the answer of a tool that refused; it was printed.
-type refusal struct{ error }
+func (f failure) Unwrap() error { return f.error }
+
+// usageError is the error of a command that was asked in the wrong way.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// errRefused says that the tool refused; its answer was printed.
+var errRefused = errors.New("the tool refused")
 
 // getenv returns a variable of the environment, or "".
 func (s system) getenv(name string) string {

@@ -49,7 +49,7 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 		return err
 	}
 	h := &transport.HTTP{NoAuth: o.noAuth, AllowHosts: o.allowHosts, AllowOrigins: o.allowOrigins}
-	var t token
+	var t bearer
 	if !o.noAuth {
 		var err error
 		if t, err = findToken(sys, o.tokenFile, true); err != nil {
@@ -116,7 +116,7 @@ func loopback(host string) bool {
 }
 
 // welcome tells a person how to go on. It never shows the token.
-func welcome(w io.Writer, address string, t token) {
+func welcome(w io.Writer, address string, t bearer) {
 	url := "http://" + address + "/mcp"
 	fmt.Fprintf(w, "\nProctor listens on %s\n", url)
 	header := ""

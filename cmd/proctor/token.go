@@ -16,13 +16,13 @@ const (
 	minTokenBytes = 16
 )
 
-// token is the server's secret and where it came from, for people.
-type token struct{ secret, from string }
+// bearer is the server's secret and where it came from, for people.
+type bearer struct{ secret, from string }
 
 // findToken returns the token by which a server lets in and by which a client
 // asks: that of the environment, else of the file, else of the file that serve
 // keeps. create makes the last one if it is not there.
-func findToken(sys system, file string, create bool) (token, error) {
+func findToken(sys system, file string, create bool) (bearer, error) {
 	if secret := sys.getenv(tokenVariable); secret != "" && file == "" {
 		return checkToken(secret, "the environment variable "+tokenVariable)
 	}
@@ -31,12 +31,12 @@ func findToken(sys system, file string, create bool) (token, error) {
 	}
 	file, err := tokenFile(sys)
 	if err != nil {
-		return token{}, err
+		return bearer{}, err
 	}
 	t, err := readToken(file)
 	if create && errors.Is(err, fs.ErrNotExist) {
 		if err := makeToken(file); err != nil {
-			return token{}, failure{fmt.Errorf("cannot keep a token: %w", err)}
+			return bearer{}, failure{fmt.Errorf("cannot keep a token: %w", err)}
 		}
 		return readToken(file)
 	}
@@ -56,26 +56,26 @@ func tokenFile(sys system) (string, error) {
 	return filepath.Join(state, "proctor", "token"), nil
 }
 
-func readToken(file string) (token, error) {
+func readToken(file string) (bearer, error) {
 	info, err := os.Stat(file)
 	if err != nil {
-		return token{}, failure{fmt.Errorf("cannot read the token: %w", err)}
+		return bearer{}, failure{fmt.Errorf("cannot read the token: %w", err)}
 	}
 	if info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
-		return token{}, failure{fmt.Errorf("the token file %s can be read by others; run: chmod 600 %s", file, file)}
+		return bearer{}, failure{fmt.Errorf("the token file %s can be read by others; run: chmod 600 %s", file, file)}
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return token{}, failure{fmt.Errorf("cannot read the token: %w", err)}
+		return bearer{}, failure{fmt.Errorf("cannot read the token: %w", err)}
 	}
 	return checkToken(strings.TrimSpace(string(text)), file)
 }
 
-func checkToken(secret, from string) (token, error) {
+func checkToken(secret, from string) (bearer, error) {
 	if len(secret) < minTokenBytes || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return token{}, failure{fmt.Errorf("the token in %s cannot be used; it must be at least %d visible ASCII characters, such as from: openssl rand -hex 32", from, minTokenBytes)}
+		return bearer{}, failure{fmt.Errorf("the token in %s cannot be used; it must be at least %d visible ASCII characters, such as from: openssl rand -hex 32", from, minTokenBytes)}
 	}
-	return token{secret, from}, nil
+	return bearer{secret, from}, nil
 }
 
 // makeToken writes a new token. Of two servers that start at once one makes it

@@ -1,0 +1,350 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/proctor-mcp/proctor/proctest"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "child" {
+		proctest.Main(m)
+	}
+	testscript.Main(checked{m}, map[string]func(){"proctor": main})
+}
+
+// checked runs the tests with the check for what they leave behind.
+type checked struct{ *testing.M }
+
+func (c checked) Run() int { return proctest.Run(c.M) }
+
+// TestScripts runs testdata/script: the program as it is used in a shell.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir+"/home")
+			return os.Mkdir(e.WorkDir+"/home", 0o700)
+		},
+	})
+}
+
+const patience = 30 * time.Second
+
+// build returns the program, built as a user builds it: without the race
+// detector, whose memory is its own.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "proctor-test-")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "proctor")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return binary, nil
+})
+
+// server is the program, running.
+type server struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stderr *lines
+	exited chan struct{} // closed once it is gone
+
+	in  io.WriteCloser // stdio only
+	out *bufio.Reader  // stdio only
+	id  int
+}
+
+// lines collects what a program writes and lets a test wait for it.
+type lines struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// launch starts the program with a home of its own.
+func launch(t *testing.T, env []string, args ...string) *server {
+	t.Helper()
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, cmd: exec.Command(binary, args...), stderr: &lines{}, exited: make(chan struct{})}
+	s.cmd.Env = append(append(os.Environ(), "HOME="+t.TempDir(), "XDG_STATE_HOME="), env...)
+	s.cmd.Stderr = s.stderr
+	if args[0] == "stdio" {
+		if s.in, err = s.cmd.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.out = bufio.NewReader(out)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if s.in == nil {
+		go s.reap()
+	}
+	t.Cleanup(func() {
+		if s.in != nil {
+			s.in.Close()
+			go s.reap()
+		} else {
+			s.cmd.Process.Signal(syscall.SIGTERM)
+		}
+		s.gone()
+	})
+	return s
+}
+
+func (s *server) reap() {
+	s.cmd.Wait()
+	close(s.exited)
+}
+
+// gone waits until the program has ended.
+func (s *server) gone() {
+	s.t.Helper()
+	select {
+	case <-s.exited:
+	case <-time.After(patience):
+		s.cmd.Process.Kill()
+		s.t.Error("the server did not end")
+	}
+}
+
+// call calls a tool over stdio.
+func (s *server) call(tool, arguments string) schemas.StartResult {
+	s.t.Helper()
+	s.id++
+	fmt.Fprintf(s.in, `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`+"\n", s.id, tool, arguments)
+	line, err := s.out.ReadBytes('\n')
+	if err != nil {
+		s.t.Fatalf("%v; the log says %s", err, s.stderr)
+	}
+	var answer struct {
+		Result struct {
+			IsError           bool
+			Content           json.RawMessage
+			StructuredContent schemas.StartResult
+		}
+	}
+	if err := json.Unmarshal(line, &answer); err != nil || answer.Result.IsError {
+		s.t.Fatalf("%v: %s", err, line)
+	}
+	return answer.Result.StructuredContent
+}
+
+// awaitOutput reads until the output has the text.
+func (s *server) awaitOutput(id, text string) string {
+	s.t.Helper()
+	var out string
+	proctest.Within(s.t, text, func() bool {
+		out = s.call("process_output", `{"process_id":"`+id+`","wait_ms":0}`).ProcessOutput.Output
+		return strings.Contains(out, text)
+	})
+	return out
+}
+
+// address waits for the log to tell where a server listens.
+func (s *server) address() string {
+	s.t.Helper()
+	var record struct{ Msg, Address string }
+	proctest.Within(s.t, "listening", func() bool {
+		for line := range strings.Lines(s.stderr.String()) {
+			if json.Unmarshal([]byte(line), &record) == nil && record.Msg == "listening" {
+				return true
+			}
+		}
+		return false
+	})
+	return record.Address
+}
+
+func quoted(s string) string {
+	text, _ := json.Marshal(s)
+	return string(text)
+}
+
+func TestARealBuildIsFollowedToItsExit(t *testing.T) {
+	s := launch(t, []string{"HOME=" + os.Getenv("HOME")}, "stdio", "--workdir", "../../procmgr/output")
+	r := s.call("process_start", `{"command":"go vet . && go test -count=1 . && exit 42","wait_ms":1}`)
+	if !r.Running {
+		t.Fatalf("it did not run past its wait: %+v", r)
+	}
+	proctest.Within(t, "exit", func() bool {
+		r = s.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":50000}`)
+		return !r.Running
+	})
+	if r.ExitCode == nil || *r.ExitCode != 42 || !strings.Contains(r.ProcessOutput.Output, "ok  \tgithub.com/proctor-mcp/proctor/procmgr/output") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestAWebServerAnswersAndIsGone(t *testing.T) {
+	s := launch(t, nil, "stdio")
+	r := s.call("process_start", `{"command":`+quoted(proctest.Child("http"))+`,"background":true}`)
+	url := strings.TrimSpace(s.awaitOutput(r.ProcessID, "\n"))
+	get := func() error { return exec.Command("curl", "-sf", "-m", "5", url).Run() }
+	if err := get(); err != nil {
+		t.Fatalf("%s does not answer: %v", url, err)
+	}
+	r = s.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"terminate","grace_ms":5000,"wait_ms":20000}`)
+	if r.Running || get() == nil {
+		t.Errorf("it is still there: %+v", r)
+	}
+}
+
+func TestAFloodLeavesMemorySmallAndCountsExact(t *testing.T) {
+	const size = 512 << 20
+	s := launch(t, nil, "stdio")
+	r := s.call("process_start", fmt.Sprintf(`{"command":%s,"wait_ms":50000}`, quoted(proctest.Child("flood", fmt.Sprint(size)))))
+	for r.Running {
+		r = s.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":50000}`)
+	}
+	if r.Truncated == nil || r.Truncated.OriginalBytes != size || r.Truncated.RetainedBytes+r.Truncated.OmittedBytes != size || r.NextCursor != size {
+		t.Errorf("got %+v", r.Truncated)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int
+	fmt.Sscan(after, &kib)
+	t.Logf("peak RSS %d KiB", kib)
+	if kib == 0 || kib > 64<<10 {
+		t.Errorf("peak RSS is %d KiB, more than 64 MiB", kib)
+	}
+}
+
+// TestNothingSurvivesTheServer ends it in every way that it can notice.
+func TestNothingSurvivesTheServer(t *testing.T) {
+	for name, end := range map[string]func(*server){
+		"TERM":           func(s *server) { s.cmd.Process.Signal(syscall.SIGTERM) },
+		"INT":            func(s *server) { s.cmd.Process.Signal(syscall.SIGINT) },
+		"HUP":            func(s *server) { s.cmd.Process.Signal(syscall.SIGHUP) },
+		"end of input":   func(s *server) { s.in.Close() },
+		"client is gone": func(s *server) { s.in.Close(); s.out = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := launch(t, nil, "stdio")
+			r := s.call("process_start", `{"command":"sleep 300 & echo $$ $!; wait","background":true}`)
+			var pids [2]int
+			fmt.Sscan(s.awaitOutput(r.ProcessID, "\n"), &pids[0], &pids[1])
+			end(s)
+			for _, pid := range pids {
+				proctest.Within(t, "child gone", func() bool { return !proctest.Alive(pid) })
+			}
+		})
+	}
+}
+
+func TestTheTokenGoesNowhere(t *testing.T) {
+	const secret = "a-token-that-nobody-may-see"
+	s := launch(t, []string{"PROCTOR_TOKEN=" + secret, "OTHER=1"}, "serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug")
+	url := "http://" + s.address() + "/mcp"
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(token string, args ...string) string {
+		cmd := exec.Command(binary, append([]string{"call", "--url", url}, args...)...)
+		cmd.Env = append(os.Environ(), "PROCTOR_TOKEN="+token)
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	env := ask(secret, "process_start", `{"command":"env; cat /proc/self/cmdline"}`)
+	if !strings.Contains(env, "OTHER=1") {
+		t.Fatalf("the call failed: %s", env)
+	}
+	wrong := ask("a-wrong-token-of-a-stranger", "process_list")
+	if !strings.Contains(wrong, "401") && !strings.Contains(strings.ToLower(wrong), "unauthorized") {
+		t.Errorf("a wrong token: %s", wrong)
+	}
+	for what, text := range map[string]string{"a child": env, "the log": s.stderr.String(), "an error": wrong} {
+		if strings.Contains(text, secret) || strings.Contains(text, "a-wrong-token") {
+			t.Errorf("%s has the token: %s", what, text)
+		}
+	}
+}
+
+func TestServeKeepsItsToken(t *testing.T) {
+	home := t.TempDir()
+	file := filepath.Join(home, ".local/state/proctor/token")
+	var first []byte
+	for range 2 {
+		s := launch(t, []string{"HOME=" + home}, "serve", "--listen", "127.0.0.1:0", "--log-format", "json")
+		s.address()
+		token, err := os.ReadFile(file)
+		if err != nil || len(token) < 40 || first != nil && !bytes.Equal(token, first) {
+			t.Fatalf("got %d bytes, %v; the same as before: %v", len(token), err, bytes.Equal(token, first))
+		}
+		first = token
+		s.cmd.Process.Signal(syscall.SIGTERM)
+		s.gone()
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got %v, %v", info.Mode(), err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
+		t.Errorf("got %v, %v", entries, err)
+	}
+}
+
+func TestColourOnATerminalOnlyAndNoControlCharacters(t *testing.T) {
+	var text bytes.Buffer
+	o := logOptions{level: "info", format: "text"}
+	log, err := o.open(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("a\x1b[31mb", "k", "v\x1b[0m\r\nforged", "e", fmt.Errorf("\x07"), "u", "grün")
+	if got := text.String(); strings.ContainsAny(strings.TrimSuffix(got, "\n"), "\x1b\r\n\x07") || !strings.Contains(got, "grün") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestRunWithoutATerminal(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	code := run(context.Background(), system{args: []string{"version"}, stdout: &stdout, stderr: &stderr})
+	if code != exitOK || !strings.HasPrefix(stdout.String(), "proctor "+version) {
+		t.Errorf("got %d, %q, %q", code, &stdout, &stderr)
+	}
+}

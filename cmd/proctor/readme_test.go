@@ -1,0 +1,149 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// TestExampleConfiguration starts or reaches every entry of mcp.json.example.
+func TestExampleConfiguration(t *testing.T) {
+	text, err := os.ReadFile(root + "/mcp.json.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "a-token-for-the-example"
+	s := launch(t, []string{"PROCTOR_TOKEN=" + secret}, "serve", "--listen", "127.0.0.1:0", "--log-format", "json")
+	replaced := strings.NewReplacer("${PROCTOR_TOKEN}", secret, defaultListen, s.address()).Replace(string(text))
+	var config struct {
+		MCPServers map[string]struct {
+			Type, Command, URL string
+			Args               []string
+			Headers            map[string]string
+		}
+	}
+	if err := json.Unmarshal([]byte(replaced), &config); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for name, entry := range config.MCPServers {
+		seen[entry.Type] = true
+		var c *client.Client
+		switch entry.Type {
+		case "":
+			if entry.Command != "proctor" {
+				t.Errorf("%s starts %s", name, entry.Command)
+			}
+			c, err = client.NewStdioMCPClient(binary, os.Environ(), entry.Args...)
+		case "http":
+			c, err = client.NewStreamableHttpClient(entry.URL, transport.WithHTTPHeaders(entry.Headers))
+		case "sse":
+			c, err = client.NewSSEMCPClient(entry.URL, transport.WithHeaders(entry.Headers))
+		}
+		if err != nil || c == nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var request mcp.CallToolRequest
+		request.Params.Name = "process_start"
+		request.Params.RawArguments = json.RawMessage(`{"command":"echo in ${CODER_CHAT_ID:-no chat}"}`)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		result, err := ask(ctx, c, request.Params.Name, request.Params.RawArguments)
+		cancel()
+		c.Close()
+		want := "in my-chat"
+		if entry.Headers["Coder-Chat-Id"] == "" {
+			want = "in no chat"
+		}
+		if err != nil || !strings.Contains(result.Content[0].(mcp.TextContent).Text, want) {
+			t.Errorf("%s: got %v, %v", name, result, err)
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("the example shows %v; it must show stdio, http and sse", seen)
+	}
+}
+
+// TestREADMETranscript plays the agent's session of the README: what stands
+// behind "→" is called, what follows must be the answer.
+func TestREADMETranscript(t *testing.T) {
+	readme, err := os.ReadFile(root + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, ok := strings.Cut(string(readme), "```text\n→ ")
+	block, _, _ = strings.Cut(block, "```")
+	if !ok {
+		t.Fatal("README has no transcript")
+	}
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"go.mod":       "module example\n\ngo 1.26\n",
+		"add.go":       "package example\n\nfunc Add(a, b int) int { return a - b }\n",
+		"add_test.go":  "package example\n\nimport \"testing\"\n\nfunc TestAdd(t *testing.T) {\n\tif got := Add(1, 2); got != 3 {\n\t\tt.Errorf(\"Add(1, 2) = %d, want 3\", got)\n\t}\n}\n",
+		"serve/run.go": "package main\n\nimport (\n\t\"fmt\"\n\t\"net\"\n\t\"net/http\"\n)\n\nfunc main() {\n\tl, err := net.Listen(\"tcp\", \"127.0.0.1:0\")\n\tif err != nil {\n\t\tpanic(err)\n\t}\n\tfmt.Println(\"listening\")\n\tpanic(http.Serve(l, nil))\n}\n",
+	} {
+		if err := os.MkdirAll(dir+"/serve", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/"+name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := launch(t, []string{"HOME=" + os.Getenv("HOME")}, "stdio", "--workdir", dir)
+	ids := map[string]string{}
+	for step := range strings.SplitSeq(block, "\n→ ") {
+		call, want, _ := strings.Cut(step, "\n")
+		tool, arguments, _ := strings.Cut(call, " ")
+		for short, id := range ids {
+			arguments = strings.ReplaceAll(arguments, short, id)
+		}
+		got := s.text(tool, arguments)
+		for _, id := range regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindAllString(got, -1) {
+			if !strings.Contains(fmt.Sprint(ids), id) {
+				ids[fmt.Sprintf("p%d", len(ids)+1)] = id
+			}
+		}
+		for short, id := range ids {
+			got = strings.ReplaceAll(got, id, short)
+		}
+		plain := func(text string) string {
+			text = regexp.MustCompile(`\b[\d.]+m?s\b`).ReplaceAllString(text, "TIME")
+			return strings.TrimSpace(text)
+		}
+		if plain(got) != plain(want) {
+			t.Errorf("%s\ngot:\n%s\nREADME:\n%s", call, got, want)
+		}
+	}
+}
+
+// text calls a tool and returns what an agent would read.
+func (s *server) text(tool, arguments string) string {
+	s.t.Helper()
+	s.id++
+	fmt.Fprintf(s.in, `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`+"\n", s.id, tool, arguments)
+	line, err := s.out.ReadBytes('\n')
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var answer struct {
+		Result struct{ Content []struct{ Text string } }
+	}
+	if err := json.Unmarshal(line, &answer); err != nil || len(answer.Result.Content) != 1 {
+		s.t.Fatalf("%v: %s", err, line)
+	}
+	return answer.Result.Content[0].Text
+}

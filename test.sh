@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Runs every test of this repository, and installs what they need on a machine
+# that has Go, git, Node and apt.
+#
+#   ./test.sh              everything, as CI does
+#   ./test.sh --fuzz 5m    fuzz each target that long (default 10s)
+set -euo pipefail
+cd "$(dirname "$0")"
+
+fuzztime=10s
+while [ $# -gt 0 ]; do
+  case $1 in
+    --fuzz) fuzztime=${2:?--fuzz needs a duration, such as 5m}; shift 2 ;;
+    *) echo "test.sh: unknown argument: $1; see the top of the file" >&2; exit 2 ;;
+  esac
+done
+
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+step() { printf '\n== %s\n' "$*"; }
+
+step setup
+missing=()
+command -v cc >/dev/null || missing+=(gcc libc6-dev) # the race detector links with it
+command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
+command -v ps >/dev/null || missing+=(procps)
+if [ ${#missing[@]} -gt 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+(cd e2e && npm ci --no-audit --no-fund --loglevel=error)
+
+step gofmt
+unformatted=$(gofmt -l .)
+[ -z "$unformatted" ] || { echo "not formatted: $unformatted"; exit 1; }
+
+step go mod tidy
+go mod tidy -diff
+
+step build, vet and staticcheck
+bin=$(mktemp -d)
+trap 'rm -rf "$bin"' EXIT
+for os in linux darwin windows; do
+  GOOS=$os CGO_ENABLED=0 go build -o "$bin/proctor-$os" ./cmd/proctor
+  GOOS=$os go vet ./...
+done
+go run "$staticcheck" ./...
+
+step go test
+go test -race -shuffle=on ./...
+
+step fuzz "$fuzztime"
+go test ./procmgr/output -run '^$' -fuzz '^FuzzBuffer$' -fuzztime "$fuzztime" -fuzzminimizetime 10x
+go test ./tools -run '^$' -fuzz '^FuzzArguments$' -fuzztime "$fuzztime" -fuzzminimizetime 10x
+
+step clients that others wrote
+(cd e2e && PROCTOR="$bin/proctor-linux" npm test)
+
+printf '\nall tests passed\n'

@@ -1,0 +1,143 @@
+//go:build linux
+
+package transport
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+func callMessage(id int, tool, arguments string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, id, tool, arguments) + "\n"
+}
+
+func readAnswer(t *testing.T, out *bufio.Reader) (id int, text string) {
+	t.Helper()
+	line, err := out.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		ID     *int
+		Result struct{ Content []struct{ Text string } }
+		Error  struct{ Message string }
+	}
+	if err := json.Unmarshal([]byte(line), &answer); err != nil {
+		t.Fatalf("%v: %s", err, line)
+	}
+	if answer.ID != nil {
+		id = *answer.ID
+	}
+	if len(answer.Result.Content) > 0 {
+		return id, answer.Result.Content[0].Text
+	}
+	return id, answer.Error.Message
+}
+
+func send(t *testing.T, in io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(in, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWaitingCallsDelayNothing(t *testing.T) {
+	in, out, _ := newServing(t, t.TempDir(), io.Discard).stdio(t, caller.Identity{Token: "stdio"})
+	for i := range 20 {
+		send(t, in, callMessage(i, "process_start", `{"command":"exec sleep 100","wait_ms":50000}`))
+	}
+	send(t, in, callMessage(100, "process_list", `{}`))
+	if id, _ := readAnswer(t, out); id != 100 {
+		t.Errorf("answer %d came first", id)
+	}
+}
+
+func TestEndOfInputAnswersWaitingCalls(t *testing.T) {
+	s := newServing(t, t.TempDir(), io.Discard)
+	in, out, end := s.stdio(t, caller.Identity{Token: "stdio", DefaultChat: "c"})
+	send(t, in, callMessage(1, "process_start", `{"command":"exec sleep 100","wait_ms":50000}`))
+	proctest.Within(t, "the process to run", func() bool {
+		list, _ := s.manager.List(procmgr.Chat("c"), procmgr.FilterRunning, 1)
+		return len(list) == 1
+	})
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+	if id, text := readAnswer(t, out); id != 1 || !strings.Contains(text, "running") {
+		t.Errorf("got %d %q", id, text)
+	}
+}
+
+func TestBadLinesKeepTheStreamInStep(t *testing.T) {
+	in, out, _ := newServing(t, t.TempDir(), io.Discard).stdio(t, caller.Identity{Token: "stdio"})
+	go func() {
+		io.WriteString(in, "no json\n\n\r\n[]\n")
+		io.WriteString(in, strings.Repeat("x", MaxLineBytes+1)+"\n")
+		io.WriteString(in, strings.Repeat("y", MaxLineBytes/2)+"\n")
+		io.WriteString(in, callMessage(7, "process_list", `{}`))
+	}()
+	for _, want := range []string{"parse", "", "longer than 8388608 bytes", "parse", "No processes"} {
+		if _, text := readAnswer(t, out); !strings.Contains(strings.ToLower(text), strings.ToLower(want)) {
+			t.Errorf("got %q, want %q", text, want)
+		}
+	}
+}
+
+func TestLastLineNeedsNoEnd(t *testing.T) {
+	in, out, end := newServing(t, t.TempDir(), io.Discard).stdio(t, caller.Identity{Token: "stdio"})
+	send(t, in, strings.TrimSpace(callMessage(1, "process_list", `{}`)))
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+	if id, _ := readAnswer(t, out); id != 1 {
+		t.Errorf("got %d", id)
+	}
+}
+
+func TestClosedOutputEndsTheServer(t *testing.T) {
+	s := newServing(t, t.TempDir(), io.Discard)
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inR.Close()
+	defer inW.Close()
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outW.Close()
+	outR.Close()
+	send(t, inW, callMessage(1, "process_list", `{}`))
+	std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Log: s.log}
+	if err := std.Serve(context.Background(), inR, outW); err == nil || !strings.Contains(err.Error(), "write") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestContextEndsTheServer(t *testing.T) {
+	s := newServing(t, t.TempDir(), io.Discard)
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inR.Close()
+	defer inW.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Log: s.log}
+	if err := std.Serve(ctx, inR, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
