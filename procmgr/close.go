@@ -2,6 +2,7 @@ package procmgr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -32,21 +33,21 @@ func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Unlock()
 	defer close(m.closeDone)
 
-	m.starting.Wait()
-	all := m.stopTimers()
 	killed, cancel := context.WithCancel(ctx)
 	defer cancel()
 	graceful, graceOver := context.WithCancel(killed)
 	defer graceOver()
 	defer m.opts.Clock.AfterFunc(m.opts.Grace, graceOver, "close", "grace").Stop()
 	defer m.opts.Clock.AfterFunc(m.opts.Grace+killTime, cancel, "close", "kill").Stop()
+	hung := !within(graceful, m.starting.Wait)
+	all := m.stopTimers()
 
 	var wg sync.WaitGroup
 	left := make([]string, len(all))
 	for i, p := range all {
 		wg.Go(func() {
 			if !p.end(graceful, killed) {
-				left[i] = p.id + " "
+				left[i] = p.facts.ID + " "
 			}
 			p.mu.Lock()
 			p.timers.stop()
@@ -55,11 +56,30 @@ func (m *Manager) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	if names := strings.TrimSpace(strings.Join(left, "")); names != "" {
+	switch names := strings.TrimSpace(strings.Join(left, "")); {
+	case names != "":
 		return fmt.Errorf("cannot end every process; left: %s", names)
+	case hung:
+		return errors.New("a start has not come back")
+	case !within(killed, m.opts.Engine.Wait):
+		return errors.New("the output of a process is still being read")
 	}
-	m.opts.Engine.Wait()
 	return nil
+}
+
+// within says that f returns before ctx ends.
+func within(ctx context.Context, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // stopTimers returns everything that may live and keeps it from being forgotten
@@ -88,11 +108,10 @@ func (m *Manager) stopTimers() (all []*process) {
 // end terminates, then kills when graceful ends, and says whether all is gone
 // before killed ends.
 func (p *process) end(graceful, killed context.Context) bool {
-	p.stopRequested(ReasonShutdown, NoGrace)
-	if p.engine.Signal(SignalTerminate) == nil && p.awaitGone(graceful) {
+	if p.stop(SignalTerminate, ReasonShutdown, NoGrace) == nil && p.awaitGone(graceful) {
 		return true
 	}
-	p.engine.Signal(SignalKill)
+	_ = p.stop(SignalKill, ReasonShutdown, NoGrace) // what is left then says it
 	return p.awaitGone(killed)
 }
 

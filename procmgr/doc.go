@@ -21,6 +21,7 @@
 //	running  -> stopping   a signal, the time limit or Close asked it to end
 //	running  -> exited     its exit was seen
 //	running  -> lost       its exit status cannot be known
+//	stopping -> running    the request could not be delivered
 //	stopping -> exited     its exit was seen
 //	stopping -> lost       its exit status cannot be known
 //

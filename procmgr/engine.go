@@ -18,10 +18,11 @@ type Engine interface {
 
 // EngineCommand is what an engine is to run.
 type EngineCommand struct {
-	Argv  []string // program and arguments
-	Dir   string   // working directory
-	Env   []string // the whole environment, KEY=value
-	Stdin []byte   // given as input, then end of file; nil is no input
+	Argv   []string // program and arguments
+	Search []string // environment whose PATH names the program; nil is Env
+	Dir    string   // working directory
+	Env    []string // the whole environment, KEY=value
+	Stdin  []byte   // given as input, then end of file; nil is no input
 }
 
 // EngineEvents is how an engine tells what happens. Each is called at most once
@@ -44,10 +45,14 @@ type EngineExit struct {
 // EngineProcess reaches a started command and what it forked.
 type EngineProcess interface {
 	// Signal reaches the whole kill domain. ErrNotRunning means that nothing is
-	// left to reach, ErrUnsupportedSignal that there is no such signal.
+	// left to reach, ErrUnsupportedSignal that there is no such signal,
+	// ErrNotPermitted that what is left runs as another user.
 	Signal(Signal) error
 	// Members are the living processes of the kill domain, the command included.
-	Members() []Member
+	// An error means that they cannot be seen.
+	Members() ([]Member, error)
+	// Ended says that the exit was seen, also before Exited.
+	Ended() bool
 	// AwaitGone returns nil once nothing of the kill domain lives, or the
 	// context's error. It is called after the exit.
 	AwaitGone(ctx context.Context) error

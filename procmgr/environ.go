@@ -1,6 +1,8 @@
 package procmgr
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,7 +116,7 @@ func (m *Manager) workdir(requested string) (string, error) {
 	case os.IsNotExist(err):
 		return "", &InputError{"workdir", requested + ", which does not exist", "an existing directory"}
 	case err != nil:
-		return "", &InputError{"workdir", err.Error(), "a directory that can be entered"}
+		return "", &InputError{"workdir", fmt.Sprintf("%.200s (%v)", requested, errors.Unwrap(err)), "a directory that can be entered"}
 	case !info.IsDir():
 		return "", &InputError{"workdir", requested + ", which is not a directory", "an existing directory"}
 	}

@@ -62,6 +62,21 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+func TestPathOfTheProcessIsNotThatOfTheShell(t *testing.T) {
+	m := newManager(t, Options{})
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/sh", []byte("#!/bin/false\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"PATH": dir}
+	if _, out := wait(t, m, start(t, m, Chat("c"), Spec{Command: "echo $PATH", Env: env})); out != dir+"\n" {
+		t.Errorf("got %q", out)
+	}
+	if _, err := m.Start(t.Context(), Chat("c"), Spec{Argv: []string{"true"}, Env: env}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("argv: got %v", err)
+	}
+}
+
 func TestFailingEnvironmentHookIsLoggedAndLeftOut(t *testing.T) {
 	var text bytes.Buffer
 	m := newManager(t, Options{

@@ -12,6 +12,8 @@ var (
 	ErrNotRunning = errors.New("process is not running")
 	// ErrUnsupportedSignal: the signal does not exist here.
 	ErrUnsupportedSignal = errors.New("unsupported signal")
+	// ErrNotPermitted: the system does not let this program signal the process.
+	ErrNotPermitted = errors.New("not permitted to signal the process")
 	// ErrClosed: the manager no longer starts processes.
 	ErrClosed = errors.New("process manager is closed")
 	// ErrScope: the scope is the zero value or names an invalid chat.

@@ -21,12 +21,22 @@ func (m *Manager) Told(scope Scope, id string) {
 }
 
 func (p *process) scheduleForget(after time.Duration) {
+	p.schedule(after, p.forgetElapsed, "forget")
+}
+
+// schedule sets the one timer of an ended process, unless the manager is closed.
+func (p *process) schedule(after time.Duration, event func(), tag string) {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	if p.m.closed {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.timers.forget != nil {
 		p.timers.forget.Stop()
 	}
-	p.timers.forget = p.m.opts.Clock.AfterFunc(after, p.forgetElapsed, "forget")
+	p.timers.forget = p.m.opts.Clock.AfterFunc(after, event, tag)
 }
 
 // forgetElapsed is the event that a process was kept long enough, unless
@@ -35,7 +45,7 @@ func (p *process) forgetElapsed() {
 	p.mu.Lock()
 	left := MaxKeep - p.m.opts.Clock.Since(p.ended)
 	p.mu.Unlock()
-	if left > 0 && len(p.engine.Members()) > 0 {
+	if left > 0 && p.hasDescendants() {
 		p.scheduleForget(min(p.m.opts.ForgetAfter, left))
 		return
 	}
@@ -46,33 +56,30 @@ func (m *Manager) forget(p *process) {
 	last := p.snapshot()
 	last.Command = "" // it can be long, and whoever asks by request id knows it
 	last.Forgotten = true
-	lives := p.lives()
 	scope := p.facts.Scope
 	m.mu.Lock()
-	delete(m.scopes[scope], p.id)
+	delete(m.scopes[scope], p.facts.ID)
 	if len(m.scopes[scope]) == 0 {
 		delete(m.scopes, scope)
 	}
 	if p.request != nil {
 		p.request.process, p.request.last = nil, last
 	}
-	if lives {
-		// It must still end with the manager, though no scope reaches it.
-		m.abandoned[p] = true
-	}
+	m.abandoned[p] = true
 	m.mu.Unlock()
 	p.log.Debug("process forgotten")
+	p.abandonedElapsed()
 }
 
-// dropAbandoned lets go of an abandoned process that is dead by now.
-func (m *Manager) dropAbandoned(p *process) {
-	m.mu.Lock()
-	known := m.abandoned[p]
-	m.mu.Unlock()
-	if !known || p.lives() {
+// abandonedElapsed is the event that it is time to look whether a forgotten
+// process still lives. Until it is dead it must end with the manager, though no
+// scope reaches it.
+func (p *process) abandonedElapsed() {
+	if !p.lives() {
+		p.m.mu.Lock()
+		delete(p.m.abandoned, p)
+		p.m.mu.Unlock()
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.abandoned, p)
+	p.schedule(p.m.opts.ForgetAfter, p.abandonedElapsed, "abandoned")
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,6 +101,9 @@ func TestForgetting(t *testing.T) {
 		t.Errorf("after an hour: untold gone %v, with a descendant gone %v, running gone %v",
 			gone(m, untold), gone(m, holds), gone(m, running))
 	}
+	if n := abandoned(m); n != 1 {
+		t.Errorf("%d abandoned, want 1", n)
+	}
 	// Forgotten is not lost: the descendant ends with the manager.
 	descendant, _ := strconv.Atoi(strings.TrimSpace(out))
 	if !proctest.Alive(descendant) {
@@ -109,6 +113,31 @@ func TestForgetting(t *testing.T) {
 		t.Error(err)
 	}
 	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(descendant) })
+}
+
+func abandoned(m *Manager) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.abandoned)
+}
+
+func TestAbandonedProcessesAreLetGo(t *testing.T) {
+	clock := quartz.NewMock(t)
+	m := newManager(t, Options{Clock: clock, ForgetAfter: MaxKeep})
+	p, out := wait(t, m, sh(t, m, proctest.Child("leave")))
+	clock.Advance(MaxKeep).MustWait(t.Context())
+	if !gone(m, p) || abandoned(m) != 1 {
+		t.Fatalf("gone %v, %d abandoned", gone(m, p), abandoned(m))
+	}
+	descendant, _ := strconv.Atoi(strings.TrimSpace(out))
+	if err := syscall.Kill(descendant, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(descendant) })
+	clock.Advance(MaxKeep).MustWait(t.Context())
+	if n := abandoned(m); n != 0 {
+		t.Errorf("%d abandoned", n)
+	}
 }
 
 func TestRequestIDs(t *testing.T) {
@@ -310,6 +339,26 @@ func TestCloseWaitsForAStartInFlight(t *testing.T) {
 	if p, _ := wait(t, m, s.Process); p.Exit.Reason != ReasonShutdown {
 		t.Errorf("got %+v", p)
 	}
+}
+
+func TestCloseDoesNotWaitForeverForAStart(t *testing.T) {
+	g := newGate()
+	m := New(Options{Environ: os.Environ(), Engine: g})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := m.Start(t.Context(), Chat("c"), Spec{Command: "true"}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-g.arrived
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := m.Close(ctx); err == nil {
+		t.Error("closed, though a start has not come back")
+	}
+	close(g.open)
+	wg.Wait()
+	g.Engine.Wait()
 }
 
 func TestCloseNamesWhatItCannotEnd(t *testing.T) {

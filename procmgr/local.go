@@ -2,6 +2,7 @@ package procmgr
 
 import (
 	"errors"
+	"io/fs"
 
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
@@ -12,7 +13,9 @@ func Local() Engine { return local{spawn.New()} }
 type local struct{ spawner *spawn.Spawner }
 
 func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
-	p, err := l.spawner.Start(spawn.Command(cmd), spawn.Events{
+	p, err := l.spawner.Start(spawn.Command{
+		Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin,
+	}, spawn.Events{
 		Output:       events.Output,
 		OutputClosed: events.OutputClosed,
 		Exited: func(e spawn.Exit) {
@@ -42,15 +45,18 @@ func (p localProcess) Signal(sig Signal) error {
 		return ErrNotRunning
 	case errors.Is(err, spawn.ErrUnsupported):
 		return ErrUnsupportedSignal
+	case errors.Is(err, fs.ErrPermission):
+		return ErrNotPermitted
 	default:
 		return err
 	}
 }
 
-func (p localProcess) Members() []Member {
+func (p localProcess) Members() ([]Member, error) {
+	list, err := p.Process.Members()
 	var members []Member
-	for _, m := range p.Process.Members() {
+	for _, m := range list {
 		members = append(members, Member(m))
 	}
-	return members
+	return members, err
 }

@@ -73,7 +73,9 @@ func (m *Manager) Output(scope Scope, id string) (Process, output.View, error) {
 	}
 	// In this order: what the state says must hold for the output.
 	s := p.snapshot()
-	return s, p.output.View(s.OutputOpen), nil
+	// Of an ended process nothing is held back: half a character at the end of
+	// what it wrote is shown as it is.
+	return s, p.output.View(s.OutputOpen && s.State.Running()), nil
 }
 
 // Filter selects processes by state.

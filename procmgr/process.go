@@ -26,11 +26,15 @@ type Process struct {
 	// OutputOpen says that somebody can still write output: the command, or a
 	// descendant that outlived it.
 	OutputOpen bool
-	// Descendants counts what lives on after the exit.
+	// Descendants counts what lives on after the exit; Unknown if it cannot be
+	// seen.
 	Descendants int
 	// Forgotten says that only this is left of it, and no output.
 	Forgotten bool
 }
+
+// Unknown stands for a number that cannot be known.
+const Unknown = -1
 
 // Exit is how a process ended.
 type Exit struct {
@@ -43,7 +47,6 @@ type Exit struct {
 
 // process is the live one. The first block never changes after started.
 type process struct {
-	id      string
 	seq     uint64 // order of starts
 	facts   Process
 	log     *slog.Logger
@@ -84,7 +87,10 @@ func (p *process) snapshot() Process {
 	if s.State.Running() {
 		s.Suspended = p.engine.Suspended()
 	} else {
-		s.Descendants = len(p.engine.Members())
+		s.Descendants = Unknown
+		if members, err := p.engine.Members(); err == nil {
+			s.Descendants = len(members)
+		}
 	}
 	return s
 }
@@ -94,7 +100,16 @@ func (p *process) lives() bool {
 	p.mu.Lock()
 	lives := p.state.Running() || p.open
 	p.mu.Unlock()
-	return lives || len(p.engine.Members()) > 0
+	if lives {
+		return true
+	}
+	return p.hasDescendants()
+}
+
+// hasDescendants says that something of an ended process is alive, or may be.
+func (p *process) hasDescendants() bool {
+	members, err := p.engine.Members()
+	return err != nil || len(members) > 0
 }
 
 // exited is the event that the engine has seen the exit.
@@ -123,8 +138,11 @@ func (p *process) exited(e EngineExit) {
 	if e.Lost {
 		p.log.Warn("exit status was taken by another part of the program")
 	}
-	p.log.Info("process ended", "exit_code", exit.Code, "signal", exit.Signal, "reason", string(exit.Reason),
-		"duration", exit.At.Sub(p.facts.StartedAt).Round(time.Millisecond), "output_bytes", p.output.Total())
+	how := slog.Int("exit_code", exit.Code)
+	if exit.Signal != "" {
+		how = slog.String("signal", exit.Signal)
+	}
+	p.log.Info("process ended", how, "reason", string(exit.Reason), "duration", exit.At.Sub(p.facts.StartedAt).Round(time.Millisecond), "output_bytes", p.output.Total())
 	close(p.done)
 }
 
@@ -134,25 +152,62 @@ func (p *process) outputClosed() {
 	p.mu.Lock()
 	p.open = false
 	p.mu.Unlock()
-	p.m.dropAbandoned(p)
 }
 
-// stopRequested is the event that somebody asked the process to end. grace, if
-// it is not negative, is when a kill follows.
-func (p *process) stopRequested(why Reason, grace time.Duration) {
+// stop sends sig because of why. grace, if it is not negative, is when a kill
+// follows.
+func (p *process) stop(sig Signal, why Reason, grace time.Duration) error {
+	// The request comes first: the exit may follow the signal at once, and its
+	// reason must be right.
+	before := p.stopRequested(why)
+	if err := p.engine.Signal(sig); err != nil {
+		p.stopFailed(before)
+		return err
+	}
+	if grace >= 0 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.timers.grace != nil {
+			p.timers.grace.Stop()
+		}
+		p.timers.grace = p.m.opts.Clock.AfterFunc(grace, p.graceElapsed, "grace")
+	}
+	return nil
+}
+
+// stopping is what a request to end changes.
+type stopping struct {
+	state State
+	cause Reason
+}
+
+// stopRequested is the event that somebody asks the process to end. It returns
+// what was before. A command whose exit was seen ended by itself, whatever is
+// asked of its descendants.
+func (p *process) stopRequested(why Reason) (before stopping) {
+	ended := p.engine.Ended()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state.Running() {
+	before = stopping{p.state, p.cause}
+	if p.state.Running() && !ended {
 		p.cause = why
 		if p.state == StateRunning {
 			p.transitionLocked(StateStopping)
 		}
 	}
-	if grace >= 0 {
-		if p.timers.grace != nil {
-			p.timers.grace.Stop()
-		}
-		p.timers.grace = p.m.opts.Clock.AfterFunc(grace, p.graceElapsed, "grace")
+	return before
+}
+
+// stopFailed is the event that a request to end could not be delivered.
+func (p *process) stopFailed(before stopping) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.state.Running() {
+		return
+	}
+	p.cause = before.cause
+	if p.state == StateStopping && before.state == StateRunning {
+		p.transitionLocked(StateRunning)
 	}
 }
 
@@ -167,8 +222,12 @@ func (p *process) graceElapsed() {
 
 // limitElapsed is the event that the process has reached its time limit.
 func (p *process) limitElapsed() {
-	p.stopRequested(ReasonTimeout, p.m.opts.Grace)
-	if err := p.engine.Signal(SignalTerminate); err == nil {
-		p.log.Info("time limit reached")
+	if p.engine.Ended() {
+		return // the limit is the command's; descendants that outlive it may stay
 	}
+	if err := p.stop(SignalTerminate, ReasonTimeout, p.m.opts.Grace); err != nil {
+		p.log.Warn("cannot end a process at its time limit", "error", err)
+		return
+	}
+	p.log.Info("time limit reached")
 }

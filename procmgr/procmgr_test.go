@@ -328,6 +328,14 @@ func TestHalfRune(t *testing.T) {
 	}
 }
 
+func TestHalfRuneOfAnEndedProcessIsShown(t *testing.T) {
+	m := newManager(t, Options{})
+	p, out := wait(t, m, sh(t, m, `sleep 100 & printf '\342\202'`))
+	if out != "\uFFFD" || !p.OutputOpen {
+		t.Errorf("got %q, %+v", out, p)
+	}
+}
+
 func TestSuspended(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, "kill -STOP $$")
@@ -344,6 +352,50 @@ func TestTimeLimit(t *testing.T) {
 		t.Errorf("got %+v", p.Exit)
 	}
 }
+
+// What is asked of descendants changes nothing about how the command ended.
+func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
+	m := newManager(t, Options{})
+	limited := start(t, m, Chat("c"), Spec{Command: proctest.Child("hold"), Timeout: 300 * time.Millisecond})
+	asked := sh(t, m, proctest.Child("hold"))
+	live, err := m.find(asked.Scope, asked.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proctest.Within(t, "exit seen", live.engine.Ended)
+	if err := m.Signal(asked.Scope, asked.ID, SignalTerminate, NoGrace); err != nil {
+		t.Fatal(err)
+	}
+	if p, _ := wait(t, m, asked); p.Exit.Reason != ReasonExited || p.Exit.Code != 3 {
+		t.Errorf("asked: got %+v", p.Exit)
+	}
+	if p, _ := wait(t, m, limited); p.Exit.Reason != ReasonExited || p.Exit.Code != 3 || p.Descendants != 1 {
+		t.Errorf("limited: got %+v, %d descendants", p.Exit, p.Descendants)
+	}
+}
+
+func TestRefusedSignalChangesNothing(t *testing.T) {
+	m := newManager(t, Options{Engine: guarded{Local()}})
+	p := start(t, m, Chat("c"), Spec{Command: "cat; exit 5", Stdin: []byte("x")})
+	if err := m.Signal(p.Scope, p.ID, SignalTerminate, 0); !errors.Is(err, ErrNotPermitted) && !errors.Is(err, ErrNotRunning) {
+		t.Errorf("got %v", err)
+	}
+	if p, _ := wait(t, m, p); p.Exit.Reason != ReasonExited || p.Exit.Code != 5 {
+		t.Errorf("got %+v", p.Exit)
+	}
+}
+
+// guarded is an engine whose processes must not be signalled.
+type guarded struct{ Engine }
+
+func (g guarded) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
+	p, err := g.Engine.Start(cmd, events)
+	return guardedProcess{p}, err
+}
+
+type guardedProcess struct{ EngineProcess }
+
+func (guardedProcess) Signal(Signal) error { return ErrNotPermitted }
 
 func TestTwoHundredRunsAreWhole(t *testing.T) {
 	m := newManager(t, Options{})

@@ -13,7 +13,7 @@ const NoGrace time.Duration = -1
 // SignalKill follows after it unless nothing is left.
 //
 // Errors: ErrNotFound, ErrNotRunning when nothing is left to signal,
-// ErrUnsupportedSignal, or the system's refusal.
+// ErrUnsupportedSignal, ErrNotPermitted, or another refusal of the system.
 func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration) error {
 	if sig != SignalTerminate && sig != SignalKill {
 		return ErrUnsupportedSignal
@@ -25,10 +25,7 @@ func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration
 	if sig == SignalKill {
 		grace = NoGrace
 	}
-	// The request comes first: the exit may follow the signal at once, and its
-	// reason must be right.
-	p.stopRequested(ReasonRequested, grace)
-	err = p.engine.Signal(sig)
+	err = p.stop(sig, ReasonRequested, grace)
 	if err == nil {
 		p.log.Info("signal sent", "signal", string(sig))
 	}
@@ -36,12 +33,14 @@ func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration
 }
 
 // Survivors returns what of a process is alive: the command and what it forked.
+// It returns ErrNotFound for an id that is not the scope's; any other error means
+// that it cannot be seen.
 func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
 	p, err := m.find(scope, id)
 	if err != nil {
 		return nil, err
 	}
-	return p.engine.Members(), nil
+	return p.engine.Members()
 }
 
 // WaitGone returns nil once the process has ended and nothing of it is alive, or

@@ -61,7 +61,7 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 		log = m.opts.Log
 	}
 	p := &process{
-		id: id, seq: seq, m: m,
+		seq: seq, m: m,
 		log:     log.With("process_id", id),
 		request: r,
 		started: make(chan struct{}),
@@ -70,15 +70,19 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 		open:    true,
 	}
 	argv, command := spec.Argv, spec.commandLine()
+	// What the environment of a process says is for its own programs; the shell
+	// is ours.
+	var search []string
 	if len(argv) == 0 {
 		argv = append(slices.Clone(m.opts.Shell), command)
+		search = m.opts.Environ
 	}
 	p.facts = Process{
 		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
 		Background: spec.Background, StartedAt: m.opts.Clock.Now(),
 	}
 	p.engine, err = m.opts.Engine.Start(
-		EngineCommand{Argv: m.opts.Wrap(argv), Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin},
+		EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin},
 		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited})
 	if err != nil {
 		return nil, &StartError{Dir: dir, Err: err}

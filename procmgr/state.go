@@ -23,7 +23,7 @@ func (s State) Running() bool { return s == StateRunning || s == StateStopping }
 func edges() map[State][]State {
 	return map[State][]State{
 		StateRunning:  {StateStopping, StateExited, StateLost},
-		StateStopping: {StateExited, StateLost},
+		StateStopping: {StateRunning, StateExited, StateLost},
 		StateExited:   nil,
 		StateLost:     nil,
 	}
@@ -33,7 +33,7 @@ func edges() map[State][]State {
 // bug in this package.
 func (p *process) transitionLocked(to State) {
 	if !slices.Contains(edges()[p.state], to) {
-		panic(fmt.Sprintf("procmgr: process %s cannot go from %s to %s", p.id, p.state, to))
+		panic(fmt.Sprintf("procmgr: process %s cannot go from %s to %s", p.facts.ID, p.state, to))
 	}
 	p.state = to
 }

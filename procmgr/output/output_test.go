@@ -120,54 +120,29 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// model keeps everything and says what a view must hold.
+// checkAgainstModel compares a view with what a model that keeps everything says
+// it must hold.
 func checkAgainstModel(t *testing.T, all []byte, v View, open bool) {
 	t.Helper()
 	if !utf8.ValidString(v.Text) {
 		t.Fatal("text is not valid UTF-8")
 	}
 	held := int64(len(all)) - v.Next
-	if held < 0 || held > 3 || (!open && held != 0) {
-		t.Fatalf("next is %d of %d", v.Next, len(all))
+	if held < 0 || held > 3 || !open && held != 0 || v.Retained() < 0 || v.Omitted < 0 {
+		t.Fatalf("of %d bytes: %+v", len(all), v)
 	}
-	if v.Retained() < 0 || v.Omitted < 0 {
-		t.Fatalf("negative count: %+v", v)
+	if v.Retained() > HeadBytes+TailBytes {
+		t.Fatalf("retained %d, more than was kept", v.Retained())
 	}
 	covered := all[:v.Next]
 	if len(all) <= HeadBytes+TailBytes {
-		var want strings.Builder
-		omitted := 0
-		for _, line := range strings.SplitAfter(string(covered), "\n") {
-			body, end := strings.CutSuffix(line, "\n")
-			if len(body) > LineBytes {
-				keep := LineBytes
-				for keep > LineBytes-4 && !utf8.RuneStart(body[keep]) {
-					keep--
-				}
-				if !utf8.FullRuneInString(body[keep:]) || keep < LineBytes-3 || utf8.RuneStart(body[LineBytes]) {
-					keep = LineBytes
-				}
-				if r, n := utf8.DecodeRuneInString(body[keep:]); keep < LineBytes && (r == utf8.RuneError || keep+n <= LineBytes) {
-					return // raw bytes at the cut: only the counts above hold
-				}
-				omitted += len(body) - keep
-				body = body[:keep] + fmt.Sprintf("[… %d bytes of this line cut …]", len(body)-keep)
-			}
-			want.WriteString(body)
-			if end {
-				want.WriteByte('\n')
-			}
-		}
-		if !utf8.ValidString(string(covered)) {
+		if !utf8.Valid(covered) {
 			return
 		}
-		if got := want.String(); v.Text != got || int(v.Omitted) != omitted {
+		if want, omitted := modelLines(string(covered)); v.Text != want || v.Omitted != omitted {
 			t.Fatalf("text or count differ from the model: %d omitted, want %d", v.Omitted, omitted)
 		}
 		return
-	}
-	if most := int64(HeadBytes + TailBytes); v.Retained() > most {
-		t.Fatalf("retained %d, more than was kept", v.Retained())
 	}
 	// The first line and the last must be those that were written.
 	first, _, _ := bytes.Cut(all[:HeadBytes], []byte("\n"))
@@ -179,6 +154,28 @@ func checkAgainstModel(t *testing.T, all []byte, v View, open bool) {
 	if len(last) <= LineBytes && utf8.Valid(last) && !strings.HasSuffix(v.Text, string(last)) {
 		t.Fatal("the last line is not the last that was written")
 	}
+}
+
+// modelLines cuts the long lines of valid text between runes.
+func modelLines(text string) (out string, omitted int64) {
+	for line := range strings.Lines(text) {
+		body, end := strings.CutSuffix(line, "\n")
+		kept := 0
+		for i, r := range body {
+			if i+utf8.RuneLen(r) <= LineBytes {
+				kept = i + utf8.RuneLen(r)
+			}
+		}
+		out += body[:kept]
+		if over := len(body) - kept; over > 0 {
+			omitted += int64(over)
+			out += fmt.Sprintf("[… %d bytes of this line cut …]", over)
+		}
+		if end {
+			out += "\n"
+		}
+	}
+	return out, omitted
 }
 
 // FuzzBuffer compares the buffer with a model that keeps everything. seed makes

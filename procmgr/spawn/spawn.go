@@ -36,8 +36,10 @@ const (
 // Command is what to run.
 type Command struct {
 	// Argv is the program and its arguments. A name without a slash is looked
-	// up in the PATH of Env; one with a slash is relative to Dir.
+	// up in the PATH of Search; one with a slash is relative to Dir.
 	Argv []string
+	// Search is the environment whose PATH names the program. Nil is Env.
+	Search []string
 	// Dir is the working directory; it must exist.
 	Dir string
 	// Env is the whole environment, as KEY=value.

@@ -59,8 +59,11 @@ func (p *Process) Suspended() bool {
 // signalReapedLocked signals the members of a reaped leader's group one by one:
 // macOS has no handle of a group, and the number alone may belong to another.
 func (p *Process) signalReapedLocked(sig unix.Signal) error {
-	err := error(unix.ESRCH)
-	for _, m := range groupMembers(p.pid) {
+	members, err := groupMembers(p.pid)
+	if err == nil {
+		err = unix.ESRCH
+	}
+	for _, m := range members {
 		if unix.Kill(m.Pid, sig) == nil {
 			err = nil
 		}
@@ -68,13 +71,14 @@ func (p *Process) signalReapedLocked(sig unix.Signal) error {
 	return err
 }
 
-func (p *Process) groupEmptyLocked() bool { return len(groupMembers(p.pid)) == 0 }
+// reapedMembersLocked returns the living members after the leader was reaped.
+func (p *Process) reapedMembersLocked() ([]Member, error) { return groupMembers(p.pid) }
 
 // groupMembers asks the kernel for the living processes of the group.
-func groupMembers(id int) []Member {
+func groupMembers(id int) ([]Member, error) {
 	list, err := unix.SysctlKinfoProcSlice("kern.proc.pgrp", id)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	states := map[int8]string{1: "I", 2: "R", 3: "S", 4: "T"} // SIDL … SSTOP; 5 is SZOMB
 	var members []Member
@@ -87,7 +91,7 @@ func groupMembers(id int) []Member {
 			})
 		}
 	}
-	return members
+	return members, nil
 }
 
 func maxRSS(usage *unix.Rusage) int64 { return usage.Maxrss } // bytes on macOS

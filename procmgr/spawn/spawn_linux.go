@@ -2,6 +2,8 @@ package spawn
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"strconv"
 	"syscall"
@@ -81,8 +83,11 @@ func (p *Process) signalReapedLocked(sig unix.Signal) error {
 	if err, ok := p.signalByHandle(sig); ok {
 		return err
 	}
-	err := error(unix.ESRCH)
-	for _, m := range groupMembers(p.pid) {
+	members, err := groupMembers(p.pid)
+	if err == nil {
+		err = unix.ESRCH
+	}
+	for _, m := range members {
 		if signalMember(m.Pid, p.pid, sig) == nil {
 			err = nil
 		}
@@ -115,62 +120,82 @@ func signalMember(pid, group int, sig unix.Signal) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if _, ok := groupMember(pid, group); !ok {
+	if _, ok, err := groupMember(pid, group); err != nil || !ok {
 		return unix.ESRCH
 	}
 	return unix.PidfdSendSignal(fd, sig, nil, 0)
 }
 
-// groupEmptyLocked says that nothing of the group is alive. It is asked only
-// after the leader is reaped.
-func (p *Process) groupEmptyLocked() bool {
+// reapedMembersLocked returns the living members after the leader was reaped.
+func (p *Process) reapedMembersLocked() ([]Member, error) {
 	if err, ok := p.signalByHandle(0); ok && err == unix.ESRCH {
-		return true
+		return nil, nil
 	}
 	// A signal also counts zombies, so look at the states.
-	return len(groupMembers(p.pid)) == 0
+	return groupMembers(p.pid)
 }
 
+// errBlind says that /proc does not show what there is.
+var errBlind = errors.New("/proc does not show this program's own process")
+
 // groupMembers scans /proc for living processes whose group and session are id.
-func groupMembers(id int) []Member {
+// An error means that it could not look, which proves nothing.
+func groupMembers(id int) ([]Member, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
 	var members []Member
+	self, seen := os.Getpid(), false
 	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil {
-			if m, ok := groupMember(pid, id); ok {
-				members = append(members, m)
-			}
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		seen = seen || pid == self
+		m, ok, err := groupMember(pid, id)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			members = append(members, m)
 		}
 	}
-	return members
+	if !seen {
+		return nil, errBlind
+	}
+	return members, nil
 }
 
 // groupMember reads proc_pid_stat(5): "pid (comm) state ppid pgrp session …".
 // The name may hold anything, so the fields are counted from its last bracket.
-func groupMember(pid, group int) (Member, bool) {
+func groupMember(pid, group int) (m Member, ok bool, err error) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return Member{}, false
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
+		return Member{}, false, nil // it is gone
+	case err != nil:
+		return Member{}, false, err
 	}
 	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
 	if open < 0 || end < open {
-		return Member{}, false
+		return Member{}, false, nil
 	}
 	fields := bytes.Fields(stat[end+1:])
 	id := strconv.Itoa(group)
 	if len(fields) < 4 || string(fields[2]) != id || string(fields[3]) != id {
-		return Member{}, false
+		return Member{}, false, nil
 	}
 	state := string(fields[0])
 	if state == "Z" || state == "X" {
-		return Member{}, false
+		return Member{}, false, nil
 	}
-	return Member{Pid: pid, Command: string(stat[open+1 : end]), State: state}, true
+	return Member{Pid: pid, Command: string(stat[open+1 : end]), State: state}, true, nil
 }
 
 func maxRSS(usage *unix.Rusage) int64 { return usage.Maxrss << 10 } // the kernel counts KiB

@@ -24,7 +24,8 @@ type Process struct {
 
 	settled chan struct{} // closed when everything written before the exit was delivered
 
-	mu     sync.Mutex // guards reaped, gone and input, and excludes signalling from reaping
+	mu     sync.Mutex // guards the fields below, and excludes signalling from reaping
+	ended  bool       // the exit was seen
 	reaped bool       // the leader's number may belong to another process
 	gone   bool       // the group is empty for good
 	input  *os.File   // what is left of stdin, until written or ended
@@ -33,7 +34,11 @@ type Process struct {
 // Start runs cmd and returns once its program runs. The error says why it does
 // not, and nothing is left behind then.
 func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
-	path, err := lookPath(cmd.Argv[0], cmd.Env)
+	search := cmd.Search
+	if search == nil {
+		search = cmd.Env
+	}
+	path, err := lookPath(cmd.Argv[0], search)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +90,16 @@ func (p *Process) Pid() int { return p.pid }
 func (p *Process) follow(events Events) {
 	p.awaitExit()
 	at := time.Now()
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
 	p.output.SetReadDeadline(at.Add(DrainTime))
 	<-p.settled
 
 	p.mu.Lock()
 	exit := reap(p.pid)
 	p.reaped = true
-	if p.groupEmptyLocked() {
+	if left, err := p.reapedMembersLocked(); err == nil && len(left) == 0 {
 		p.setGoneLocked()
 	}
 	p.mu.Unlock()
@@ -199,21 +207,27 @@ func unread(raw syscall.RawConn) (n int) {
 	return n
 }
 
+// Ended says that the exit was seen, also while it waits to be announced.
+func (p *Process) Ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
 // Signal sends sig to the whole group. It is the only place that sends one.
 // ErrGone means that nothing was left to receive it.
 func (p *Process) Signal(sig Signal) error {
-	signals := []unix.Signal{unix.SIGKILL}
-	if sig == Terminate {
-		signals = []unix.Signal{unix.SIGTERM, unix.SIGCONT}
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range signals {
-		if err := p.signalLocked(s); err != nil {
-			return err
-		}
+	if sig == Kill {
+		return p.signalLocked(unix.SIGKILL)
 	}
-	return nil
+	err := p.signalLocked(unix.SIGTERM)
+	if err == nil {
+		// What SIGTERM has ended needs no waking.
+		_ = p.signalLocked(unix.SIGCONT)
+	}
+	return err
 }
 
 func (p *Process) signalLocked(sig unix.Signal) error {
@@ -233,24 +247,32 @@ func (p *Process) signalLocked(sig unix.Signal) error {
 }
 
 // Members returns the living processes of the group. Once the command has
-// exited and none is left, that is final.
-func (p *Process) Members() []Member {
+// exited and none is left, that is final. An error means that they cannot be
+// seen.
+func (p *Process) Members() ([]Member, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reaped && !p.gone && p.groupEmptyLocked() {
+	switch {
+	case p.gone:
+		return nil, nil
+	case !p.reaped:
+		return groupMembers(p.pid)
+	}
+	members, err := p.reapedMembersLocked()
+	if err == nil && len(members) == 0 {
 		p.setGoneLocked()
 	}
-	if p.gone {
-		return nil
-	}
-	return groupMembers(p.pid)
+	return members, err
 }
 
 // AwaitGone returns nil once no member is alive, or the context's error. The
 // kernel announces the end of processes that are not our children to nobody, so
 // it looks again and again, for as long as somebody waits.
 func (p *Process) AwaitGone(ctx context.Context) error {
-	for pause := time.Millisecond; len(p.Members()) > 0; pause = min(2*pause, 50*time.Millisecond) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		if members, err := p.Members(); err == nil && len(members) == 0 {
+			return nil
+		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -259,7 +281,6 @@ func (p *Process) AwaitGone(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
 // setGoneLocked gives up the group: it is never signalled again.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
@@ -64,11 +66,20 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 	r.Process = p
 	t.Cleanup(func() {
 		p.Signal(Kill)
-		proctest.Within(t, "group gone", func() bool { return len(p.Members()) == 0 })
+		proctest.Within(t, "group gone", func() bool { return members(p) == 0 })
 		p.Release()
 		s.Wait()
 	})
 	return r
+}
+
+// members counts the living members of the group.
+func members(p *Process) int {
+	list, err := p.Members()
+	if err != nil {
+		return -1
+	}
+	return len(list)
 }
 
 func shell(t *testing.T, command string) *run {
@@ -168,8 +179,8 @@ func TestHeldPipeDelaysTheExitByAtMostASecond(t *testing.T) {
 		t.Error("the output is said to be closed while it is held")
 	default:
 	}
-	if len(r.Members()) != 1 {
-		t.Errorf("members: %v", r.Members())
+	if members(r.Process) != 1 {
+		t.Error("the descendant is not a member")
 	}
 }
 
@@ -198,7 +209,7 @@ func TestOutputAfterTheExitIsDelivered(t *testing.T) {
 	if !strings.Contains(r.text(), "late") {
 		t.Errorf("got %q", r.text())
 	}
-	proctest.Within(t, "members gone", func() bool { return len(r.Members()) == 0 })
+	proctest.Within(t, "members gone", func() bool { return members(r.Process) == 0 })
 	if err := r.Signal(Kill); !errors.Is(err, ErrGone) {
 		t.Errorf("signal to an empty group: %v", err)
 	}
@@ -207,7 +218,7 @@ func TestOutputAfterTheExitIsDelivered(t *testing.T) {
 func TestKillReachesDescendants(t *testing.T) {
 	r := shell(t, proctest.Child("fork", "5"))
 	r.await("ready")
-	if n := len(r.Members()); n != 6 {
+	if n := members(r.Process); n != 6 {
 		t.Errorf("%d members, want 6", n)
 	}
 	if err := r.Signal(Kill); err != nil {
@@ -216,7 +227,7 @@ func TestKillReachesDescendants(t *testing.T) {
 	if e := r.ended(); e.Signal != "SIGKILL" {
 		t.Errorf("got %+v", e)
 	}
-	proctest.Within(t, "members gone", func() bool { return len(r.Members()) == 0 })
+	proctest.Within(t, "members gone", func() bool { return members(r.Process) == 0 })
 }
 
 func TestKillReachesDescendantsAfterTheLeader(t *testing.T) {
@@ -247,7 +258,7 @@ func TestWithoutHandle(t *testing.T) {
 		t.Fatal(err)
 	}
 	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
-	proctest.Within(t, "members gone", func() bool { return len(r.Members()) == 0 })
+	proctest.Within(t, "members gone", func() bool { return members(r.Process) == 0 })
 	if err := r.Signal(Kill); !errors.Is(err, ErrGone) {
 		t.Errorf("signal to an empty group: %v", err)
 	}
@@ -258,6 +269,29 @@ func TestWithoutHandle(t *testing.T) {
 	}
 	if e := r.ended(); e.Signal != "SIGKILL" {
 		t.Errorf("got %+v", e)
+	}
+}
+
+func TestNotSeeingIsNotGone(t *testing.T) {
+	r := shell(t, proctest.Child("leave"))
+	r.ended()
+	var limit, none unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none.Max = limit.Max
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.Members()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err == nil {
+		t.Error("without a descriptor it claims to see")
+	}
+	if members(r.Process) != 1 {
+		t.Error("the descendant is lost")
 	}
 }
 

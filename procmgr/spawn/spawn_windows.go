@@ -110,8 +110,15 @@ func (p *Process) Signal(sig Signal) error {
 	return p.cmd.Process.Kill()
 }
 
+// Ended says that the command has exited.
+func (p *Process) Ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone
+}
+
 // Members returns nothing: what a command forked is not known here.
-func (p *Process) Members() []Member { return nil }
+func (p *Process) Members() ([]Member, error) { return nil, nil }
 
 // AwaitGone returns at once: see Members.
 func (p *Process) AwaitGone(context.Context) error { return nil }

@@ -1,0 +1,34 @@
+//go:build linux
+
+package procmgr_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+)
+
+func Example() {
+	m := procmgr.New(procmgr.Options{Environ: os.Environ()})
+	defer m.Close(context.Background())
+
+	ctx, chat := context.Background(), procmgr.Chat("c1")
+	started, err := m.Start(ctx, chat, procmgr.Spec{Command: "echo building; exit 2"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := m.Wait(ctx, chat, started.ID); err != nil {
+		fmt.Println(err)
+		return
+	}
+	p, view, err := m.Output(chat, started.ID)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s with code %d: %s", p.State, p.Exit.Code, view.Text)
+	// Output: exited with code 2: building
+}
