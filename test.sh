@@ -8,10 +8,12 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 fuzztime=10s
+usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' test.sh; }
 while [ $# -gt 0 ]; do
   case $1 in
-    --fuzz) fuzztime=${2:?--fuzz needs a duration, such as 5m}; shift 2 ;;
-    *) echo "test.sh: unknown argument: $1; see the top of the file" >&2; exit 2 ;;
+    --fuzz) [ $# -gt 1 ] || { usage >&2; exit 2; }; fuzztime=$2; shift 2 ;;
+    --help) usage; exit ;;
+    *) echo "test.sh: unknown argument: $1" >&2; usage >&2; exit 2 ;;
   esac
 done
 
@@ -20,11 +22,18 @@ staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 step() { printf '\n== %s\n' "$*"; }
 
 step setup
+for tool in go git; do
+  command -v "$tool" >/dev/null || { echo "test.sh: $tool is missing; install it first" >&2; exit 1; }
+done
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev) # the race detector links with it
 command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
 command -v ps >/dev/null || missing+=(procps)
 if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "test.sh: missing: ${missing[*]}; install them, or run this as root on Debian" >&2
+    exit 1
+  fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi

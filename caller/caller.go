@@ -83,9 +83,9 @@ func (c Caller) LogAttrs() []any {
 
 var (
 	// ErrNoChat: the request names no chat and must.
-	ErrNoChat = errors.New("the request names no chat")
+	ErrNoChat = errors.New("no chat is named")
 	// ErrConflict: the request names a chat twice, or not the one that its token allows.
-	ErrConflict = errors.New("the request contradicts itself about its chat")
+	ErrConflict = errors.New("contradiction")
 	// ErrInvalid: what names the chat is no chat id.
 	ErrInvalid = errors.New("not a chat id")
 )
@@ -101,7 +101,8 @@ var (
 //  4. The default of the transport.
 //  5. No chat: a scope of its own for each token.
 //
-// header and meta may be nil. Errors wrap ErrNoChat, ErrConflict or ErrInvalid.
+// header and meta may be nil. Errors wrap ErrNoChat, ErrConflict or ErrInvalid;
+// the Caller returned with one has no scope, only what the log needs.
 func (r Rules) Resolve(id Identity, header map[string][]string, meta map[string]any) (Caller, error) {
 	c := Caller{
 		ToolCallID: first(header, "Coder-Tool-Call-Id"),
@@ -114,23 +115,23 @@ func (r Rules) Resolve(id Identity, header map[string][]string, meta map[string]
 
 	named, err := r.named(header, meta)
 	if err != nil {
-		return Caller{}, err
+		return c, err
 	}
 	chat := cmp.Or(named, r.session(meta), id.DefaultChat)
 	if exact(id.Bound) {
 		chat = cmp.Or(named, id.Bound) // what a client says unasked does not contradict
 	}
 	if id.Bound != "" && chat != "" && chat != id.Bound && (exact(id.Bound) || !strings.HasPrefix(chat, id.Bound)) {
-		return Caller{}, fmt.Errorf("%w: its token is for %s, it names %s", ErrConflict, id.Bound, chat)
+		return c, fmt.Errorf("%w: its token is for %s, it names %s", ErrConflict, id.Bound, chat)
 	}
 
 	switch {
 	case chat == "" && r.RequireChat:
-		return Caller{}, fmt.Errorf("%w: set the header %s or _meta %q", ErrNoChat, r.Header, r.MetaKey)
+		return c, fmt.Errorf("%w, and one is required: set the header %s, _meta %q, or on stdio --chat-id", ErrNoChat, r.Header, r.MetaKey)
 	case chat == "":
 		c.Scope = procmgr.NoChat(id.Token)
 	case !procmgr.ValidChatID(chat):
-		return Caller{}, invalid("the chat", chat)
+		return c, invalid("the chat", chat)
 	default:
 		c.Scope = procmgr.Chat(chat)
 	}

@@ -56,7 +56,7 @@ type Process struct {
 	StartedAt   time.Time  `json:"started_at"`
 	ExitedAt    *time.Time `json:"exited_at"`
 	DurationMS  int64      `json:"duration_ms"`
-	Descendants int        `json:"descendants"`
+	Descendants *int       `json:"descendants"`
 	Suspended   bool       `json:"suspended"`
 	Usage       *Usage     `json:"usage,omitempty"`
 }

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -32,10 +35,12 @@ func newArguments(tool string) arguments {
 		}
 		c := jsonschema.NewCompiler()
 		c.DefaultDraft(jsonschema.Draft2020)
-		if err := c.AddResource(tool, text); err != nil {
+		// A name without a scheme would be a file below the working directory.
+		url := "proctor:" + tool
+		if err := c.AddResource(url, text); err != nil {
 			panic(err)
 		}
-		return c.MustCompile(tool)
+		return c.MustCompile(url)
 	})}
 }
 
@@ -50,8 +55,12 @@ func (a arguments) decode(raw json.RawMessage, in any) error {
 		raw = json.RawMessage("{}")
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
-	if err != nil {
+	switch {
+	case err != nil:
 		return &argumentError{[]string{"arguments: not valid JSON"}}
+	case !utf8.Valid(raw) || loneSurrogate(raw):
+		// Decoding would put U+FFFD in their place and run something else.
+		return &argumentError{[]string{"arguments: not valid Unicode"}}
 	}
 	schema := a.schema()
 	err = schema.Validate(bounded(value))
@@ -66,6 +75,42 @@ func (a arguments) decode(raw json.RawMessage, in any) error {
 		return &argumentError{[]string{"arguments: " + err.Error()}}
 	}
 	return nil
+}
+
+// loneSurrogate says that a string in valid JSON has an escape of half a
+// surrogate pair, which stands for no character (RFC 8259, section 8.2).
+func loneSurrogate(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return false
+		}
+		if text = text[i:]; text[1] != 'u' {
+			text = text[2:]
+			continue
+		}
+		first, second := escaped(text), rune(-1)
+		text = text[6:]
+		if utf16.IsSurrogate(first) {
+			second = escaped(text)
+			if utf16.DecodeRune(first, second) == utf8.RuneError {
+				return true
+			}
+			text = text[6:]
+		}
+	}
+}
+
+// escaped returns the code unit of the escape \uXXXX that text begins with, or -1.
+func escaped(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // bounded replaces the numbers in v by ones that are written out. The validator
@@ -116,10 +161,8 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 		}
 		return list
 	case *kind.AdditionalProperties:
-		for _, name := range k.Properties {
-			list = append(list, fmt.Sprintf("%s: unknown argument, must be one of %s", clip(name), known(schema)))
-		}
-		return list
+		slices.Sort(k.Properties)
+		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", clip(strings.Join(k.Properties, ", ")), known(schema))}
 	case *kind.Enum:
 		return say("got %s, must be one of %s", shown(k.Got), options(k.Want))
 	case *kind.MinLength:
@@ -176,11 +219,16 @@ func number(r *big.Rat) string {
 	return clip(r.FloatString(3))
 }
 
-// clip shortens what came from outside before it is said back.
+// clip shortens what came from outside before it is said back, on one line.
 func clip(s string) string {
 	const most = 80
-	if len(s) <= most {
-		return strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
 }

@@ -16,7 +16,10 @@ func process(p procmgr.Process) schemas.Process {
 		ProcessID: p.ID, Command: p.Command, Workdir: p.Dir, Background: p.Background, Label: p.Label,
 		State: string(p.State), Running: p.State.Running(),
 		StartedAt: p.StartedAt.UTC().Round(0), DurationMS: age(p).Milliseconds(),
-		Descendants: p.Descendants, Suspended: p.Suspended,
+		Suspended: p.Suspended,
+	}
+	if p.Descendants != procmgr.Unknown {
+		s.Descendants = &p.Descendants
 	}
 	if s.Running {
 		return s
@@ -33,6 +36,15 @@ func process(p procmgr.Process) schemas.Process {
 		MaxRSSBytes: p.Exit.Usage.MaxRSS,
 	}
 	return s
+}
+
+// inList is process with a command that a thousand fit into an answer of.
+func inList(p procmgr.Process) schemas.Process {
+	const most = 2048
+	if len(p.Command) > most {
+		p.Command = strings.ToValidUTF8(p.Command[:most], "") + "…"
+	}
+	return process(p)
 }
 
 // outputOf puts an output into the terms of the schema.
@@ -93,6 +105,8 @@ func status(p procmgr.Process) string {
 		text += " (the server shut down)"
 	}
 	switch {
+	case p.Descendants == procmgr.Unknown:
+		text += "; whether descendants live on cannot be seen"
 	case p.Descendants > 0:
 		text += fmt.Sprintf("; %d of its descendants live on, process_signal ends them", p.Descendants)
 	case p.OutputOpen:
@@ -123,6 +137,3 @@ func writeNotes(text *strings.Builder, notes []string) {
 		text.WriteString("Note: " + note + "\n")
 	}
 }
-
-// oneLine keeps a command with line breaks from breaking a list.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -16,6 +16,9 @@ var (
 	errGraceWithKill = errors.New("grace with kill")
 )
 
+// internalWords are for errors that an agent cannot mend; the log says more.
+const internalWords = "Something went wrong inside the server; its log says what. Call process_list to see what runs."
+
 // words turns an error into what an agent can act on. It is the only place that
 // does, and no text of an unknown error leaves the server.
 func words(tool string, err error) string {
@@ -40,6 +43,8 @@ func words(tool string, err error) string {
 		return "The process has ended and nothing of it is left to signal. Call process_output to read how it ended."
 	case errors.Is(err, procmgr.ErrUnsupportedSignal):
 		return "signal: not supported on this system. Use kill."
+	case errors.Is(err, procmgr.ErrNotPermitted):
+		return "The system does not let the server signal it: what is left of it runs as another user. It goes on."
 	case errors.Is(err, procmgr.ErrRequestConflict):
 		return "request_id: was used with other input before. Nothing was started. Use a new one, or repeat the first call exactly."
 	case errors.Is(err, procmgr.ErrTooManyRequests):
@@ -47,21 +52,24 @@ func words(tool string, err error) string {
 	case errors.Is(err, procmgr.ErrClosed):
 		return "The server is shutting down. Nothing was started."
 	case errors.Is(err, caller.ErrNoChat), errors.Is(err, caller.ErrConflict), errors.Is(err, caller.ErrInvalid):
-		return fmt.Sprintf("The chat of this call is not clear: %v.%s The client sets it, not the arguments.", err, nothing)
+		return fmt.Sprintf("The chat of this call is not clear: %v.%s The client must mend it; no argument can.", err, nothing)
 	case errors.Is(err, errTarget):
-		return "process_id: is missing. Name one process, or set all to true for everything that this chat runs, but not both."
+		return "process_id: give either one process_id, or all as true for everything that this chat runs; not both, not neither."
 	case errors.Is(err, errGraceWithKill):
 		return "grace_ms: goes with terminate only; kill gives no time. Leave it out, or use terminate."
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "The call ended before there was an answer. Call process_list to see what runs."
 	default:
-		return "Something went wrong inside the server; its log says what. Call process_list to see what runs."
+		return internalWords
 	}
 }
 
 // reason names what the system said about a start.
 func reason(err error) string {
+	var program *fs.PathError
 	switch {
+	case errors.As(err, &program):
+		return fmt.Sprintf("there is no program %s in the PATH", clip(program.Path))
 	case errors.Is(err, fs.ErrNotExist):
 		return "the program or the directory does not exist"
 	case errors.Is(err, fs.ErrPermission):

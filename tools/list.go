@@ -34,12 +34,12 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 		text.WriteString("No processes. Start one with process_start.")
 	}
 	for _, p := range list {
-		result.Processes = append(result.Processes, process(p))
+		result.Processes = append(result.Processes, inList(p))
 		fmt.Fprintf(&text, "%s  %s", p.ID, status(p))
 		if p.Label != "" {
 			fmt.Fprintf(&text, "  [%s]", clip(p.Label))
 		}
-		fmt.Fprintf(&text, "  %s\n", clip(oneLine(p.Command)))
+		fmt.Fprintf(&text, "  %s\n", clip(p.Command))
 	}
 	if omitted > 0 {
 		fmt.Fprintf(&text, "%d more; set limit to see them.", omitted)

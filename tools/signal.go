@@ -52,19 +52,20 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
 	for i, p := range list {
-		if p.State.Running() || p.Descendants > 0 {
+		if p.State.Running() || p.Descendants != 0 {
 			wg.Go(func() { ends[i], errs[i] = t.end(waitCtx, c, p.ID, sig, grace) })
 		}
 	}
 	wg.Wait()
 	var reached []*ending
 	for i, end := range ends {
-		switch {
+		switch err := errs[i]; {
 		case end != nil:
 			t.told(ctx, c, end.process)
 			reached = append(reached, end)
-		case errs[i] != nil && !errors.Is(errs[i], procmgr.ErrNotRunning) && !errors.Is(errs[i], procmgr.ErrNotFound):
-			return answer{}, errs[i]
+		case err != nil && !errors.Is(err, procmgr.ErrNotRunning) && !errors.Is(err, procmgr.ErrNotFound):
+			c.log.Warn("signal refused", "process_id", list[i].ID, "error", err)
+			c.note("Process %s: %s", list[i].ID, words("process_signal", err))
 		}
 	}
 	return signalled(c, in, reached...), nil
@@ -77,6 +78,7 @@ const maxSignalled = 1 << 20
 type ending struct {
 	process   procmgr.Process
 	survivors []procmgr.Member
+	unseen    bool // what is left alive cannot be seen
 }
 
 // end signals one process and waits for what the signal asked for.
@@ -87,31 +89,30 @@ func (t *Tools) end(ctx context.Context, c *call, id string, sig procmgr.Signal,
 	// A process that ignores the signal, or a wait that is over, is no error:
 	// the state and the survivors say it.
 	_ = t.manager.WaitGone(ctx, c.Scope, id)
-	survivors, err := t.manager.Survivors(c.Scope, id)
-	if err != nil {
-		return nil, err
-	}
+	survivors, survivorsErr := t.manager.Survivors(c.Scope, id)
 	p, _, err := t.manager.Output(c.Scope, id)
 	if err != nil {
 		return nil, err
 	}
-	return &ending{p, survivors}, nil
+	return &ending{p, survivors, survivorsErr != nil}, nil
 }
 
 func signalled(c *call, in schemas.SignalInput, ends ...*ending) answer {
-	result := schemas.SignalResult{KillDomain: killDomain, Survivors: []schemas.Survivor{}, Notes: c.notes}
+	result := schemas.SignalResult{KillDomain: killDomain, Survivors: []schemas.Survivor{}}
 	if in.All {
 		result.Processes = []schemas.Process{}
 	}
 	var text strings.Builder
+	unseen := false
 	for _, end := range ends {
-		p := process(end.process)
+		p := inList(end.process)
 		if in.All {
 			result.Processes = append(result.Processes, p)
 		} else {
 			result.Process = &p
 		}
 		result.Running = result.Running || p.Running
+		unseen = unseen || end.unseen
 		fmt.Fprintf(&text, "Process %s: %s\n", p.ProcessID, status(end.process))
 		for _, m := range end.survivors {
 			result.Survivors = append(result.Survivors, schemas.Survivor{
@@ -120,9 +121,15 @@ func signalled(c *call, in schemas.SignalInput, ends ...*ending) answer {
 			fmt.Fprintf(&text, "  still alive: pid %d, %s, state %s\n", m.Pid, clip(m.Command), m.State)
 		}
 	}
+	if unseen {
+		c.note("What is left alive cannot be seen: the system does not show its processes.")
+	}
+	result.Notes = c.notes
+	writeNotes(&text, c.notes)
 	switch {
 	case len(ends) == 0:
-		text.WriteString("Nothing was running.\n")
+		text.WriteString("Nothing was signalled.\n")
+	case unseen:
 	case len(result.Survivors) == 0:
 		text.WriteString("Nothing is left alive.\n")
 	case in.Signal == string(procmgr.SignalTerminate) && in.GraceMS == nil:
@@ -130,6 +137,5 @@ func signalled(c *call, in schemas.SignalInput, ends ...*ending) answer {
 	default:
 		text.WriteString("Wait with process_output, or call process_signal again.\n")
 	}
-	writeNotes(&text, c.notes)
 	return answer{strings.TrimRight(text.String(), "\n"), result}
 }

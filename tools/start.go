@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -50,6 +51,9 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		wait = 0
 	}
 	p, out, err := t.follow(ctx, c, started.ID, in.WaitMS, wait)
+	if errors.Is(err, procmgr.ErrNotFound) && started.Attached {
+		return t.start(ctx, c, in) // it was forgotten just now; the next answer says so
+	}
 	if err != nil {
 		return answer{}, err
 	}

@@ -110,10 +110,10 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 				meta, c.progress = r.Params.Meta.AdditionalFields, r.Params.Meta.ProgressToken != nil
 			}
 			who, err := t.rules.Resolve(caller.IdentityFrom(ctx), r.Header, meta)
+			c.Caller, c.log = who, t.log.With(who.LogAttrs()...)
 			if err != nil {
 				return answer{}, err
 			}
-			c.Caller, c.log = who, t.log.With(who.LogAttrs()...)
 			if err := arguments.decode(r.Params.RawArguments, &in); err != nil {
 				return answer{}, err
 			}
@@ -125,8 +125,12 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 		}
 		c.log.Info("tool call", "tool", tool.Name, "outcome", outcome, "duration", time.Since(begin).Round(time.Microsecond))
 		if err != nil {
-			c.log.Debug("tool call refused", "tool", tool.Name, "error", err)
-			return mcp.NewToolResultError(words(tool.Name, err)), nil
+			text, level := words(tool.Name, err), slog.LevelDebug
+			if text == internalWords {
+				level = slog.LevelError
+			}
+			c.log.Log(ctx, level, "tool call refused", "tool", tool.Name, "error", err)
+			return mcp.NewToolResultError(text), nil
 		}
 		return mcp.NewToolResultStructured(a.data, a.text), nil
 	})

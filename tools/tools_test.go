@@ -101,10 +101,10 @@ func validate(t testing.TB, tool string, structured json.RawMessage) {
 	}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	if err := c.AddResource("s", schema); err != nil {
+	if err := c.AddResource("test:schema", schema); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.MustCompile("s").Validate(value); err != nil {
+	if err := c.MustCompile("test:schema").Validate(value); err != nil {
 		t.Errorf("%s: result does not fit its schema: %v\n%s", tool, err, structured)
 	}
 }
@@ -255,6 +255,44 @@ func TestRecordsCarryChatAndToolCall(t *testing.T) {
 	}
 	if n != 3 { // started, ended, tool call
 		t.Errorf("%d records:\n%s", n, &log)
+	}
+}
+
+func TestToolsWorkInADeletedDirectory(t *testing.T) {
+	dir := t.TempDir() + "/gone"
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if r := newAgent(t, io.Discard).call("process_start", `{"command":"true"}`); r.isError {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+func TestListsStaySmall(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	r := a.call("process_start", `{"command":": `+strings.Repeat("x", 100_000)+`","label":"one\ntwo\u001b[31m"}`)
+	if len(r.Command) < 100_000 {
+		t.Errorf("the command was cut to %d bytes", len(r.Command))
+	}
+	r = a.call("process_list", `{}`)
+	if n := len(r.Processes[0].Command); n > 2100 || strings.ContainsAny(r.text, "\x1b") || strings.Count(r.text, "\n") != 1 {
+		t.Errorf("%d bytes of command, text %q", n, r.text)
+	}
+}
+
+func TestWhatIsNoTextIsRefused(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	for _, command := range []string{`\ud800`, `\udc00\ud800`, "\xff", `\ud83d\n`} {
+		if r := a.call("process_start", `{"command":"echo `+command+`"}`); !r.isError || !strings.Contains(r.text, "not valid Unicode") {
+			t.Errorf("%q: got %s", command, r.text)
+		}
+	}
+	if r := a.call("process_start", `{"command":"echo \\\\ud800 \ud83d\ude00"}`); r.isError || !strings.Contains(r.Command, "😀") {
+		t.Errorf("got %s", r.text)
 	}
 }
 

@@ -7,7 +7,8 @@
 //
 // # Goroutines
 //
-// ServeStdio has one that reads and one for each tool call on its way. It waits
-// for the calls, not for the reader: a read of stdin cannot be interrupted, and
-// ends with the program or with its input. net/http owns those of HTTP.
+// Stdio has one that reads and one for each request on its way. It waits for
+// the requests, a second at most, and not for the reader: a read of stdin or a
+// write that nobody reads cannot be interrupted, and ends with the program or
+// with the client. net/http owns those of HTTP.
 package transport

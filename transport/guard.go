@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"mime"
 	"net"
 	"net/http"
@@ -28,20 +29,27 @@ type guard struct {
 	hosts, origins []string // allowed beyond loopback
 	tokens         []Token
 	noAuth         bool
+	log            *slog.Logger
 	next           http.Handler
+}
+
+// refuse answers a request that does not get in, and lets the operator know.
+func (g *guard) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
+	g.log.Info("request refused", "status", status, "why", why, "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr)
+	http.Error(w, "proctor: "+why, status)
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	// A page that was bound to our address by DNS sends its own name as host.
 	if !g.hostAllowed(r.Host) {
-		refuse(w, http.StatusForbidden, "the Host header names neither loopback nor a host allowed by --allow-host")
+		g.refuse(w, r, http.StatusForbidden, "the Host header names neither loopback nor a host allowed by --allow-host")
 		return
 	}
 	// "Servers MUST validate the Origin header on all incoming connections to
 	// prevent DNS rebinding attacks" (MCP, Streamable HTTP, security warning).
 	if origins := r.Header.Values("Origin"); len(origins) > 0 && !g.originAllowed(origins) {
-		refuse(w, http.StatusForbidden, "the Origin header names no origin allowed by --allow-origin")
+		g.refuse(w, r, http.StatusForbidden, "the Origin header names no origin allowed by --allow-origin")
 		return
 	}
 	id := caller.Identity{Token: "anyone"}
@@ -49,11 +57,11 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var ok bool
 		if id, ok = identify(g.tokens, r.Header.Get("Authorization")); !ok {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="proctor"`)
-			refuse(w, http.StatusUnauthorized, "send the server's token as Authorization: Bearer TOKEN")
+			g.refuse(w, r, http.StatusUnauthorized, "send the token that the server was started with as Authorization: Bearer TOKEN")
 			return
 		}
 	}
-	if r.Method == http.MethodPost && !readBody(w, r) {
+	if r.Method == http.MethodPost && !g.readBody(w, r) {
 		return
 	}
 	g.next.ServeHTTP(&quietWriter{ResponseWriter: w}, r.WithContext(caller.WithIdentity(r.Context(), id)))
@@ -61,9 +69,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // readBody reads the body of r into memory, so that no handler sees more of it
 // than is allowed. It answers and returns false if it must not go on.
-func readBody(w http.ResponseWriter, r *http.Request) bool {
+func (g *guard) readBody(w http.ResponseWriter, r *http.Request) bool {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		refuse(w, http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
+		g.refuse(w, r, http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
 		return false
 	}
 	control := http.NewResponseController(w)
@@ -71,9 +79,9 @@ func readBody(w http.ResponseWriter, r *http.Request) bool {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
 	if err != nil {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			refuse(w, http.StatusRequestEntityTooLarge, "the body is larger than 4 MiB")
+			g.refuse(w, r, http.StatusRequestEntityTooLarge, "the body is larger than 4 MiB")
 		} else {
-			refuse(w, http.StatusBadRequest, "the body did not arrive")
+			g.refuse(w, r, http.StatusBadRequest, "the body did not arrive")
 		}
 		return false
 	}
@@ -114,10 +122,6 @@ func isLoopback(name string) bool {
 	}
 	ip, err := netip.ParseAddr(name)
 	return err == nil && ip.IsLoopback()
-}
-
-func refuse(w http.ResponseWriter, status int, why string) {
-	http.Error(w, "proctor: "+why, status)
 }
 
 // quietWriter takes away the grant that the SSE handler of the MCP library makes

@@ -18,7 +18,7 @@ const (
 	idleTime       = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 	// stopTime is how long open calls may still answer when the server stops.
-	stopTime = time.Second
+	stopTime = 500 * time.Millisecond
 )
 
 // HTTP serves Streamable HTTP and the legacy HTTP+SSE transport.
@@ -54,7 +54,7 @@ func (h *HTTP) Serve(ctx context.Context, listeners ...net.Listener) error {
 	mux.Handle("/message", sse.MessageHandler())
 
 	hs := &http.Server{
-		Handler:           &guard{hosts: h.AllowHosts, origins: h.AllowOrigins, tokens: h.Tokens, noAuth: h.NoAuth, next: mux},
+		Handler:           &guard{hosts: h.AllowHosts, origins: h.AllowOrigins, tokens: h.Tokens, noAuth: h.NoAuth, log: h.Log, next: mux},
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -32,11 +32,14 @@ type Stdio struct {
 	EndWaits func()
 	Log      *slog.Logger
 
-	mu  sync.Mutex // guards out: one message at a time
-	out io.Writer
+	writing sync.Mutex // guards out: one message at a time
+	out     io.Writer
+	failed  chan error // holds the first error of writing
 
-	calls  sync.WaitGroup
-	failed chan error // holds the first error of writing
+	mu     sync.Mutex    // guards the fields below
+	calls  int           // on their way
+	ending bool          // no more calls are taken
+	idle   chan struct{} // closed once it is ending and none is on its way
 }
 
 // Serve answers what comes from in on out. It returns nil at the end of the
@@ -45,6 +48,7 @@ type Stdio struct {
 func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.out = out
 	s.failed = make(chan error, 1)
+	s.idle = make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	read := make(chan error, 1)
@@ -58,6 +62,7 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	s.end()
 	if !s.answered(last) {
 		s.EndWaits()
 		if !s.answered(answerTime) {
@@ -67,17 +72,41 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	return err
 }
 
+// begin takes a call, unless it is too late.
+func (s *Stdio) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ending {
+		s.calls++
+	}
+	return !s.ending
+}
+
+// done is the end of a call.
+func (s *Stdio) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls--; s.ending && s.calls == 0 {
+		close(s.idle)
+	}
+}
+
+// end takes no more calls.
+func (s *Stdio) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
+	if s.calls == 0 {
+		close(s.idle)
+	}
+}
+
 // answered waits that long for all calls to be answered.
 func (s *Stdio) answered(atMost time.Duration) bool {
-	all := make(chan struct{})
-	go func() {
-		s.calls.Wait()
-		close(all)
-	}()
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	select {
-	case <-all:
+	case <-s.idle:
 		return true
 	case <-timer.C:
 		return false
@@ -88,8 +117,13 @@ func (s *Stdio) read(ctx context.Context, in *bufio.Reader) error {
 	for {
 		line, err := readLine(in)
 		if errors.Is(err, errLineTooLong) {
-			s.write(mcp.NewJSONRPCError(mcp.RequestId{}, mcp.INVALID_REQUEST,
-				fmt.Sprintf("message is longer than %d bytes", MaxLineBytes), nil))
+			if s.begin() {
+				go func() {
+					defer s.done()
+					s.write(mcp.NewJSONRPCError(mcp.RequestId{}, mcp.INVALID_REQUEST,
+						fmt.Sprintf("message is longer than %d bytes", MaxLineBytes), nil))
+				}()
+			}
 			continue
 		}
 		if len(line) > 0 {
@@ -104,19 +138,22 @@ func (s *Stdio) read(ctx context.Context, in *bufio.Reader) error {
 	}
 }
 
-// dispatch answers a message. Tool calls may wait, so each runs on its own; the
-// rest is quick and keeps its order.
+// dispatch answers a message. A request may wait, to be done or to be read by
+// the client, so each runs on its own; a notification is quick and has no answer.
 func (s *Stdio) dispatch(ctx context.Context, line []byte) {
 	var head struct {
-		Method string `json:"method"`
+		ID json.RawMessage `json:"id"`
 	}
-	// A line that is not JSON gets its answer from the server below.
-	_ = json.Unmarshal(line, &head)
-	if head.Method != string(mcp.MethodToolsCall) {
-		s.answer(ctx, line)
+	if err := json.Unmarshal(line, &head); err == nil && head.ID == nil {
+		s.Server.HandleMessage(ctx, line)
 		return
 	}
-	s.calls.Go(func() { s.answer(ctx, line) })
+	if s.begin() {
+		go func() {
+			defer s.done()
+			s.answer(ctx, line)
+		}()
+	}
 }
 
 func (s *Stdio) answer(ctx context.Context, line []byte) {
@@ -131,8 +168,8 @@ func (s *Stdio) write(message any) {
 		s.Log.Error("cannot encode an answer", "error", err)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if _, err := s.out.Write(append(text, '\n')); err != nil {
 		select {
 		case s.failed <- fmt.Errorf("write: %w", err):

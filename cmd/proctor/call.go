@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/url"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/mark3labs/mcp-go/client"
 	mcptransport "github.com/mark3labs/mcp-go/client/transport"
@@ -16,6 +20,7 @@ import (
 
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/transport"
 )
 
 type callOptions struct {
@@ -34,7 +39,12 @@ this very process, and what it started ends with it. With --url it asks a runnin
 server, with the token that proctor serve uses. JSON - reads standard input.`,
 		Example: `  proctor call process_start '{"command": "go test ./..."}'
   proctor call --url http://127.0.0.1:7337/mcp process_list`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return usage("call wants a tool and its arguments as one JSON text, and got %d words; the tools are process_start, process_output, process_list and process_signal", len(args))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return callTool(cmd.Context(), sys, &o, args) },
 	}
 	o.register(cmd.Flags())
@@ -55,14 +65,15 @@ func callTool(ctx context.Context, sys system, o *callOptions, args []string) er
 		text = args[1]
 	}
 	if text == "-" {
-		input, err := io.ReadAll(sys.stdin)
+		input, err := readAll(ctx, sys.stdin)
 		if err != nil {
 			return failure{err}
 		}
 		text = string(input)
 	}
-	if !json.Valid([]byte(text)) {
-		return usage("the arguments of %s are not JSON; write them as '{\"name\": \"value\"}'", args[0])
+	var any any
+	if err := json.Unmarshal([]byte(text), &any); err != nil {
+		return usage("the arguments of %s are not JSON (%v): %.80s\nWrite them as '{\"name\": \"value\"}'", args[0], err, text)
 	}
 	id, err := stdioIdentity(sys, o.chat)
 	if err != nil {
@@ -77,6 +88,21 @@ func callTool(ctx context.Context, sys system, o *callOptions, args []string) er
 		return err
 	}
 	return printResult(sys.stdout, result, o.json)
+}
+
+// readAll reads until the end or until ctx ends.
+func readAll(ctx context.Context, r io.Reader) (text []byte, err error) {
+	read := make(chan struct{})
+	go func() {
+		text, err = io.ReadAll(io.LimitReader(r, transport.MaxBodyBytes))
+		close(read)
+	}()
+	select {
+	case <-read:
+		return text, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // callHere answers out of a process manager of its own.
@@ -108,12 +134,21 @@ func callHere(ctx context.Context, sys system, o *callOptions, id caller.Identit
 
 // callServer asks a running server.
 func callServer(ctx context.Context, sys system, o *callOptions, id caller.Identity, tool string, arguments json.RawMessage) (*mcp.CallToolResult, error) {
+	u, err := url.Parse(o.url)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" || u.Path == "/sse" {
+		return nil, usage("--url is %q; it must be http://HOST:PORT/mcp", o.url)
+	}
 	headers := map[string]string{}
-	t, err := findToken(sys, o.tokenFile, false)
-	if err == nil {
-		headers["Authorization"] = "Bearer " + t.secret
-	} else if o.tokenFile != "" {
-		return nil, err
+	if o.tokenFile != "" || sys.getenv(tokenVariable) != "" || loopback(u.Hostname()) {
+		// The token that serve keeps is for this machine alone. Without one the
+		// server says what it wants.
+		t, err := findToken(sys, o.tokenFile, false)
+		switch {
+		case err == nil:
+			headers["Authorization"] = "Bearer " + t.secret
+		case !errors.Is(err, fs.ErrNotExist) || o.tokenFile != "":
+			return nil, err
+		}
 	}
 	if id.DefaultChat != "" {
 		headers[o.rules.Header] = id.DefaultChat
@@ -129,16 +164,39 @@ func callServer(ctx context.Context, sys system, o *callOptions, id caller.Ident
 		return nil, failure{fmt.Errorf("%s wants another token (401); set %s or --token-file to the one that it was started with", o.url, tokenVariable)}
 	case errors.As(err, new(usageError)):
 		return nil, err
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, failure{fmt.Errorf("nothing listens at %s; start it with: proctor serve", o.url)}
 	case err != nil:
-		return nil, failure{fmt.Errorf("no answer from %s: %w", o.url, err)}
+		return nil, failure{fmt.Errorf("no answer of an MCP server from %s: %.200v", o.url, cause(err))}
 	}
 	return result, nil
 }
+
+// greetTime is how long a server may take to greet. A tool may take longer: it
+// waits.
+const greetTime = 10 * time.Second
 
 func ask(ctx context.Context, c *client.Client, tool string, arguments json.RawMessage) (*mcp.CallToolResult, error) {
 	if err := c.Start(ctx); err != nil {
 		return nil, err
 	}
+	names, err := greet(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(names, tool) {
+		return nil, usage("there is no tool %q; there are %s", tool, strings.Join(names, ", "))
+	}
+	var request mcp.CallToolRequest
+	request.Params.Name = tool
+	request.Params.RawArguments = arguments
+	return c.CallTool(ctx, request)
+}
+
+// greet begins the session and returns the names of the tools.
+func greet(ctx context.Context, c *client.Client) (names []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, greetTime)
+	defer cancel()
 	var greeting mcp.InitializeRequest
 	greeting.Params.ProtocolVersion = mcp.LATEST_PROTOCOL_VERSION
 	greeting.Params.ClientInfo = mcp.Implementation{Name: "proctor", Version: version}
@@ -149,17 +207,10 @@ func ask(ctx context.Context, c *client.Client, tool string, arguments json.RawM
 	if err != nil {
 		return nil, err
 	}
-	var names []string
 	for _, t := range known.Tools {
 		names = append(names, t.Name)
 	}
-	if !slices.Contains(names, tool) {
-		return nil, usage("there is no tool %q; there are %s", tool, strings.Join(names, ", "))
-	}
-	var request mcp.CallToolRequest
-	request.Params.Name = tool
-	request.Params.RawArguments = arguments
-	return c.CallTool(ctx, request)
+	return names, nil
 }
 
 func printResult(w io.Writer, result *mcp.CallToolResult, structured bool) error {

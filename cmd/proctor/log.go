@@ -1,9 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -29,33 +29,48 @@ func (o *logOptions) open(w io.Writer) (*logger, error) {
 	}
 	switch o.format {
 	case "json":
-		return &logger{slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))}, nil
+		return &logger{slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: replaceText(asciiControls)}))}, nil
 	case "text":
 		return &logger{slog.New(tint.NewTextHandler(w, &tint.Options{
 			Level:       level,
 			TimeFormat:  time.RFC3339,
 			NoColor:     !isTerminal(w),
-			ReplaceAttr: escape,
+			ReplaceAttr: replaceText(escapeCharacter),
 		}))}, nil
 	default:
 		return nil, usage("--log-format is %q; it must be text or json", o.format)
 	}
 }
 
-// escape keeps what agents send from steering the terminal that shows the log.
-// The handler lets the escape character through.
-func escape(_ []string, a slog.Attr) slog.Attr {
-	switch a.Key {
-	case slog.TimeKey, slog.LevelKey:
+// replaceText returns a slog ReplaceAttr that keeps what agents send from
+// steering the terminal that shows the log.
+func replaceText(replace func(string) string) func([]string, slog.Attr) slog.Attr {
+	return func(_ []string, a slog.Attr) slog.Attr {
+		if kind := a.Value.Kind(); a.Key != slog.TimeKey && a.Key != slog.LevelKey && (kind == slog.KindString || kind == slog.KindAny) {
+			a.Value = slog.StringValue(replace(a.Value.String()))
+		}
 		return a
 	}
-	switch a.Value.Kind() {
-	case slog.KindString, slog.KindAny:
-		text := a.Value.String()
-		if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar }) {
-			quoted := strconv.QuoteToASCII(text)
-			a.Value = slog.StringValue(quoted[1 : len(quoted)-1])
+}
+
+// escapeCharacter shows the one control character that the text handler lets
+// through; it quotes the others.
+func escapeCharacter(s string) string { return strings.ReplaceAll(s, "\x1b", "␛") }
+
+// asciiControls escapes what encoding/json leaves as it is: the controls above
+// ASCII and the marks that turn the direction of writing.
+func asciiControls(s string) string {
+	hidden := func(r rune) bool { return r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) }
+	if !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
 		}
 	}
-	return a
+	return b.String()
 }

@@ -19,7 +19,13 @@ func main() {
 	// with SIGPIPE caught, writing to it is an error like any other. Ignored
 	// instead of caught, it would be ignored in our children too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	ends := []os.Signal{syscall.SIGTERM}
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if !signal.Ignored(sig) { // nohup asks for that
+			ends = append(ends, sig)
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	os.Exit(run(ctx, system{
 		args:    os.Args[1:],
@@ -52,7 +58,7 @@ func run(ctx context.Context, sys system) int {
 	root.SetIn(sys.stdin)
 	root.SetOut(sys.stdout)
 	root.SetErr(sys.stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return exitOK
@@ -62,7 +68,7 @@ func run(ctx context.Context, sys system) int {
 		fmt.Fprintf(sys.stderr, "proctor: %v\n", err)
 		return exitFailure
 	default:
-		fmt.Fprintf(sys.stderr, "proctor: %v\nTry: proctor help\n", err)
+		fmt.Fprintf(sys.stderr, "proctor: %v\nTry: %s --help\n", err, cmd.CommandPath())
 		return exitUsage
 	}
 }

@@ -34,7 +34,13 @@ func TestMain(m *testing.M) {
 // checked runs the tests with the check for what they leave behind.
 type checked struct{ *testing.M }
 
-func (c checked) Run() int { return proctest.Run(c.M) }
+func (c checked) Run() int {
+	code := proctest.Run(c.M)
+	if binary, err := build(); err == nil {
+		os.RemoveAll(filepath.Dir(binary))
+	}
+	return code
+}
 
 // TestScripts runs testdata/script: the program as it is used in a shell.
 func TestScripts(t *testing.T) {
@@ -256,11 +262,10 @@ func TestAFloodLeavesMemorySmallAndCountsExact(t *testing.T) {
 // TestNothingSurvivesTheServer ends it in every way that it can notice.
 func TestNothingSurvivesTheServer(t *testing.T) {
 	for name, end := range map[string]func(*server){
-		"TERM":           func(s *server) { s.cmd.Process.Signal(syscall.SIGTERM) },
-		"INT":            func(s *server) { s.cmd.Process.Signal(syscall.SIGINT) },
-		"HUP":            func(s *server) { s.cmd.Process.Signal(syscall.SIGHUP) },
-		"end of input":   func(s *server) { s.in.Close() },
-		"client is gone": func(s *server) { s.in.Close(); s.out = nil },
+		"TERM":         func(s *server) { s.cmd.Process.Signal(syscall.SIGTERM) },
+		"INT":          func(s *server) { s.cmd.Process.Signal(syscall.SIGINT) },
+		"HUP":          func(s *server) { s.cmd.Process.Signal(syscall.SIGHUP) },
+		"end of input": func(s *server) { s.in.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -328,6 +333,42 @@ func TestServeKeepsItsToken(t *testing.T) {
 	}
 }
 
+func TestNohupIsRespected(t *testing.T) {
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := &lines{}
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$0" serve --listen 127.0.0.1:0 --log-format json`, binary)
+	cmd.Env = append(os.Environ(), "PROCTOR_TOKEN=a-token-that-is-long-enough")
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, cmd: cmd, stderr: stderr, exited: make(chan struct{})}
+	go s.reap()
+	address := s.address()
+	cmd.Process.Signal(syscall.SIGHUP)
+	call := exec.Command(binary, "call", "--url", "http://"+address+"/mcp", "process_list")
+	call.Env = cmd.Env
+	if out, err := call.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	s.gone()
+}
+
+func TestAnInterruptEndsACallThatReads(t *testing.T) {
+	r, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	if code := run(ctx, system{args: []string{"call", "process_list", "-"}, stdin: r, stdout: &out, stderr: &out}); code != exitFailure {
+		t.Errorf("exit %d: %s", code, &out)
+	}
+}
+
 func TestColourOnATerminalOnlyAndNoControlCharacters(t *testing.T) {
 	var text bytes.Buffer
 	o := logOptions{level: "info", format: "text"}
@@ -337,6 +378,15 @@ func TestColourOnATerminalOnlyAndNoControlCharacters(t *testing.T) {
 	}
 	log.Info("a\x1b[31mb", "k", "v\x1b[0m\r\nforged", "e", fmt.Errorf("\x07"), "u", "grün")
 	if got := text.String(); strings.ContainsAny(strings.TrimSuffix(got, "\n"), "\x1b\r\n\x07") || !strings.Contains(got, "grün") {
+		t.Errorf("got %q", got)
+	}
+	text.Reset()
+	o.format = "json"
+	if log, err = o.open(&text); err != nil {
+		t.Fatal(err)
+	}
+	log.Info("a", "k", "\u009b31m\x7f\u202e\x1b", "u", "grün")
+	if got := text.String(); strings.ContainsAny(got, "\u009b\x7f\u202e\x1b") || !strings.Contains(got, "grün") {
 		t.Errorf("got %q", got)
 	}
 }

@@ -103,7 +103,8 @@ func TestREADMETranscript(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := launch(t, []string{"HOME=" + os.Getenv("HOME")}, "stdio", "--workdir", dir)
+	// go run leaves its program behind when it is ended by a signal.
+	s := launch(t, []string{"HOME=" + os.Getenv("HOME"), "GOTMPDIR=" + t.TempDir()}, "stdio", "--workdir", dir)
 	ids := map[string]string{}
 	for step := range strings.SplitSeq(block, "\n→ ") {
 		call, want, _ := strings.Cut(step, "\n")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,8 +27,7 @@ start commands, follow their output, list them and end them, each chat by itself
   proctor call process_start '{"command": "go test ./..."}'`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:       version,
 	}
 	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), versionCommand())
 	return root
@@ -67,16 +67,28 @@ func (o *options) program(sys system) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case o.forgetAfter <= 0 || o.forgetAfter > procmgr.MaxKeep:
-		return nil, usage("--forget-after is %v; it must be more than 0 and at most %v", o.forgetAfter, procmgr.MaxKeep)
-	case strings.TrimSpace(o.shell) == "":
-		return nil, usage("--shell is empty; it must be a program such as sh or bash")
+	if o.forgetAfter <= 0 || o.forgetAfter > procmgr.MaxKeep {
+		return nil, usage("--forget-after is %v; it must be more than 0 and at most 1h", o.forgetAfter)
+	}
+	for _, pattern := range o.envDeny {
+		if name := strings.TrimSuffix(pattern, "*"); strings.ContainsAny(name, "*=") || pattern == "" {
+			return nil, usage("--env-deny is %q; it must be NAME or PREFIX*", pattern)
+		}
+	}
+	if strings.ContainsFunc(o.rules.Header, func(r rune) bool { return r != '-' && (r < '0' || r > 'z' || r > '9' && r < 'A' || r > 'Z' && r < 'a') }) || o.rules.Header == "" {
+		return nil, usage("--chat-header is %q; it must be letters, digits and -, such as Coder-Chat-Id", o.rules.Header)
+	}
+	if _, err := exec.LookPath(o.shell); err != nil {
+		return nil, usage("--shell is %q, which is no program here; it must be one such as sh or /bin/bash, without arguments", o.shell)
 	}
 	if o.workdir != "" {
-		if info, err := os.Stat(o.workdir); err != nil || !info.IsDir() {
+		switch info, err := os.Stat(o.workdir); {
+		case os.IsNotExist(err):
+			return nil, usage("--workdir is %q, which does not exist", o.workdir)
+		case err != nil || !info.IsDir():
 			return nil, usage("--workdir is %q, which is not a directory", o.workdir)
 		}
+		var err error
 		if o.workdir, err = filepath.Abs(o.workdir); err != nil {
 			return nil, err
 		}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -70,10 +72,15 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 			for _, l := range listeners {
 				l.Close()
 			}
-			return failure{fmt.Errorf("cannot listen on %s: %w; choose another with --listen 127.0.0.1:PORT", address, err)}
+			return failure{fmt.Errorf("cannot listen on %s: %w; if Proctor does not run there already, choose another with --listen 127.0.0.1:PORT", address, cause(err))}
 		}
 		listeners = append(listeners, l)
-		p.log.Info("listening", "address", l.Addr().String(), "paths", "/mcp /sse")
+	}
+	for i, l := range listeners {
+		p.log.Info("listening", "address", l.Addr().String(), "paths", "/mcp /sse", "token", t.from)
+		if host, _, _ := net.SplitHostPort(o.listen[i]); !loopback(host) {
+			p.log.Warn("others on the network can reach this address, and the token travels unencrypted; put TLS in front, and name the hosts that clients use with --allow-host", "address", o.listen[i])
+		}
 	}
 	if o.noAuth {
 		p.log.Warn("serving without a token: every local user and program can run commands as this user")
@@ -107,7 +114,27 @@ func (o *serveOptions) checkAddresses() error {
 	if o.noAuth && o.tokenFile != "" {
 		return usage("--no-auth and --token-file contradict each other; leave one out")
 	}
+	for _, host := range o.allowHosts {
+		if strings.ContainsAny(host, "*/ ") || host == "" {
+			return usage("--allow-host is %q; it must be a host name or HOST:PORT as clients send it", host)
+		}
+	}
+	for _, origin := range o.allowOrigins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.Contains(origin, "*") {
+			return usage("--allow-origin is %q; it must be SCHEME://HOST[:PORT], such as https://example.com", origin)
+		}
+	}
 	return nil
+}
+
+// cause is the innermost error, which says what happened without saying again
+// where.
+func cause(err error) error {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err
 }
 
 func loopback(host string) bool {
@@ -117,8 +144,8 @@ func loopback(host string) bool {
 
 // welcome tells a person how to go on. It never shows the token.
 func welcome(w io.Writer, address string, t bearer) {
-	url := "http://" + address + "/mcp"
-	fmt.Fprintf(w, "\nProctor listens on %s\n", url)
+	endpoint := "http://" + address + "/mcp"
+	fmt.Fprintf(w, "\nProctor listens on %s\n", endpoint)
 	header := ""
 	if t.secret != "" {
 		fmt.Fprintf(w, "The token is in %s\n", t.from)
@@ -127,7 +154,7 @@ func welcome(w io.Writer, address string, t bearer) {
 	fmt.Fprintf(w, `
 For a client (it takes the token from its environment):
   {"mcpServers": {"proctor": {"type": "http", "url": %q%s}}}
-`, url, header)
+`, endpoint, header)
 	if t.secret != "" && !strings.Contains(t.from, tokenVariable) {
 		fmt.Fprintf(w, "  export PROCTOR_TOKEN=\"$(cat '%s')\"\n", t.from)
 	}
@@ -135,5 +162,5 @@ For a client (it takes the token from its environment):
 Try it:
   proctor call --url %s process_start '{"command": "echo hello"}'
 
-`, url)
+`, endpoint)
 }

@@ -59,10 +59,15 @@ func tokenFile(sys system) (string, error) {
 func readToken(file string) (bearer, error) {
 	info, err := os.Stat(file)
 	if err != nil {
-		return bearer{}, failure{fmt.Errorf("cannot read the token: %w", err)}
+		return bearer{}, failure{fmt.Errorf("cannot read the token: %w; make one with: (umask 077; openssl rand -hex 32 > %s)", err, file)}
 	}
-	if info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
+	switch {
+	case !info.Mode().IsRegular():
+		return bearer{}, failure{fmt.Errorf("the token file %s is no regular file", file)}
+	case info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/':
 		return bearer{}, failure{fmt.Errorf("the token file %s can be read by others; run: chmod 600 %s", file, file)}
+	case !ownFile(info):
+		return bearer{}, failure{fmt.Errorf("the token file %s belongs to another user, who knows the token; make one of your own", file)}
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
