@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/textproto"
+	"regexp"
 	"strings"
 
 	"github.com/proctor-mcp/proctor/procmgr"
@@ -67,6 +68,41 @@ type Caller struct {
 	Scope      procmgr.Scope
 	ToolCallID string // of the client, or ""
 	Ancestors  string // chats that led to this one, or ""
+	// TraceParent and TraceState are the W3C trace context of the call, or "".
+	TraceParent, TraceState string
+}
+
+// TraceEnv returns the trace context as variables for a child's environment.
+func (c Caller) TraceEnv() map[string]string {
+	if c.TraceParent == "" {
+		return nil
+	}
+	env := map[string]string{"TRACEPARENT": c.TraceParent}
+	if c.TraceState != "" {
+		env["TRACESTATE"] = c.TraceState
+	}
+	return env
+}
+
+// traceparent: version, trace id, parent id, flags; an id of zeros is invalid
+// (W3C Trace Context, section 3.2).
+var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+// trace takes the trace context from _meta, else from the headers. One that is
+// invalid is left out, as its specification says.
+func (c *Caller) trace(header map[string][]string, meta map[string]any) {
+	parent, _ := meta["traceparent"].(string)
+	state, _ := meta["tracestate"].(string)
+	if parent == "" {
+		parent, state = first(header, "Traceparent"), first(header, "Tracestate")
+	}
+	if m := traceparent.FindStringSubmatch(parent); m == nil || m[1] == strings.Repeat("0", 32) {
+		return
+	}
+	c.TraceParent = parent
+	if len(state) <= 512 && !strings.ContainsFunc(state, func(r rune) bool { return r < ' ' || r > '~' }) {
+		c.TraceState = state
+	}
 }
 
 // LogAttrs returns what every log record of the call carries.
@@ -77,6 +113,9 @@ func (c Caller) LogAttrs() []any {
 	}
 	if c.Ancestors != "" {
 		attrs = append(attrs, slog.String("ancestor_chat_ids", c.Ancestors))
+	}
+	if c.TraceParent != "" {
+		attrs = append(attrs, slog.String("traceparent", c.TraceParent))
 	}
 	return attrs
 }
@@ -112,6 +151,7 @@ func (r Rules) Resolve(id Identity, header map[string][]string, meta map[string]
 		c.ToolCallID = use
 	}
 	c.ToolCallID = clip(c.ToolCallID)
+	c.trace(header, meta)
 
 	named, err := r.named(header, meta)
 	if err != nil {
@@ -182,6 +222,10 @@ func (r Rules) session(meta map[string]any) string {
 	}
 	return ""
 }
+
+// ValidBinding says whether a token can be bound to s: a chat id, which is a
+// prefix of chats if it ends in "/", ":" or ".".
+func ValidBinding(s string) bool { return procmgr.ValidChatID(s) }
 
 // exact says that a token is bound to one chat and not to a prefix.
 func exact(bound string) bool {

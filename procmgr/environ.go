@@ -43,8 +43,10 @@ func (m *Manager) environ(scope Scope, id, dir string, spec *Spec) []string {
 		env.set(updated...)
 	}
 
-	for name, value := range spec.Env {
-		env.set(name + "=" + value)
+	for _, added := range []map[string]string{spec.Ambient, spec.Env} {
+		for name, value := range added {
+			env.set(name + "=" + value)
+		}
 	}
 	// Whoever they came from, these two say where a process belongs.
 	env.unset(envChat)

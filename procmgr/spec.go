@@ -33,6 +33,9 @@ type Spec struct {
 	Dir string
 	// Env is added to the environment.
 	Env map[string]string
+	// Ambient is added to the environment before Env. It is no part of the input
+	// that RequestID stands for: it may differ when a call is repeated.
+	Ambient map[string]string
 	// Stdin is given as input, then end of file. Nil is /dev/null.
 	Stdin []byte
 	// Timeout ends the process that long after its start: SIGTERM, Options.Grace,

@@ -25,6 +25,7 @@ func words(tool string, err error) string {
 	var argument *argumentError
 	var input *procmgr.InputError
 	var start *procmgr.StartError
+	var busy *busyError
 	nothing := ""
 	if tool == "process_start" {
 		nothing = " Nothing was started."
@@ -33,6 +34,8 @@ func words(tool string, err error) string {
 	switch {
 	case errors.As(err, &argument):
 		return argument.Error() + "." + again
+	case errors.As(err, &busy):
+		return fmt.Sprintf("Too much at once: %v.%s Try again when one of them has answered.", busy, nothing)
 	case errors.As(err, &input):
 		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, clip(input.Got), input.Want, again)
 	case errors.As(err, &start):

@@ -39,6 +39,7 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 
 	if !in.All {
 		c.log = c.log.With("process_id", clip(in.ProcessID))
+		defer t.report(ctx, c, in.ProcessID)()
 		end, err := t.end(waitCtx, c, in.ProcessID, sig, grace)
 		if err != nil {
 			return answer{}, err

@@ -27,6 +27,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		Timeout:    milliseconds(in.TimeoutMS),
 		Label:      in.Label,
 		RequestID:  in.RequestID,
+		Ambient:    c.TraceEnv(),
 		Log:        c.log,
 	}
 	if in.Stdin != nil {
@@ -76,8 +77,10 @@ func (t *Tools) started(s procmgr.Started, out schemas.ProcessOutput, c *call) a
 func (t *Tools) follow(ctx context.Context, c *call, id string, asked *schemas.Int, otherwise time.Duration) (procmgr.Process, schemas.ProcessOutput, error) {
 	waitCtx, cancel := t.within(ctx, c, asked, otherwise)
 	defer cancel()
+	stop := t.report(ctx, c, id)
 	// How the wait ended does not matter: the state says it.
 	_ = t.manager.Wait(waitCtx, c.Scope, id)
+	stop()
 	p, view, err := t.manager.Output(c.Scope, id)
 	if err != nil {
 		return procmgr.Process{}, schemas.ProcessOutput{}, err

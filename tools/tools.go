@@ -7,13 +7,16 @@
 package tools
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
 
+	"github.com/coder/quartz"
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
@@ -37,23 +40,47 @@ const (
 	defaultListLimit = 10
 )
 
+// Options configure [Tools].
+type Options struct {
+	// Manager runs the processes.
+	Manager *procmgr.Manager
+	// Rules say where a request names its chat.
+	Rules caller.Rules
+	// MaxCallsPerChat and MaxCallsPerToken bound the calls on their way; one more
+	// is refused. 0 is no bound.
+	MaxCallsPerChat, MaxCallsPerToken int
+	// Clock is the time. Nil is the real one.
+	Clock quartz.Clock
+	// Log may be nil.
+	Log *slog.Logger
+}
+
 // Tools answer tool calls out of a process manager.
 type Tools struct {
 	manager *procmgr.Manager
 	rules   caller.Rules
+	limits  *limits
+	clock   quartz.Clock
 	log     *slog.Logger
 
 	waiting  context.Context // ends every wait
 	endWaits context.CancelFunc
 }
 
-// New returns the tools of a manager. log may be nil.
-func New(manager *procmgr.Manager, rules caller.Rules, log *slog.Logger) *Tools {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+// New returns the tools of a manager.
+func New(o Options) *Tools {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = quartz.NewReal()
 	}
 	waiting, endWaits := context.WithCancel(context.Background())
-	return &Tools{manager: manager, rules: rules, log: log, waiting: waiting, endWaits: endWaits}
+	return &Tools{
+		manager: o.Manager, rules: o.Rules, clock: o.Clock, log: o.Log,
+		limits:  newLimits(o.MaxCallsPerChat, o.MaxCallsPerToken),
+		waiting: waiting, endWaits: endWaits,
+	}
 }
 
 // EndWaits makes every call that waits, now or later, answer with what there is.
@@ -76,7 +103,7 @@ func (t *Tools) Server(version string) *server.MCPServer {
 type call struct {
 	caller.Caller
 	log      *slog.Logger
-	progress bool     // the client can be told that it must go on waiting
+	progress any      // the client's progress token, or nil
 	notes    []string // remarks for the answer
 }
 
@@ -91,34 +118,26 @@ type answer struct {
 }
 
 // add registers a handler behind everything that calls have in common: who
-// asks, valid arguments, the log, and words for errors.
+// asks, how much at once, valid arguments, the log, and words for errors.
 func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(context.Context, *call, In) (answer, error)) {
 	arguments := newArguments(tool.Name)
 	s.AddTool(tool, func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		begin := time.Now()
+		ctx, cancel := withStream(ctx)
+		defer cancel()
 		c := &call{log: t.log}
-		var in In
-		a, err := func() (_ answer, err error) {
-			defer func() {
-				if p := recover(); p != nil {
-					c.log.Error("panic in a tool", "tool", tool.Name, "panic", p, "stack", string(debug.Stack()))
-					err = errPanic
-				}
-			}()
-			var meta map[string]any
-			if r.Params.Meta != nil {
-				meta, c.progress = r.Params.Meta.AdditionalFields, r.Params.Meta.ProgressToken != nil
-			}
-			who, err := t.rules.Resolve(caller.IdentityFrom(ctx), r.Header, meta)
-			c.Caller, c.log = who, t.log.With(who.LogAttrs()...)
+		a, err := guarded(c, func() (answer, error) {
+			done, err := t.admit(ctx, c, r)
 			if err != nil {
 				return answer{}, err
 			}
+			defer done()
+			var in In
 			if err := arguments.decode(r.Params.RawArguments, &in); err != nil {
 				return answer{}, err
 			}
 			return handle(ctx, c, in)
-		}()
+		})
 		outcome := "ok"
 		if err != nil {
 			outcome = "refused"
@@ -130,10 +149,45 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 				level = slog.LevelError
 			}
 			c.log.Log(ctx, level, "tool call refused", "tool", tool.Name, "error", err)
-			return mcp.NewToolResultError(text), nil
+			return deliver(ctx, mcp.NewToolResultError(text)), nil
 		}
-		return mcp.NewToolResultStructured(a.data, a.text), nil
+		var data bytes.Buffer
+		e := json.NewEncoder(&data)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(a.data); err != nil {
+			return nil, err
+		}
+		return deliver(ctx, &mcp.CallToolResult{
+			Content: []mcp.Content{mcp.NewTextContent(a.text)}, RawStructuredContent: data.Bytes(),
+		}), nil
 	})
+}
+
+// guarded turns a panic of f into an error; what it was goes to the log alone.
+func guarded(c *call, f func() (answer, error)) (a answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("panic in a tool", "panic", p, "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	return f()
+}
+
+// admit decides who calls and whether there is room for the call. The returned
+// function makes the room free again.
+func (t *Tools) admit(ctx context.Context, c *call, r mcp.CallToolRequest) (done func(), err error) {
+	var meta map[string]any
+	if r.Params.Meta != nil {
+		meta, c.progress = r.Params.Meta.AdditionalFields, r.Params.Meta.ProgressToken
+	}
+	id := caller.IdentityFrom(ctx)
+	who, err := t.rules.Resolve(id, r.Header, meta)
+	c.Caller, c.log = who, t.log.With(who.LogAttrs()...)
+	if err != nil {
+		return nil, err
+	}
+	return t.limits.begin(who.Scope, id.Token)
 }
 
 // define returns a tool with everything that a definition needs.
@@ -160,7 +214,7 @@ func (t *Tools) within(ctx context.Context, c *call, asked *schemas.Int, otherwi
 	if asked != nil {
 		wait = milliseconds(*asked)
 	}
-	if wait > unpromisedWait && !c.progress {
+	if wait > unpromisedWait && c.progress == nil {
 		wait = unpromisedWait
 		c.note("wait_ms was shortened to %d, since many clients give up after 60 s; call process_output to wait on.", unpromisedWait.Milliseconds())
 	}

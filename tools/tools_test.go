@@ -44,7 +44,7 @@ func newAgent(t testing.TB, log io.Writer) *agent {
 			t.Error(err)
 		}
 	})
-	ts := New(m, caller.DefaultRules(), logger)
+	ts := New(Options{Manager: m, Rules: caller.DefaultRules(), Log: logger})
 	return &agent{t, ts.Server("test"), ts}
 }
 
@@ -307,7 +307,7 @@ func TestUnclearChatIsRefused(t *testing.T) {
 func TestPanicIsAnsweredPlainly(t *testing.T) {
 	var log bytes.Buffer
 	s := server.NewMCPServer("t", "t")
-	ts := New(procmgr.New(procmgr.Options{}), caller.DefaultRules(), slog.New(slog.NewTextHandler(&log, nil)))
+	ts := New(Options{Manager: procmgr.New(procmgr.Options{}), Rules: caller.DefaultRules(), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	add(ts, s, listTool(), func(context.Context, *call, schemas.ListInput) (answer, error) { panic("private") })
 	a := &agent{t, s, ts}
 	r := a.call("process_list", `{}`)

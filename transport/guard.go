@@ -20,51 +20,74 @@ import (
 const (
 	// MaxBodyBytes is the largest HTTP request body.
 	MaxBodyBytes = 4 << 20
-	// bodyTime is how long a body may take to arrive.
-	bodyTime = 30 * time.Second
+	// bodyIdleTime is how long a body may stand still, bodyTime how long it may
+	// take in all.
+	bodyIdleTime = 30 * time.Second
+	bodyTime     = 5 * time.Minute
 )
 
-// guard is what stands before the MCP library on every path and method.
+// guard is what stands before everything else, on every path and method.
 type guard struct {
 	hosts, origins []string // allowed beyond loopback
-	tokens         []Token
-	noAuth         bool
+	identify       func(authorization string) (caller.Identity, bool)
 	log            *slog.Logger
 	next           http.Handler
+}
+
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	origins := r.Header.Values("Origin")
+	granted := ""
+	switch {
+	// A page that was bound to our address by DNS sends its own name as host.
+	case !g.hostAllowed(r.Host):
+		g.refuse(w, r, http.StatusForbidden, "the Host header names neither loopback nor a host allowed by --allow-host")
+		return
+	// "Servers MUST validate the Origin header on all incoming connections to
+	// prevent DNS rebinding attacks" (MCP, Streamable HTTP, security warning).
+	case len(origins) > 0 && !g.originAllowed(origins):
+		g.refuse(w, r, http.StatusForbidden, "the Origin header names no origin allowed by --allow-origin")
+		return
+	case len(origins) > 0 && slices.ContainsFunc(g.origins, func(o string) bool { return strings.EqualFold(o, origins[0]) }):
+		granted = origins[0]
+		grant(w.Header(), granted)
+	case r.Header.Get("Sec-Fetch-Site") == "cross-site":
+		g.refuse(w, r, http.StatusForbidden, "a web page of another site sent it (Sec-Fetch-Site)")
+		return
+	}
+	if granted != "" && r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+		w.WriteHeader(http.StatusNoContent) // a preflight carries no token
+		return
+	}
+	id, ok := g.identify(r.Header.Get("Authorization"))
+	if !ok || len(r.Header.Values("Authorization")) > 1 {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="proctor"`)
+		g.refuse(w, r, http.StatusUnauthorized, "send the token that the server was started with as Authorization: Bearer TOKEN")
+		return
+	}
+	if r.Method == http.MethodPost && !g.readBody(w, r) {
+		return
+	}
+	g.next.ServeHTTP(w, r.WithContext(caller.WithIdentity(r.Context(), id)))
+}
+
+// grant lets the pages of an allowed origin read what they are answered (Fetch
+// standard, CORS protocol). The token is no ambient credential, so none is granted.
+func grant(h http.Header, origin string) {
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, Mcp-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, Last-Event-Id, Coder-Chat-Id, Coder-Tool-Call-Id, Coder-Ancestor-Chat-Ids, Traceparent, Tracestate")
+	h.Set("Access-Control-Expose-Headers", "Mcp-Session-Id, WWW-Authenticate, Retry-After")
+	h.Set("Access-Control-Max-Age", "600")
 }
 
 // refuse answers a request that does not get in, and lets the operator know.
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
 	g.log.Info("request refused", "status", status, "why", why, "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr)
+	// The rest of the body is not waited for.
+	w.Header().Set("Connection", "close")
 	http.Error(w, "proctor: "+why, status)
-}
-
-func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	// A page that was bound to our address by DNS sends its own name as host.
-	if !g.hostAllowed(r.Host) {
-		g.refuse(w, r, http.StatusForbidden, "the Host header names neither loopback nor a host allowed by --allow-host")
-		return
-	}
-	// "Servers MUST validate the Origin header on all incoming connections to
-	// prevent DNS rebinding attacks" (MCP, Streamable HTTP, security warning).
-	if origins := r.Header.Values("Origin"); len(origins) > 0 && !g.originAllowed(origins) {
-		g.refuse(w, r, http.StatusForbidden, "the Origin header names no origin allowed by --allow-origin")
-		return
-	}
-	id := caller.Identity{Token: "anyone"}
-	if !g.noAuth {
-		var ok bool
-		if id, ok = identify(g.tokens, r.Header.Get("Authorization")); !ok {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="proctor"`)
-			g.refuse(w, r, http.StatusUnauthorized, "send the token that the server was started with as Authorization: Bearer TOKEN")
-			return
-		}
-	}
-	if r.Method == http.MethodPost && !g.readBody(w, r) {
-		return
-	}
-	g.next.ServeHTTP(&quietWriter{ResponseWriter: w}, r.WithContext(caller.WithIdentity(r.Context(), id)))
 }
 
 // readBody reads the body of r into memory, so that no handler sees more of it
@@ -75,19 +98,38 @@ func (g *guard) readBody(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
+	body, err := io.ReadAll(&patient{
+		body: http.MaxBytesReader(w, r.Body, MaxBodyBytes), control: control, until: time.Now().Add(bodyTime),
+	})
 	if err != nil {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 			g.refuse(w, r, http.StatusRequestEntityTooLarge, "the body is larger than 4 MiB")
 		} else {
-			g.refuse(w, r, http.StatusBadRequest, "the body did not arrive")
+			g.refuse(w, r, http.StatusBadRequest, "the body did not arrive in time")
 		}
 		return false
 	}
 	_ = control.SetReadDeadline(time.Time{})
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return true
+}
+
+// patient reads a body that must not stand still.
+type patient struct {
+	body    io.Reader
+	control *http.ResponseController
+	until   time.Time
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	deadline := time.Now().Add(bodyIdleTime)
+	if deadline.After(p.until) {
+		deadline = p.until
+	}
+	if err := p.control.SetReadDeadline(deadline); err != nil {
+		return 0, err
+	}
+	return p.body.Read(b)
 }
 
 func (g *guard) hostAllowed(host string) bool {
@@ -123,36 +165,3 @@ func isLoopback(name string) bool {
 	ip, err := netip.ParseAddr(name)
 	return err == nil && ip.IsLoopback()
 }
-
-// quietWriter takes away the grant that the SSE handler of the MCP library makes
-// to every origin.
-type quietWriter struct {
-	http.ResponseWriter
-	written bool
-}
-
-func (w *quietWriter) clean() {
-	if !w.written {
-		w.written = true
-		w.Header().Del("Access-Control-Allow-Origin")
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Accel-Buffering", "no")
-	}
-}
-
-func (w *quietWriter) WriteHeader(status int) {
-	w.clean()
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *quietWriter) Write(p []byte) (int, error) {
-	w.clean()
-	return w.ResponseWriter.Write(p)
-}
-
-func (w *quietWriter) Flush() {
-	w.clean()
-	_ = http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-func (w *quietWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

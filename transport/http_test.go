@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -74,6 +75,8 @@ func TestGuard(t *testing.T) {
 		{"origin that begins like an allowed one", 403, []string{"Origin", "https://app.example.evil.example"}},
 		{"allowed origin over http", 403, []string{"Origin", "http://app.example"}},
 		{"origin that is a file", 403, []string{"Origin", "file://localhost"}},
+		{"page of another site", 403, []string{"Sec-Fetch-Site", "cross-site"}},
+		{"two tokens", 401, []string{"Authorization", "Bearer " + secret}},
 		{"two origins", 403, []string{"Origin", "https://app.example", "Origin", "https://evil.example"}},
 		{"no token", 401, []string{"Authorization", ""}},
 		{"wrong token", 401, []string{"Authorization", "", "Authorization", "Bearer wrong"}},
@@ -112,8 +115,27 @@ func TestGuard(t *testing.T) {
 		if status, _, text := try(t, "POST", base+"/mcp", strings.NewReader(listCall), friend...); status != 200 || !strings.Contains(text, "No processes") {
 			t.Errorf("%v: status %d, %s", friend, status, text)
 		}
-		if status, header, _ := try(t, "GET", base+"/sse", nil, friend...); status != 200 || header.Get("Access-Control-Allow-Origin") != "" {
+		granted := ""
+		if slices.Contains(friend, "https://app.example") {
+			granted = "https://app.example"
+		}
+		if status, header, _ := try(t, "GET", base+"/sse", nil, friend...); status != 200 || header.Get("Access-Control-Allow-Origin") != granted {
 			t.Errorf("sse, %v: status %d, %v", friend, status, header)
+		}
+	}
+}
+
+func TestPreflightOfAnAllowedOrigin(t *testing.T) {
+	base := newServing(t, t.TempDir(), io.Discard).http(t, func(h *HTTP) { h.AllowOrigins = []string{"https://app.example"} })
+	ask := []string{"Authorization", "", "Access-Control-Request-Method", "POST", "Origin"}
+	status, header, _ := try(t, "OPTIONS", base+"/mcp", nil, append(ask, "https://app.example")...)
+	if status != 204 || header.Get("Access-Control-Allow-Origin") != "https://app.example" || header.Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("status %d, %v", status, header)
+	}
+	for _, origin := range []string{"https://evil.example", "http://localhost:3000", "null"} {
+		status, header, _ := try(t, "OPTIONS", base+"/mcp", nil, append(ask, origin)...)
+		if status < 400 || header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: status %d, %v", origin, status, header)
 		}
 	}
 }
@@ -141,7 +163,7 @@ func TestBodies(t *testing.T) {
 }
 
 func TestNoAuthLetsEverybodyInButNoWebPage(t *testing.T) {
-	base := newServing(t, t.TempDir(), io.Discard).http(t, func(h *HTTP) { h.Tokens, h.NoAuth = nil, true })
+	base := newServing(t, t.TempDir(), io.Discard).http(t, func(h *HTTP) { h.Identify = Anyone })
 	if status, _, _ := try(t, "POST", base+"/mcp", strings.NewReader(listCall), "Authorization", ""); status != 200 {
 		t.Errorf("status %d", status)
 	}
@@ -152,7 +174,7 @@ func TestNoAuthLetsEverybodyInButNoWebPage(t *testing.T) {
 
 func TestTokensHaveScopesOfTheirOwn(t *testing.T) {
 	base := newServing(t, t.TempDir(), io.Discard).http(t, func(h *HTTP) {
-		h.Tokens = []Token{NewToken("first-token", ""), NewToken("second-token", ""), NewToken("bound-token", "c1"), NewToken("prefix-token", "team/")}
+		h.Identify = with(NewToken("first-token", ""), NewToken("second-token", ""), NewToken("bound-token", "c1"), NewToken("prefix-token", "team/"))
 	})
 	call := func(token, chat, tool, arguments string) string {
 		headers := []string{"Authorization", "", "Authorization", "Bearer " + token}

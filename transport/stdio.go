@@ -13,6 +13,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/proctor-mcp/proctor/tools"
 )
 
 const (
@@ -30,25 +32,34 @@ type Stdio struct {
 	Server *server.MCPServer
 	// EndWaits makes waiting calls answer; it is called at the end of the input.
 	EndWaits func()
-	Log      *slog.Logger
+	// Version is that of the program.
+	Version string
+	Log     *slog.Logger
 
-	writing sync.Mutex // guards out: one message at a time
-	out     io.Writer
-	failed  chan error // holds the first error of writing
+	writing  sync.Mutex // guards out: one message at a time
+	out      io.Writer
+	failed   chan error // holds the first error of writing
+	encoder  encoder
+	requests *requests
 
-	mu     sync.Mutex    // guards the fields below
-	calls  int           // on their way
-	ending bool          // no more calls are taken
-	idle   chan struct{} // closed once it is ending and none is on its way
+	mu     sync.Mutex // guards the fields below
+	unsent int        // answers that wait to be written
+	ended  bool
+	room   *sync.Cond // tells of a change of either; its lock is mu
 }
 
+// connection is the owner of the one client's ids.
+const connection = "stdio"
+
 // Serve answers what comes from in on out. It returns nil at the end of the
-// input, once the calls on their way were answered, and otherwise ctx's error or
-// that of reading or writing.
+// input, once the requests on their way were answered, and otherwise ctx's error
+// or that of reading or writing. It serves once.
 func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.out = out
 	s.failed = make(chan error, 1)
-	s.idle = make(chan struct{})
+	s.room = sync.NewCond(&s.mu)
+	s.encoder = newEncoder("proctor", "Proctor", s.Version)
+	s.requests = newRequests()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	read := make(chan error, 1)
@@ -62,71 +73,29 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	s.end()
-	if !s.answered(last) {
+	s.mu.Lock()
+	s.ended = true
+	s.room.Signal()
+	s.mu.Unlock()
+	s.requests.end()
+	if !s.requests.finished(last) {
 		s.EndWaits()
-		if !s.answered(answerTime) {
+		if !s.requests.finished(answerTime) {
 			s.Log.Warn("calls were left without an answer")
 		}
 	}
 	return err
 }
 
-// begin takes a call, unless it is too late.
-func (s *Stdio) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.ending {
-		s.calls++
-	}
-	return !s.ending
-}
-
-// done is the end of a call.
-func (s *Stdio) done() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.calls--; s.ending && s.calls == 0 {
-		close(s.idle)
-	}
-}
-
-// end takes no more calls.
-func (s *Stdio) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ending = true
-	if s.calls == 0 {
-		close(s.idle)
-	}
-}
-
-// answered waits that long for all calls to be answered.
-func (s *Stdio) answered(atMost time.Duration) bool {
-	timer := time.NewTimer(atMost)
-	defer timer.Stop()
-	select {
-	case <-s.idle:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
 func (s *Stdio) read(ctx context.Context, in *bufio.Reader) error {
 	for {
+		s.awaitRoom()
 		line, err := readLine(in)
-		if errors.Is(err, errLineTooLong) {
-			if s.begin() {
-				go func() {
-					defer s.done()
-					s.write(mcp.NewJSONRPCError(mcp.RequestId{}, mcp.INVALID_REQUEST,
-						fmt.Sprintf("message is longer than %d bytes", MaxLineBytes), nil))
-				}()
-			}
+		switch {
+		case errors.Is(err, errLineTooLong):
+			s.refuse(&protocolError{nil, mcp.INVALID_REQUEST, fmt.Sprintf("the message is longer than %d bytes", MaxLineBytes)})
 			continue
-		}
-		if len(line) > 0 {
+		case len(line) > 0:
 			s.dispatch(ctx, line)
 		}
 		if err == io.EOF {
@@ -138,44 +107,100 @@ func (s *Stdio) read(ctx context.Context, in *bufio.Reader) error {
 	}
 }
 
+// maxUnsent is how many answers may wait to be written before no more requests
+// are read: a client that does not read is not served into memory.
+const maxUnsent = 64
+
+func (s *Stdio) awaitRoom() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.unsent >= maxUnsent && !s.ended {
+		s.room.Wait()
+	}
+}
+
 // dispatch answers a message. A request may wait, to be done or to be read by
 // the client, so each runs on its own; a notification is quick and has no answer.
 func (s *Stdio) dispatch(ctx context.Context, line []byte) {
-	var head struct {
-		ID json.RawMessage `json:"id"`
-	}
-	if err := json.Unmarshal(line, &head); err == nil && head.ID == nil {
-		s.Server.HandleMessage(ctx, line)
-		return
-	}
-	if s.begin() {
-		go func() {
-			defer s.done()
-			s.answer(ctx, line)
-		}()
+	number := s.requests.number()
+	m, bad := parse(line, number)
+	switch {
+	case bad != nil:
+		s.refuse(bad)
+	case m.method == cancelled:
+		s.requests.cancel(connection, m.cancels)
+	case m.id == nil || m.method == "":
+		s.Server.HandleMessage(ctx, m.text) // a notification, or an answer to nothing
+	default:
+		ctx, cancel := context.WithCancel(ctx)
+		q := &request{id: m.id, owner: connection, cancel: cancel}
+		s.run(number, q, func() []byte {
+			defer cancel()
+			ctx := tools.WithSlot(tools.WithNotify(ctx, s.notify(number)), &q.slot)
+			response := s.Server.HandleMessage(ctx, m.text)
+			text, err := s.encoder.answer(q.id, response, &q.slot)
+			if err != nil {
+				s.Log.Error("cannot encode an answer", "error", err)
+				return encodeError(q.id, mcp.INTERNAL_ERROR, "something went wrong inside the server")
+			}
+			return text
+		})
 	}
 }
 
-func (s *Stdio) answer(ctx context.Context, line []byte) {
-	if response := s.Server.HandleMessage(ctx, line); response != nil {
-		s.write(response)
+// refuse answers a message that is none.
+func (s *Stdio) refuse(bad *protocolError) {
+	s.run(s.requests.number(), &request{id: bad.id, cancel: func() {}}, bad.encode)
+}
+
+// run answers a request with what answer returns, unless it is cancelled before.
+func (s *Stdio) run(number uint64, q *request, answer func() []byte) {
+	if !s.requests.begin(number, q) {
+		return
+	}
+	go func() {
+		defer s.requests.finish(number)
+		if text := answer(); s.requests.answer(number) != nil {
+			s.write(text, nil)
+		}
+	}()
+}
+
+// notify returns how to notify the client of a request. Nothing is written
+// behind its answer.
+func (s *Stdio) notify(number uint64) tools.Notify {
+	return func(method string, params map[string]any) {
+		text, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "method": method, "params": params})
+		if err != nil {
+			s.Log.Error("cannot encode a notification", "error", err)
+			return
+		}
+		s.write(text, func() bool { return s.requests.active(number) != nil })
 	}
 }
 
-func (s *Stdio) write(message any) {
-	text, err := json.Marshal(message)
-	if err != nil {
-		s.Log.Error("cannot encode an answer", "error", err)
-		return
-	}
+// write writes one message, if still is nil or true by then.
+func (s *Stdio) write(text []byte, still func() bool) {
+	s.unsentBy(1)
+	defer s.unsentBy(-1)
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if still != nil && !still() {
+		return
+	}
 	if _, err := s.out.Write(append(text, '\n')); err != nil {
 		select {
 		case s.failed <- fmt.Errorf("write: %w", err):
 		default:
 		}
 	}
+}
+
+func (s *Stdio) unsentBy(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsent += n
+	s.room.Signal()
 }
 
 var errLineTooLong = errors.New("line too long")

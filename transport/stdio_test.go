@@ -93,7 +93,7 @@ func TestBadLinesKeepTheStreamInStep(t *testing.T) {
 		got = append(got, strings.ToLower(text))
 	}
 	all := strings.Join(got, "|")
-	if strings.Count(all, "parse") != 3 || !strings.Contains(all, "longer than 8388608 bytes") || !strings.Contains(all, "no processes") {
+	if strings.Count(all, "not valid json") != 2 || !strings.Contains(all, "no batches") || !strings.Contains(all, "longer than 8388608 bytes") || !strings.Contains(all, "no processes") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -124,7 +124,7 @@ func TestClosedOutputEndsTheServer(t *testing.T) {
 	defer outW.Close()
 	outR.Close()
 	send(t, inW, callMessage(1, "process_list", `{}`))
-	std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Log: s.log}
+	std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
 	if err := std.Serve(context.Background(), inR, outW); err == nil || !strings.Contains(err.Error(), "write") {
 		t.Errorf("got %v", err)
 	}
@@ -151,7 +151,7 @@ func TestEndWhileCallsArrive(t *testing.T) {
 				}
 			}
 		}()
-		std := &Stdio{Server: s.server, EndWaits: func() {}, Log: s.log}
+		std := &Stdio{Server: s.server, EndWaits: func() {}, Version: "0.0.0-test", Log: s.log}
 		if err := std.Serve(ctx, inR, io.Discard); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
@@ -182,7 +182,7 @@ func TestContextEndsTheServer(t *testing.T) {
 	defer inW.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Log: s.log}
+	std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
 	if err := std.Serve(ctx, inR, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

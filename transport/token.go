@@ -4,10 +4,14 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"github.com/proctor-mcp/proctor/caller"
 )
+
+// MinTokenBytes is the shortest secret of a token.
+const MinTokenBytes = 16
 
 // Token is a secret that lets requests in. It keeps only a digest.
 type Token struct {
@@ -21,14 +25,48 @@ func NewToken(secret, bound string) Token {
 	return Token{sha256.Sum256([]byte(secret)), bound}
 }
 
+// ParseTokens reads tokens, one a line, so that there can be an old and a new one
+// while clients change over:
+//
+//	SECRET          may name any chat
+//	SECRET CHAT     only this chat
+//	SECRET PREFIX/  only chats that begin so; the prefix ends in / : or .
+//
+// Empty lines and those that begin with # are left out. Errors name the line and
+// never its secret.
+func ParseTokens(text string) ([]Token, error) {
+	var tokens []Token
+	for i, line := range strings.Split(text, "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		bound := ""
+		if len(words) > 1 {
+			bound = words[1]
+		}
+		switch {
+		case len(words[0]) < MinTokenBytes || strings.ContainsFunc(words[0], func(r rune) bool { return r <= ' ' || r > '~' }):
+			return nil, fmt.Errorf("line %d: a token must be at least %d visible ASCII characters, such as from: openssl rand -hex 32", i+1, MinTokenBytes)
+		case len(words) > 2 || bound != "" && !caller.ValidBinding(bound):
+			return nil, fmt.Errorf("line %d: behind the token stands at most one chat, 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -", i+1)
+		}
+		tokens = append(tokens, NewToken(words[0], bound))
+	}
+	if len(tokens) == 0 {
+		return nil, fmt.Errorf("there is no token in it; make one with: openssl rand -hex 32")
+	}
+	return tokens, nil
+}
+
 // identity is what a request with this token is known by.
 func (t Token) identity() caller.Identity {
 	return caller.Identity{Token: "token-" + hex.EncodeToString(t.digest[:8]), Bound: t.bound}
 }
 
-// identify returns the identity of an Authorization header. It compares digests
-// with every token, in constant time.
-func identify(tokens []Token, authorization string) (id caller.Identity, ok bool) {
+// Identify returns the identity that an Authorization header proves. It compares
+// digests with every token, in constant time.
+func Identify(tokens []Token, authorization string) (id caller.Identity, ok bool) {
 	scheme, secret, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return caller.Identity{}, false
@@ -41,3 +79,6 @@ func identify(tokens []Token, authorization string) (id caller.Identity, ok bool
 	}
 	return id, ok
 }
+
+// Anyone lets everybody in.
+func Anyone(string) (caller.Identity, bool) { return caller.Identity{Token: "anyone"}, true }

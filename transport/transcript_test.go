@@ -57,7 +57,7 @@ func newServing(t testing.TB, dir string, log io.Writer) *serving {
 			t.Error(err)
 		}
 	})
-	ts := tools.New(m, caller.DefaultRules(), logger)
+	ts := tools.New(tools.Options{Manager: m, Rules: caller.DefaultRules(), Log: logger})
 	return &serving{m, ts, ts.Server("0.0.0-test"), logger}
 }
 
@@ -75,7 +75,7 @@ func (s *serving) stdio(t testing.TB, id caller.Identity) (in io.WriteCloser, ou
 	}
 	served := make(chan error, 1)
 	go func() {
-		std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Log: s.log}
+		std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
 		err := std.Serve(caller.WithIdentity(context.Background(), id), inR, outW)
 		outW.Close()
 		served <- err
@@ -106,7 +106,7 @@ func (s *serving) http(t testing.TB, change func(*HTTP)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &HTTP{Server: s.server, Tokens: []Token{NewToken(secret, "")}, EndWaits: s.tools.EndWaits, Log: s.log}
+	h := &HTTP{Server: s.server, Identify: with(NewToken(secret, "")), EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
 	if change != nil {
 		change(h)
 	}
@@ -120,6 +120,11 @@ func (s *serving) http(t testing.TB, change func(*HTTP)) string {
 		}
 	})
 	return "http://" + l.Addr().String()
+}
+
+// with lets in who has one of the tokens.
+func with(tokens ...Token) func(string) (caller.Identity, bool) {
+	return func(authorization string) (caller.Identity, bool) { return Identify(tokens, authorization) }
 }
 
 // client sends one message and returns the answer.

@@ -142,7 +142,7 @@ func callServer(ctx context.Context, sys system, o *callOptions, id caller.Ident
 	if o.tokenFile != "" || sys.getenv(tokenVariable) != "" || loopback(u.Hostname()) {
 		// The token that serve keeps is for this machine alone. Without one the
 		// server says what it wants.
-		t, err := findToken(sys, o.tokenFile, false)
+		t, err := findToken(sys, o.tokenFile)
 		switch {
 		case err == nil:
 			headers["Authorization"] = "Bearer " + t.secret

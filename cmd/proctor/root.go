@@ -40,6 +40,8 @@ type options struct {
 	forgetAfter    time.Duration
 	rules          caller.Rules
 	log            logOptions
+
+	maxCallsPerChat, maxCallsPerToken int
 }
 
 func (o *options) register(flags *pflag.FlagSet) {
@@ -52,6 +54,8 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.rules.MetaKey, "chat-meta-key", o.rules.MetaKey, "key in _meta that names the chat")
 	flags.StringSliceVar(&o.rules.SessionKeys, "session-meta-key", o.rules.SessionKeys, "keys in _meta by which clients name a conversation")
 	flags.BoolVar(&o.rules.RequireChat, "require-chat", false, "refuse calls that name no chat")
+	flags.IntVar(&o.maxCallsPerChat, "max-calls-per-chat", 2000, "calls of a chat on their way at a time; 0 is no limit")
+	flags.IntVar(&o.maxCallsPerToken, "max-calls-per-token", 10000, "calls of a token on their way at a time; 0 is no limit")
 	o.log.register(flags)
 }
 
@@ -101,7 +105,10 @@ func (o *options) program(sys system) (*program, error) {
 		ForgetAfter: o.forgetAfter,
 		Log:         log.Logger,
 	})
-	return &program{manager: manager, tools: tools.New(manager, o.rules, log.Logger), log: log}, nil
+	return &program{manager: manager, tools: tools.New(tools.Options{
+		Manager: manager, Rules: o.rules, Log: log.Logger,
+		MaxCallsPerChat: o.maxCallsPerChat, MaxCallsPerToken: o.maxCallsPerToken,
+	}), log: log}, nil
 }
 
 // closeTime is when close gives up: the grace, the time after a kill, and some.

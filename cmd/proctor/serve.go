@@ -22,6 +22,8 @@ type serveOptions struct {
 	allowHosts, allowOrigins []string
 	tokenFile                string
 	noAuth                   bool
+
+	maxConnections, maxStreams int
 }
 
 func serveCommand(sys system) *cobra.Command {
@@ -38,10 +40,12 @@ at the first start and kept in $XDG_STATE_HOME/proctor/token.`,
 	}
 	o.register(cmd.Flags())
 	flags := cmd.Flags()
-	flags.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "address to listen on, HOST:PORT; repeatable")
+	flags.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "address to listen on, HOST:PORT or unix:PATH; repeatable")
 	flags.StringSliceVar(&o.allowHosts, "allow-host", nil, "Host header to accept beside loopback")
 	flags.StringSliceVar(&o.allowOrigins, "allow-origin", nil, "web origin to accept beside loopback, such as https://example.com")
 	flags.StringVar(&o.tokenFile, "token-file", "", "file that holds the token, mode 0600")
+	flags.IntVar(&o.maxConnections, "max-connections", 4096, "connections open at a time on each address; 0 is no limit")
+	flags.IntVar(&o.maxStreams, "max-streams-per-token", 256, "event streams of a token open at a time; 0 is no limit")
 	flags.BoolVar(&o.noAuth, "no-auth", false, "ask for no token; every local user can then run commands as you")
 	return cmd
 }
@@ -50,24 +54,28 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 	if err := o.checkAddresses(); err != nil {
 		return err
 	}
-	h := &transport.HTTP{NoAuth: o.noAuth, AllowHosts: o.allowHosts, AllowOrigins: o.allowOrigins}
-	var t bearer
-	if !o.noAuth {
-		var err error
-		if t, err = findToken(sys, o.tokenFile, true); err != nil {
-			return err
-		}
-		h.Tokens = []transport.Token{transport.NewToken(t.secret, "")}
-	}
 	p, err := o.program(sys)
 	if err != nil {
 		return err
 	}
-	h.Server, h.EndWaits, h.Log = p.tools.Server(version), p.tools.EndWaits, p.log.Logger
+	h := &transport.HTTP{
+		Server: p.tools.Server(version), Identify: transport.Anyone, EndWaits: p.tools.EndWaits,
+		AllowHosts: o.allowHosts, AllowOrigins: o.allowOrigins,
+		MaxConnections: o.maxConnections, MaxStreamsPerToken: o.maxStreams,
+		Version: version, Log: p.log.Logger,
+	}
+	tokenFrom := ""
+	if !o.noAuth {
+		keeper, err := keepTokens(sys, o.tokenFile, p.log.Logger)
+		if err != nil {
+			return err
+		}
+		h.Identify, tokenFrom = keeper.identify, keeper.from
+	}
 
 	var listeners []net.Listener
 	for _, address := range o.listen {
-		l, err := net.Listen("tcp", address)
+		l, err := transport.Listen(address, p.log.Logger)
 		if err != nil {
 			for _, l := range listeners {
 				l.Close()
@@ -77,8 +85,8 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 		listeners = append(listeners, l)
 	}
 	for i, l := range listeners {
-		p.log.Info("listening", "address", l.Addr().String(), "paths", "/mcp /sse", "token", t.from)
-		if host, _, _ := net.SplitHostPort(o.listen[i]); !loopback(host) {
+		p.log.Info("listening", "address", l.Addr().String(), "paths", "/mcp /sse", "token", tokenFrom)
+		if host, _, _ := net.SplitHostPort(o.listen[i]); !strings.HasPrefix(o.listen[i], "unix:") && !loopback(host) {
 			p.log.Warn("others on the network can reach this address, and the token travels unencrypted; put TLS in front, and name the hosts that clients use with --allow-host", "address", o.listen[i])
 		}
 	}
@@ -86,7 +94,7 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 		p.log.Warn("serving without a token: every local user and program can run commands as this user")
 	}
 	if isTerminal(sys.stdout) {
-		welcome(sys.stdout, listeners[0].Addr().String(), t)
+		welcome(sys.stdout, listeners[0].Addr().String(), tokenFrom)
 	}
 	err = h.Serve(cmd.Context(), listeners...)
 	closeErr := p.close()
@@ -102,9 +110,11 @@ func (o *serveOptions) checkAddresses() error {
 		host, _, err := net.SplitHostPort(address)
 		switch {
 		case strings.HasPrefix(address, "unix:"):
-			return usage("--listen is %q; it must be HOST:PORT", address)
+			if address == "unix:" {
+				return usage("--listen is %q; it must be unix:PATH", address)
+			}
 		case err != nil:
-			return usage("--listen is %q; it must be HOST:PORT, such as %s", address, defaultListen)
+			return usage("--listen is %q; it must be HOST:PORT, such as %s, or unix:PATH", address, defaultListen)
 		case host == "":
 			return usage("--listen is %q, which is every network of this machine; name a host, such as 127.0.0.1%s", address, address)
 		case o.noAuth && !loopback(host):
@@ -143,20 +153,20 @@ func loopback(host string) bool {
 }
 
 // welcome tells a person how to go on. It never shows the token.
-func welcome(w io.Writer, address string, t bearer) {
+func welcome(w io.Writer, address, tokenFrom string) {
 	endpoint := "http://" + address + "/mcp"
 	fmt.Fprintf(w, "\nProctor listens on %s\n", endpoint)
 	header := ""
-	if t.secret != "" {
-		fmt.Fprintf(w, "The token is in %s\n", t.from)
+	if tokenFrom != "" {
+		fmt.Fprintf(w, "The token is in %s\n", tokenFrom)
 		header = `, "headers": {"Authorization": "Bearer ${PROCTOR_TOKEN}"}`
 	}
 	fmt.Fprintf(w, `
 For a client (it takes the token from its environment):
   {"mcpServers": {"proctor": {"type": "http", "url": %q%s}}}
 `, endpoint, header)
-	if t.secret != "" && !strings.Contains(t.from, tokenVariable) {
-		fmt.Fprintf(w, "  export PROCTOR_TOKEN=\"$(cat '%s')\"\n", t.from)
+	if tokenFrom != "" && !strings.Contains(tokenFrom, tokenVariable) {
+		fmt.Fprintf(w, "  export PROCTOR_TOKEN=\"$(cat '%s')\"\n", tokenFrom)
 	}
 	fmt.Fprintf(w, `
 Try it:

@@ -39,7 +39,7 @@ command; when it closes the input, everything that it started is ended.`,
 		if err != nil {
 			return err
 		}
-		serve := &transport.Stdio{Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Log: p.log.Logger}
+		serve := &transport.Stdio{Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Version: version, Log: p.log.Logger}
 		err = serve.Serve(caller.WithIdentity(cmd.Context(), id), sys.stdin, sys.stdout)
 		if errors.Is(err, context.Canceled) {
 			err = nil // asked to end by a signal

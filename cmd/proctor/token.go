@@ -6,41 +6,120 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/transport"
 )
 
-const (
-	tokenVariable = "PROCTOR_TOKEN"
-	minTokenBytes = 16
-)
+const tokenVariable = "PROCTOR_TOKEN"
 
-// bearer is the server's secret and where it came from, for people.
+// bearer is the secret by which a client asks, and where it came from, for people.
 type bearer struct{ secret, from string }
 
-// findToken returns the token by which a server lets in and by which a client
-// asks: that of the environment, else of the file, else of the file that serve
-// keeps. create makes the last one if it is not there.
-func findToken(sys system, file string, create bool) (bearer, error) {
+// findToken returns the token by which a client asks: the first of the file, else
+// that of the environment, else the first of the file that serve keeps.
+func findToken(sys system, file string) (bearer, error) {
 	if secret := sys.getenv(tokenVariable); secret != "" && file == "" {
-		return checkToken(secret, "the environment variable "+tokenVariable)
+		_, err := checkTokens(secret, "the environment variable "+tokenVariable)
+		return bearer{secret, tokenVariable}, err
 	}
-	if file != "" {
-		return readToken(file)
+	if file == "" {
+		var err error
+		if file, err = tokenFile(sys); err != nil {
+			return bearer{}, err
+		}
 	}
-	file, err := tokenFile(sys)
+	text, _, err := readTokens(file)
 	if err != nil {
 		return bearer{}, err
 	}
-	t, err := readToken(file)
-	if create && errors.Is(err, fs.ErrNotExist) {
-		if err := makeToken(file); err != nil {
-			return bearer{}, failure{fmt.Errorf("cannot keep a token: %w", err)}
+	for _, line := range strings.Split(text, "\n") {
+		if words := strings.Fields(line); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
+			return bearer{words[0], file}, nil
 		}
-		return readToken(file)
 	}
-	return t, err
+	return bearer{}, nil // readTokens has found one
+}
+
+// tokenKeeper are the tokens by which a server lets in. Those of a file are read
+// anew when it changes, so that they can be changed without a restart.
+type tokenKeeper struct {
+	from string // for people
+	file string // "" if they are of the environment
+	log  *slog.Logger
+
+	mu     sync.Mutex // guards the fields below
+	tokens []transport.Token
+	seen   fileState
+}
+
+// fileState tells one version of a file from another.
+type fileState struct {
+	modified time.Time
+	size     int64
+}
+
+// keepTokens finds the tokens of a server as findToken does. The file that serve
+// keeps is made if it is not there.
+func keepTokens(sys system, file string, log *slog.Logger) (*tokenKeeper, error) {
+	k := &tokenKeeper{file: file, from: file, log: log}
+	if secret := sys.getenv(tokenVariable); secret != "" && file == "" {
+		k.from = "the environment variable " + tokenVariable
+		var err error
+		k.tokens, err = checkTokens(secret, k.from)
+		return k, err
+	}
+	if file == "" {
+		kept, err := tokenFile(sys)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(kept); errors.Is(err, fs.ErrNotExist) {
+			if err := makeToken(kept); err != nil {
+				return nil, failure{fmt.Errorf("cannot keep a token: %w", err)}
+			}
+		}
+		k.file, k.from = kept, kept
+	}
+	return k, k.load()
+}
+
+// identify lets in who has one of the tokens.
+func (k *tokenKeeper) identify(authorization string) (caller.Identity, bool) {
+	if k.file != "" {
+		if err := k.load(); err != nil {
+			k.log.Error("the tokens stay as they were", "error", err)
+		}
+	}
+	k.mu.Lock()
+	tokens := k.tokens
+	k.mu.Unlock()
+	return transport.Identify(tokens, authorization)
+}
+
+// load reads the file if it has changed.
+func (k *tokenKeeper) load() error {
+	info, err := os.Stat(k.file)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err == nil && k.seen == (fileState{info.ModTime(), info.Size()}) {
+		return nil
+	}
+	_, tokens, err := readTokens(k.file)
+	if err != nil {
+		return err
+	}
+	k.tokens = tokens
+	if info != nil {
+		k.seen = fileState{info.ModTime(), info.Size()}
+	}
+	return nil
 }
 
 // tokenFile is where serve keeps the token that it made.
@@ -56,31 +135,37 @@ func tokenFile(sys system) (string, error) {
 	return filepath.Join(state, "proctor", "token"), nil
 }
 
-func readToken(file string) (bearer, error) {
+// readTokens reads a file of tokens that is this user's own.
+func readTokens(file string) (text string, tokens []transport.Token, err error) {
 	info, err := os.Stat(file)
 	if err != nil {
-		return bearer{}, failure{fmt.Errorf("cannot read the token: %w; make one with: (umask 077; openssl rand -hex 32 > %s)", err, file)}
+		return "", nil, failure{fmt.Errorf("cannot read the token: %w; make one with: (umask 077; openssl rand -hex 32 > %s)", err, file)}
 	}
 	switch {
-	case !info.Mode().IsRegular():
-		return bearer{}, failure{fmt.Errorf("the token file %s is no regular file", file)}
+	case !info.Mode().IsRegular() || info.Size() > maxTokenFile:
+		return "", nil, failure{fmt.Errorf("the token file %s is no regular file of at most %d bytes", file, maxTokenFile)}
 	case info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/':
-		return bearer{}, failure{fmt.Errorf("the token file %s can be read by others; run: chmod 600 %s", file, file)}
+		return "", nil, failure{fmt.Errorf("the token file %s can be read by others; run: chmod 600 %s", file, file)}
 	case !ownFile(info):
-		return bearer{}, failure{fmt.Errorf("the token file %s belongs to another user, who knows the token; make one of your own", file)}
+		return "", nil, failure{fmt.Errorf("the token file %s belongs to another user, who knows the token; make one of your own", file)}
 	}
-	text, err := os.ReadFile(file)
+	content, err := os.ReadFile(file)
 	if err != nil {
-		return bearer{}, failure{fmt.Errorf("cannot read the token: %w", err)}
+		return "", nil, failure{fmt.Errorf("cannot read the token: %w", err)}
 	}
-	return checkToken(strings.TrimSpace(string(text)), file)
+	tokens, err = checkTokens(string(content), file)
+	return string(content), tokens, err
 }
 
-func checkToken(secret, from string) (bearer, error) {
-	if len(secret) < minTokenBytes || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return bearer{}, failure{fmt.Errorf("the token in %s cannot be used; it must be at least %d visible ASCII characters, such as from: openssl rand -hex 32", from, minTokenBytes)}
+// maxTokenFile is the largest file of tokens, in bytes.
+const maxTokenFile = 1 << 20
+
+func checkTokens(text, from string) ([]transport.Token, error) {
+	tokens, err := transport.ParseTokens(text)
+	if err != nil {
+		return nil, failure{fmt.Errorf("the token in %s cannot be used: %w", from, err)}
 	}
-	return bearer{secret, from}, nil
+	return tokens, nil
 }
 
 // makeToken writes a new token. Of two servers that start at once one makes it

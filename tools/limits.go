@@ -1,0 +1,60 @@
+package tools
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+)
+
+// limits bound the calls on their way, so that no chat and no token can fill the
+// server with waiting calls.
+type limits struct {
+	perChat, perToken int // 0 is no bound
+
+	mu     sync.Mutex            // guards the fields below
+	chats  map[procmgr.Scope]int // calls on their way
+	tokens map[string]int
+}
+
+func newLimits(perChat, perToken int) *limits {
+	return &limits{
+		perChat: perChat, perToken: perToken,
+		chats: map[procmgr.Scope]int{}, tokens: map[string]int{},
+	}
+}
+
+// busyError says that a limit on calls is reached.
+type busyError struct {
+	who   string
+	limit int
+	flag  string
+}
+
+func (e *busyError) Error() string {
+	return fmt.Sprintf("%s has %d calls on their way, the most that %s allows", e.who, e.limit, e.flag)
+}
+
+// begin takes a call, or returns a *busyError. The returned function ends it.
+func (l *limits) begin(scope procmgr.Scope, token string) (end func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.perChat > 0 && l.chats[scope] >= l.perChat:
+		return nil, &busyError{"this chat", l.perChat, "--max-calls-per-chat"}
+	case l.perToken > 0 && l.tokens[token] >= l.perToken:
+		return nil, &busyError{"this client's token", l.perToken, "--max-calls-per-token"}
+	}
+	l.chats[scope]++
+	l.tokens[token]++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.chats[scope]--; l.chats[scope] == 0 {
+			delete(l.chats, scope)
+		}
+		if l.tokens[token]--; l.tokens[token] == 0 {
+			delete(l.tokens, token)
+		}
+	}, nil
+}

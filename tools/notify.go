@@ -1,0 +1,115 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/procmgr/output"
+)
+
+// progressEvery is how often a waiting call that gave a progress token is told
+// how things stand.
+const progressEvery = 5 * time.Second
+
+// Notify sends a notification to the client of a call. It returns once it is
+// sent, or not at all when the call was answered or cancelled.
+type Notify func(method string, params map[string]any)
+
+type notifyKey struct{}
+
+// WithNotify returns a context whose calls can notify their client.
+func WithNotify(ctx context.Context, notify Notify) context.Context {
+	return context.WithValue(ctx, notifyKey{}, notify)
+}
+
+// Slot takes the result of a tool call past the MCP library, so that a transport
+// encodes it by itself and once.
+type Slot struct {
+	Result *mcp.CallToolResult // nil unless a tool has answered
+	// Modern says that the request speaks protocol 2026-07-28 or later, whose
+	// results say what they are and who gives them.
+	Modern bool
+}
+
+type slotKey struct{}
+
+// WithSlot returns a context whose call puts its result into the slot and hands
+// an empty one to the MCP library.
+func WithSlot(ctx context.Context, slot *Slot) context.Context {
+	return context.WithValue(ctx, slotKey{}, slot)
+}
+
+type streamKey struct{}
+
+// WithStream returns a context whose calls end with the stream that their answer
+// would travel on, for transports whose requests do not.
+func WithStream(ctx, stream context.Context) context.Context {
+	return context.WithValue(ctx, streamKey{}, stream)
+}
+
+func withStream(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stream, ok := ctx.Value(streamKey{}).(context.Context)
+	if !ok {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(stream, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// deliver returns the result, or puts it into the slot of the call.
+func deliver(ctx context.Context, result *mcp.CallToolResult) *mcp.CallToolResult {
+	slot, ok := ctx.Value(slotKey{}).(*Slot)
+	if !ok {
+		return result
+	}
+	slot.Result, slot.Modern = result, server.IsModernRequest(ctx)
+	return &mcp.CallToolResult{Content: []mcp.Content{}}
+}
+
+// report tells the client how a process stands until the returned function is
+// called. It does nothing if the client did not ask for progress.
+func (t *Tools) report(ctx context.Context, c *call, id string) (stop func()) {
+	notify, ok := ctx.Value(notifyKey{}).(Notify)
+	if !ok || c.progress == nil {
+		return func() {}
+	}
+	begin := t.clock.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	waiter := t.clock.TickerFunc(ctx, progressEvery, func() error {
+		p, view, err := t.manager.Output(c.Scope, id)
+		if err != nil {
+			return err
+		}
+		elapsed := t.clock.Since(begin)
+		notify("notifications/progress", map[string]any{
+			"progressToken": c.progress,
+			"progress":      elapsed.Seconds(),
+			"message":       progressMessage(p, view),
+		})
+		return nil
+	}, "progress")
+	return func() {
+		cancel()
+		_ = waiter.Wait() // nothing is sent behind the answer
+	}
+}
+
+// progressMessage tells in one line where a process stands.
+func progressMessage(p procmgr.Process, v output.View) string {
+	message := fmt.Sprintf("%s, %d bytes of output", status(p), v.Next)
+	text := strings.TrimRight(v.Text, "\r\n")
+	if last := text[strings.LastIndexAny(text, "\r\n")+1:]; last != "" {
+		message += ": " + clip(last)
+	}
+	return message
+}

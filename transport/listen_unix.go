@@ -1,0 +1,17 @@
+//go:build unix
+
+package transport
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// listenUnix makes a socket that only this user can connect to. The mask is the
+// process's own for a moment; nothing else makes files that early.
+func listenUnix(path string) (net.Listener, error) {
+	old := unix.Umask(0o177)
+	defer unix.Umask(old)
+	return net.Listen("unix", path)
+}
