@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/textproto"
-	"regexp"
 	"strings"
 
 	"github.com/proctor-mcp/proctor/procmgr"
@@ -84,10 +83,6 @@ func (c Caller) TraceEnv() map[string]string {
 	return env
 }
 
-// traceparent: version, trace id, parent id, flags; an id of zeros is invalid
-// (W3C Trace Context, section 3.2).
-var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
-
 // trace takes the trace context from _meta, else from the headers. One that is
 // invalid is left out, as its specification says.
 func (c *Caller) trace(header map[string][]string, meta map[string]any) {
@@ -96,13 +91,24 @@ func (c *Caller) trace(header map[string][]string, meta map[string]any) {
 	if parent == "" {
 		parent, state = first(header, "Traceparent"), first(header, "Tracestate")
 	}
-	if m := traceparent.FindStringSubmatch(parent); m == nil || m[1] == strings.Repeat("0", 32) {
+	if !validTraceParent(parent) {
 		return
 	}
 	c.TraceParent = parent
 	if len(state) <= 512 && !strings.ContainsFunc(state, func(r rune) bool { return r < ' ' || r > '~' }) {
 		c.TraceState = state
 	}
+}
+
+// validTraceParent checks the form version-traceid-parentid-flags, in lower-case
+// hex digits; a trace id of zeros is invalid (W3C Trace Context, section 3.2).
+func validTraceParent(s string) bool {
+	parts := strings.Split(s, "-")
+	if len(parts) != 4 || len(parts[0]) != 2 || len(parts[1]) != 32 || len(parts[2]) != 16 || len(parts[3]) != 2 {
+		return false
+	}
+	hexDigits := !strings.ContainsFunc(strings.Join(parts, ""), func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') })
+	return hexDigits && strings.Trim(parts[1], "0") != ""
 }
 
 // LogAttrs returns what every log record of the call carries.

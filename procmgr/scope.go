@@ -1,6 +1,6 @@
 package procmgr
 
-import "regexp"
+import "strings"
 
 // Scope is who asks. Processes of one scope do not exist for another. Scopes
 // are comparable; the zero Scope is nobody's and is refused.
@@ -35,7 +35,12 @@ func (s Scope) valid() bool {
 	return s.kind == noChatScope || s.kind == chatScope && ValidChatID(s.id)
 }
 
-var chatID = regexp.MustCompile(`^[A-Za-z0-9._:@/+=-]{1,128}$`)
+// MaxChatIDBytes is the longest chat id.
+const MaxChatIDBytes = 128
 
 // ValidChatID says whether id is 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -
-func ValidChatID(id string) bool { return chatID.MatchString(id) }
+func ValidChatID(id string) bool {
+	return id != "" && len(id) <= MaxChatIDBytes && !strings.ContainsFunc(id, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("._:@/+=-", r)
+	})
+}

@@ -1,8 +1,12 @@
 package schemas
 
 import (
+	"bytes"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,6 +14,89 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
+
+var update = flag.Bool("update", false, "write flat/ anew")
+
+type schema = map[string]any
+
+func load(name string) schema {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	var s schema
+	if err := json.Unmarshal(text, &s); err != nil {
+		panic(fmt.Errorf("%s: %w", name, err))
+	}
+	return resolve(s).(schema)
+}
+
+// resolve replaces references below v by what they name.
+func resolve(v any) any {
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = resolve(v[i])
+		}
+	case schema:
+		if ref, ok := v["$ref"].(string); ok {
+			return load(ref)
+		}
+		for key := range v {
+			v[key] = resolve(v[key])
+		}
+		merge(v, "allOf", true)
+		merge(v, "anyOf", false)
+	}
+	return v
+}
+
+// merge makes the properties of the schemas under key properties of s, and what
+// they require required if all of them hold.
+func merge(s schema, key string, all bool) {
+	parts, _ := s[key].([]any)
+	delete(s, key)
+	for _, part := range parts {
+		part := part.(schema)
+		if properties, ok := part["properties"].(schema); ok {
+			if s["properties"] == nil {
+				s["properties"] = schema{}
+			}
+			maps.Copy(s["properties"].(schema), properties)
+		}
+		if required, ok := part["required"].([]any); ok && all {
+			own, _ := s["required"].([]any)
+			s["required"] = append(own, required...)
+		}
+	}
+}
+
+// flatten returns a schema as clients are shown it.
+func flatten(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := json.Marshal(load(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(text, '\n')
+}
+
+// TestFlat compares flat/ with what the sources say.
+func TestFlat(t *testing.T) {
+	for name := range pairs() {
+		file := "flat/" + name
+		want := flatten(t, name)
+		if *update {
+			if err := os.WriteFile(file, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(file)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s differs from its source (%v); run go test ./schemas -update", file, err)
+		}
+	}
+}
 
 func pairs() map[string]reflect.Type {
 	return map[string]reflect.Type{
@@ -25,11 +112,14 @@ func pairs() map[string]reflect.Type {
 }
 
 func TestEverySchemaIsValidAndHasItsStruct(t *testing.T) {
-	entries, err := files.ReadDir(".")
+	entries, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".json") {
+			continue
+		}
 		tool := strings.Contains(e.Name(), ".input.") || strings.Contains(e.Name(), ".output.")
 		if goType, ok := pairs()[e.Name()]; ok != tool {
 			t.Errorf("%s: is a tool's %v, has a struct %v", e.Name(), tool, ok)
@@ -119,7 +209,7 @@ func TestInputsRefuseWhatTheyDoNotKnow(t *testing.T) {
 
 func TestNoReferenceIsLeft(t *testing.T) {
 	for name := range pairs() {
-		if text := string(flat(name)); strings.Contains(text, "$ref") || strings.Contains(text, "allOf") || strings.Contains(text, "anyOf") {
+		if text := string(flatten(t, name)); strings.Contains(text, "$ref") || strings.Contains(text, "allOf") || strings.Contains(text, "anyOf") {
 			t.Errorf("%s: %s", name, text)
 		}
 	}

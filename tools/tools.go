@@ -138,11 +138,13 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 			}
 			return handle(ctx, c, in)
 		})
-		outcome := "ok"
+		outcome, level := "ok", slog.LevelInfo
 		if err != nil {
 			outcome = "refused"
+		} else if *tool.Annotations.ReadOnlyHint {
+			level = slog.LevelDebug // a client that looks often says nothing new
 		}
-		c.log.Info("tool call", "tool", tool.Name, "outcome", outcome, "duration", time.Since(begin).Round(time.Microsecond))
+		c.log.Log(ctx, level, "tool call", "tool", tool.Name, "outcome", outcome, "duration", time.Since(begin).Round(time.Microsecond))
 		if err != nil {
 			text, level := words(tool.Name, err), slog.LevelDebug
 			if text == internalWords {
