@@ -35,6 +35,16 @@ func (e *busyError) Error() string {
 	return fmt.Sprintf("%s has %d calls on their way, the most that %s allows", e.who, e.limit, e.flag)
 }
 
+// onTheirWay counts the calls.
+func (l *limits) onTheirWay() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, calls := range l.tokens {
+		n += calls
+	}
+	return n
+}
+
 // begin takes a call, or returns a *busyError. The returned function ends it.
 func (l *limits) begin(scope procmgr.Scope, token string) (end func(), err error) {
 	l.mu.Lock()

@@ -86,6 +86,9 @@ func New(o Options) *Tools {
 // EndWaits makes every call that waits, now or later, answer with what there is.
 func (t *Tools) EndWaits() { t.endWaits() }
 
+// Calls returns how many calls are on their way.
+func (t *Tools) Calls() int { return t.limits.onTheirWay() }
+
 // Server returns an MCP server with the tools, for every transport.
 func (t *Tools) Server(version string) *server.MCPServer {
 	s := server.NewMCPServer("proctor", version,

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/quartz"
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/proctor-mcp/proctor/caller"
@@ -48,6 +49,12 @@ type serving struct {
 
 func newServing(t testing.TB, dir string, log io.Writer) *serving {
 	t.Helper()
+	return newServingWith(t, dir, log, nil)
+}
+
+// newServingWith gives the tools, and they alone, a clock.
+func newServingWith(t testing.TB, dir string, log io.Writer, clock quartz.Clock) *serving {
+	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	m := procmgr.New(procmgr.Options{
 		Environ: os.Environ(), Dir: func() string { return dir }, Grace: 100 * time.Millisecond, Log: logger,
@@ -57,7 +64,7 @@ func newServing(t testing.TB, dir string, log io.Writer) *serving {
 			t.Error(err)
 		}
 	})
-	ts := tools.New(tools.Options{Manager: m, Rules: caller.DefaultRules(), Log: logger})
+	ts := tools.New(tools.Options{Manager: m, Rules: caller.DefaultRules(), Clock: clock, Log: logger})
 	return &serving{m, ts, ts.Server("0.0.0-test"), logger}
 }
 
