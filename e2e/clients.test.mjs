@@ -1,54 +1,50 @@
-// The TypeScript SDK, which nobody here wrote, lists and calls every tool over
-// every transport. PROCTOR names the program under test.
+// Clients that nobody here wrote list and call every tool over every transport.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { after, describe, test } from 'node:test';
+import * as v2 from '@modelcontextprotocol/client';
+import * as v2stdio from '@modelcontextprotocol/client/stdio';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { chat, headers, program, run, serve, token } from './serve.mjs';
 
-const program = process.env.PROCTOR;
-assert.ok(program, 'set PROCTOR to the program under test');
-const token = 'a-token-for-the-clients-test';
-const chat = 'e2e/chat';
+const { base, stop } = await serve();
+after(stop);
 
-// serve starts the program and resolves to its address once its log tells it.
-async function serve() {
-  const server = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--log-format', 'json'],
-    { env: { ...process.env, PROCTOR_TOKEN: token }, stdio: ['ignore', 'inherit', 'pipe'] });
-  for await (const line of createInterface({ input: server.stderr })) {
-    const record = JSON.parse(line);
-    if (record.msg === 'listening') return { server, base: `http://${record.address}` };
-  }
-  throw new Error('the server ended before it listened');
-}
-
-const { server, base } = await serve();
-after(() => server.kill('SIGTERM'));
-const headers = { Authorization: `Bearer ${token}`, 'Coder-Chat-Id': chat };
-const transports = {
-  stdio: () => new StdioClientTransport({ command: program, args: ['stdio', '--chat-id', chat] }),
-  'Streamable HTTP': () => new StreamableHTTPClientTransport(new URL(`${base}/mcp`), { requestInit: { headers } }),
-  SSE: () => new SSEClientTransport(new URL(`${base}/sse`), { requestInit: { headers } }),
+const stdio = { command: program, args: ['stdio', '--chat-id', chat], stderr: 'ignore' };
+const web = (path) => [new URL(base + path), { requestInit: { headers } }];
+const bridge = {
+  command: process.execPath,
+  args: ['node_modules/mcp-remote/dist/proxy.js', `${base}/mcp`, '--allow-http',
+    '--header', `Authorization:Bearer ${token}`, '--header', `Coder-Chat-Id:${chat}`],
+  stderr: 'ignore',
+};
+const v1Client = () => new Client({ name: 'e2e', version: '1' });
+const v2Client = () => new v2.Client({ name: 'e2e', version: '1' }, { versionNegotiation: { mode: 'auto' } });
+const clients = {
+  'SDK v1 over stdio': [v1Client, () => new StdioClientTransport(stdio)],
+  'SDK v1 over Streamable HTTP': [v1Client, () => new StreamableHTTPClientTransport(...web('/mcp'))],
+  'SDK v1 over SSE': [v1Client, () => new SSEClientTransport(...web('/sse'))],
+  'SDK v2 over stdio': [v2Client, () => new v2stdio.StdioClientTransport(stdio)],
+  'SDK v2 over Streamable HTTP': [v2Client, () => new v2.StreamableHTTPClientTransport(...web('/mcp'))],
+  'SDK v2 over SSE': [v2Client, () => new v2.SSEClientTransport(...web('/sse'))],
+  'SDK v1 over mcp-remote': [v1Client, () => new StdioClientTransport(bridge)],
 };
 
-for (const [name, transport] of Object.entries(transports)) {
-  describe(`TypeScript SDK over ${name}`, () => {
+for (const [name, [newClient, transport]] of Object.entries(clients)) {
+  describe(name, () => {
     test('lists and calls the four tools', async () => {
-      const client = new Client({ name: 'e2e', version: '1' });
+      const client = newClient();
       await client.connect(transport());
       try {
-        assert.equal(client.getServerVersion().name, 'proctor');
-        assert.match(client.getInstructions(), /process_start/);
         const { tools } = await client.listTools();
         assert.deepEqual(tools.map((t) => t.name).sort(),
           ['process_list', 'process_output', 'process_signal', 'process_start']);
         for (const t of tools) assert.ok(t.title && t.outputSchema && t.annotations.readOnlyHint !== undefined, t.name);
 
-        const call = async (name, args) => {
-          const result = await client.callTool({ name, arguments: args });
+        const call = async (tool, args) => {
+          const result = await client.callTool({ name: tool, arguments: args });
           assert.ok(!result.isError, JSON.stringify(result));
           return { text: result.content[0].text, ...result.structuredContent };
         };
@@ -76,12 +72,13 @@ for (const [name, transport] of Object.entries(transports)) {
     });
 
     test('an aborted call leaves its process running', async () => {
-      const client = new Client({ name: 'e2e', version: '1' });
+      const client = newClient();
       await client.connect(transport());
       try {
         const abort = new AbortController();
-        const waiting = client.callTool({ name: 'process_start', arguments: { command: 'exec sleep 300', label: 'kept', wait_ms: 50000 } },
-          undefined, { signal: abort.signal });
+        const call = { name: 'process_start', arguments: { command: 'exec sleep 300', label: 'kept', wait_ms: 50000 } };
+        const options = { signal: abort.signal };
+        const waiting = newClient === v1Client ? client.callTool(call, undefined, options) : client.callTool(call, options);
         const kept = async () => {
           const { structuredContent } = await client.callTool({ name: 'process_list', arguments: { state: 'running' } });
           return structuredContent.processes.filter((p) => p.label === 'kept');
@@ -97,3 +94,27 @@ for (const [name, transport] of Object.entries(transports)) {
     });
   });
 }
+
+describe('inspector', () => {
+  const inspector = ['node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js', '--cli'];
+  const auth = ['--header', `Authorization: Bearer ${token}`];
+  const servers = {
+    stdio: [program, 'stdio'],
+    'Streamable HTTP': [`${base}/mcp`, '--transport', 'http', ...auth],
+    'Streamable HTTP, modern': [`${base}/mcp`, '--transport', 'http', '--protocol-era', 'modern', ...auth],
+    SSE: [`${base}/sse`, '--transport', 'sse', ...auth],
+  };
+  for (const [name, args] of Object.entries(servers)) {
+    test(`finds no fault with the tools over ${name}`, async () => {
+      const r = await run(process.execPath, [...inspector, ...args, '--method', 'tools/list', '--strict', '-q', '--format', 'json']);
+      assert.equal(r.code, 0, r.stdout + r.stderr);
+      assert.match(r.stdout, /process_signal/);
+    });
+    test(`calls a tool over ${name}`, async () => {
+      const r = await run(process.execPath, [...inspector, ...args, '--method', 'tools/call', '--tool-name', 'process_start',
+        '--tool-args-json', '{"command":"echo inspected"}', '-q', '--format', 'json']);
+      assert.equal(r.code, 0, r.stdout + r.stderr);
+      assert.match(r.stdout, /inspected\\n/);
+    });
+  }
+});

@@ -28,6 +28,14 @@ func WithNotify(ctx context.Context, notify Notify) context.Context {
 	return context.WithValue(ctx, notifyKey{}, notify)
 }
 
+// SendProgress sends a progress notification to the client of a call, if it can
+// be notified.
+func SendProgress(ctx context.Context, params map[string]any) {
+	if notify, ok := ctx.Value(notifyKey{}).(Notify); ok {
+		notify("notifications/progress", params)
+	}
+}
+
 // Slot takes the result of a tool call past the MCP library, so that a transport
 // encodes it by itself and once.
 type Slot struct {
@@ -79,8 +87,7 @@ func deliver(ctx context.Context, result *mcp.CallToolResult) *mcp.CallToolResul
 // report tells the client how a process stands until the returned function is
 // called. It does nothing if the client did not ask for progress.
 func (t *Tools) report(ctx context.Context, c *call, id string) (stop func()) {
-	notify, ok := ctx.Value(notifyKey{}).(Notify)
-	if !ok || c.progress == nil {
+	if c.progress == nil {
 		return func() {}
 	}
 	begin := t.clock.Now()
@@ -91,7 +98,7 @@ func (t *Tools) report(ctx context.Context, c *call, id string) (stop func()) {
 			return err
 		}
 		elapsed := t.clock.Since(begin)
-		notify("notifications/progress", map[string]any{
+		SendProgress(ctx, map[string]any{
 			"progressToken": c.progress,
 			"progress":      elapsed.Seconds(),
 			"message":       progressMessage(p, view),

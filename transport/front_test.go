@@ -4,10 +4,13 @@ package transport
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +19,7 @@ import (
 	"time"
 
 	"github.com/coder/quartz"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/procmgr"
@@ -390,6 +394,56 @@ func TestParseTokens(t *testing.T) {
 	}
 }
 
+var messages = flag.Int("messages", 20_000, "how many mutated messages TestMutatedMessages sends")
+
+// TestMutatedMessages sends messages with a few bytes changed through the stdio
+// front, many at once, and wants as many answers as there must be.
+func TestMutatedMessages(t *testing.T) {
+	seeds := []string{
+		`{"jsonrpc":"2.0","id":1,"method":"ping"}`, strings.TrimSpace(callMessage(12, "process_list", `{"limit":1,"state":"all"}`)),
+		strings.TrimSpace(callMessage(3, "process_output", `{"process_id":"x","wait_ms":0}`)), `{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{"_meta":{"progressToken":5}}}`,
+		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":999999}}`,
+	}
+	s := newServing(t, t.TempDir(), io.Discard)
+	in, out, end := s.stdio(t, caller.Identity{Token: "stdio"})
+	rng := rand.New(rand.NewPCG(1, uint64(*messages)))
+	go func() {
+		for range *messages {
+			text := []byte(seeds[rng.IntN(len(seeds))])
+			for range rng.IntN(4) {
+				i := rng.IntN(len(text))
+				switch rng.IntN(3) {
+				case 0:
+					text[i] = byte(' ' + rng.IntN(224))
+				case 1:
+					text = append(text[:i], text[i+1:]...)
+				default:
+					text = append(text[:i], append([]byte{text[rng.IntN(len(text))]}, text[i:]...)...)
+				}
+			}
+			if _, err := in.Write(append(text, '\n')); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		end()
+	}()
+	answers := 0
+	for {
+		line, err := out.ReadBytes('\n')
+		if err == io.EOF {
+			break
+		}
+		if answers++; !jsontext.Value(line).IsValid() || !bytes.HasPrefix(line, []byte(`{"jsonrpc":"2.0","id":`)) {
+			t.Fatalf("answer %d: %.300q", answers, line)
+		}
+	}
+	t.Logf("%d answers to %d messages", answers, *messages)
+	if answers < *messages/2 {
+		t.Errorf("%d answers", answers)
+	}
+}
+
 // FuzzMessages sends whole messages to both fronts: every answer must be one
 // JSON object, with no words of Go's libraries.
 func FuzzMessages(f *testing.F) {
@@ -414,11 +468,11 @@ func FuzzMessages(f *testing.F) {
 		check := func(answer string) {
 			var v map[string]any
 			if err := json.Unmarshal([]byte(answer), &v); err != nil || v["jsonrpc"] != "2.0" {
-				t.Errorf("%q was answered %q", text, answer)
+				t.Errorf("%q was answered %.300q", text, answer)
 			}
 			for _, mark := range []string{"json:", "goroutine", "panic", "Go value", "unmarshal"} {
 				if e, ok := v["error"].(map[string]any); ok && strings.Contains(fmt.Sprint(e["message"]), mark) {
-					t.Errorf("%q was answered %q", text, answer)
+					t.Errorf("%q was answered %.300q", text, answer)
 				}
 			}
 		}

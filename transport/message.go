@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -68,6 +69,8 @@ func appendString(b []byte, s string) []byte {
 func parse(text []byte, number uint64) (message, *protocolError) {
 	m := message{text: text}
 	switch value := jsontext.Value(text); {
+	case !utf8.Valid(text):
+		return m, &protocolError{code: mcp.PARSE_ERROR, text: "the message is not valid UTF-8"}
 	case !value.IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)):
 		return m, &protocolError{code: mcp.PARSE_ERROR, text: "the message is not valid JSON"}
 	case value.Kind() != '{':
@@ -75,12 +78,11 @@ func parse(text []byte, number uint64) (message, *protocolError) {
 	}
 	envelope, bad := readObject(text, "jsonrpc", "id", "method", "params", "result", "error")
 	if id, ok := envelope["id"]; ok {
-		switch id.value.Kind() {
-		case '"', '0':
-			m.id = json.RawMessage(id.value)
-		default:
+		// It is sent back as it is, so it must be what others can read.
+		if kind := id.value.Kind(); kind != '"' && kind != '0' || !id.value.IsValid() {
 			return m, &protocolError{nil, mcp.INVALID_REQUEST, "id must be a string or a number"}
 		}
+		m.id = json.RawMessage(id.value)
 	}
 	if bad != nil {
 		bad.id = m.id

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,9 +78,10 @@ type server struct {
 	stderr *lines
 	exited chan struct{} // closed once it is gone
 
-	in  io.WriteCloser // stdio only
-	out *bufio.Reader  // stdio only
-	id  int
+	in     io.WriteCloser // stdio only
+	stdout io.Closer      // stdio only
+	out    *bufio.Reader  // stdio only, of stdout
+	id     int
 }
 
 // lines collects what a program writes and lets a test wait for it.
@@ -118,7 +120,7 @@ func launch(t *testing.T, env []string, args ...string) *server {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.out = bufio.NewReader(out)
+		s.stdout, s.out = out, bufio.NewReader(out)
 	}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -246,17 +248,116 @@ func TestAFloodLeavesMemorySmallAndCountsExact(t *testing.T) {
 	if r.Truncated == nil || r.Truncated.OriginalBytes != size || r.Truncated.RetainedBytes+r.Truncated.OmittedBytes != size || r.NextCursor != size {
 		t.Errorf("got %+v", r.Truncated)
 	}
+	s.checkPeak(64)
+}
+
+// checkPeak fails the test if the server ever took more resident memory.
+func (s *server) checkPeak(mib int) {
+	s.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	_, after, _ := strings.Cut(string(status), "VmHWM:")
 	var kib int
 	fmt.Sscan(after, &kib)
-	t.Logf("peak RSS %d KiB", kib)
-	if kib == 0 || kib > 64<<10 {
-		t.Errorf("peak RSS is %d KiB, more than 64 MiB", kib)
+	s.t.Logf("peak RSS %d KiB", kib)
+	if kib == 0 || kib > mib<<10 {
+		s.t.Errorf("peak RSS is %d KiB, more than %d MiB", kib, mib)
 	}
+}
+
+func TestALongLineIsRefusedInLittleMemory(t *testing.T) {
+	s := launch(t, nil, "stdio")
+	go func() {
+		line := bytes.Repeat([]byte("x"), 1<<20)
+		for range 64 {
+			s.in.Write(line)
+		}
+		s.in.Write([]byte("\n"))
+	}()
+	if line, err := s.out.ReadString('\n'); err != nil || !strings.Contains(line, "longer than") {
+		t.Errorf("got %q, %v", line, err)
+	}
+	if r := s.call("process_start", `{"command":"echo in step"}`); r.ProcessOutput.Output != "in step\n" {
+		t.Errorf("got %+v", r)
+	}
+	s.checkPeak(96)
+}
+
+func TestFloodsOverHTTPAreRefusedInLittleMemory(t *testing.T) {
+	const secret = "a-token-for-the-floods"
+	s := launch(t, []string{"PROCTOR_TOKEN=" + secret}, "serve", "--listen", "127.0.0.1:0", "--log-format", "json")
+	address := s.address()
+	for what, c := range map[string]struct{ head, flood, want string }{
+		"endless body": {"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + secret + "\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+			"10000\r\n" + strings.Repeat("x", 1<<16) + "\r\n", "413"},
+		"endless body of a stranger": {"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+			"10000\r\n" + strings.Repeat("x", 1<<16) + "\r\n", "401"},
+		"endless headers": {"POST /mcp HTTP/1.1\r\nHost: localhost\r\n", "X-Bomb: " + strings.Repeat("x", 1<<16) + "\r\n", "431"},
+	} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(patience))
+		sent := 0
+		io.WriteString(conn, c.head)
+		for sent < 256<<20 { // until it hangs up
+			n, err := io.WriteString(conn, c.flood)
+			if sent += n; err != nil {
+				break
+			}
+		}
+		answer, _ := bufio.NewReader(conn).ReadString('\n')
+		conn.Close()
+		// A reset may reach us before the answer does.
+		if answer != "" && !strings.Contains(answer, c.want) || sent > 64<<20 {
+			t.Errorf("%s: %d bytes were taken, answer %q", what, sent, answer)
+		}
+	}
+	s.checkPeak(96)
+}
+
+func TestTokensAreReadAnewWhenTheyChange(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	write := func(text string) {
+		// A new file in the place of the old one, as an editor or a manager does it.
+		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("old-token-of-this-server\n")
+	s := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--token-file", file)
+	url := "http://" + s.address() + "/mcp"
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	let := func(token, chat string) bool {
+		cmd := exec.Command(binary, "call", "--url", url, "--chat-id", chat, "process_list")
+		cmd.Env = append(os.Environ(), "PROCTOR_TOKEN="+token)
+		return cmd.Run() == nil
+	}
+	check := func(when string, old, fresh, bound bool) {
+		t.Helper()
+		if let("old-token-of-this-server", "c") != old || let("new-token-of-this-server", "c") != fresh || let("bound-token-of-this-server", "team/a") != bound {
+			t.Errorf("%s: wrong tokens are let in", when)
+		}
+	}
+	check("at first", true, false, false)
+	write("old-token-of-this-server\nnew-token-of-this-server\nbound-token-of-this-server team/\n")
+	check("while both are valid", true, true, true)
+	if let("bound-token-of-this-server", "other/a") {
+		t.Error("a bound token names another chat")
+	}
+	write("new-token-of-this-server\n")
+	check("then", false, true, false)
+	write("bad\n")
+	check("a file that cannot be used changes nothing", false, true, false)
 }
 
 // TestNothingSurvivesTheServer ends it in every way that it can notice.

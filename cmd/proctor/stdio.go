@@ -40,9 +40,11 @@ command; when it closes the input, everything that it started is ended.`,
 			return err
 		}
 		serve := &transport.Stdio{Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Version: version, Log: p.log.Logger}
-		err = serve.Serve(caller.WithIdentity(cmd.Context(), id), sys.stdin, sys.stdout)
+		ctx, cancel := whileRead(cmd.Context(), sys.stdout)
+		defer cancel()
+		err = serve.Serve(caller.WithIdentity(ctx, id), sys.stdin, sys.stdout)
 		if errors.Is(err, context.Canceled) {
-			err = nil // asked to end by a signal
+			err = nil // asked to end by a signal, or nobody reads
 		}
 		closeErr := p.close()
 		if err != nil {
