@@ -296,6 +296,58 @@ func TestWhatIsNoTextIsRefused(t *testing.T) {
 	}
 }
 
+func TestCallsOfAChatAreBounded(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	a.tools.limits = newLimits(1, 3)
+	waiting := func(chat string) chan result {
+		answered := make(chan result, 1)
+		before := a.tools.Calls()
+		go func() {
+			answered <- a.callWith("process_start", `{"command":"exec sleep 100","wait_ms":50000}`, `{"coder.com/chat-id":"`+chat+`"}`)
+		}()
+		proctest.Within(t, "the call to wait", func() bool { return a.tools.Calls() == before+1 })
+		return answered
+	}
+	refused := func(chat, flag string) {
+		t.Helper()
+		r := a.callWith("process_start", `{"command":"true"}`, `{"coder.com/chat-id":"`+chat+`"}`)
+		if !r.isError || !strings.Contains(r.text, flag) || !strings.Contains(r.text, "Nothing was started. Try again when") {
+			t.Errorf("chat %s: got %s", chat, r.text)
+		}
+	}
+	calls := []chan result{waiting("a")}
+	refused("a", "--max-calls-per-chat")
+	calls = append(calls, waiting("b"), waiting("c"))
+	refused("d", "--max-calls-per-token")
+	a.tools.EndWaits()
+	for _, answered := range calls {
+		<-answered
+	}
+	if r := a.callWith("process_start", `{"command":"true"}`, `{"coder.com/chat-id":"a"}`); r.isError || a.tools.Calls() != 0 {
+		t.Errorf("afterwards: got %s, %d calls", r.text, a.tools.Calls())
+	}
+}
+
+func TestTraceContextReachesTheChild(t *testing.T) {
+	var log bytes.Buffer
+	a := newAgent(t, &log)
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	meta := `{"traceparent":"` + parent + `","tracestate":"k=v"}`
+	r := a.callWith("process_start", `{"command":"echo $TRACEPARENT $TRACESTATE","request_id":"r"}`, meta)
+	if r.ProcessOutput.Output != parent+" k=v\n" || !strings.Contains(log.String(), parent) {
+		t.Errorf("got %q and the log %s", r.ProcessOutput.Output, &log)
+	}
+	// Another attempt is another span, and still the same request.
+	if again := a.callWith("process_start", `{"command":"echo $TRACEPARENT $TRACESTATE","request_id":"r"}`, `{}`); !again.Attached {
+		t.Errorf("got %s", again.text)
+	}
+	for _, bad := range []string{"", "x", "00-" + strings.Repeat("0", 32) + "-b7ad6b7169203331-01", parent + "\\n", strings.ToUpper(parent)} {
+		if r := a.callWith("process_start", `{"command":"echo ${TRACEPARENT-none}"}`, `{"traceparent":"`+bad+`"}`); r.ProcessOutput.Output != "none\n" {
+			t.Errorf("%q: got %q", bad, r.ProcessOutput.Output)
+		}
+	}
+}
+
 func TestUnclearChatIsRefused(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	r := a.callWith("process_start", `{"command":"true"}`, `{"coder.com/chat-id":"a b"}`)

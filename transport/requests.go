@@ -78,7 +78,10 @@ func (r *requests) answer(number uint64) *request {
 func (r *requests) finish(number uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.all, number)
+	if q, ok := r.all[number]; ok {
+		q.cancel()
+		delete(r.all, number)
+	}
 	r.checkIdleLocked()
 }
 

@@ -135,7 +135,6 @@ func (s *Stdio) dispatch(ctx context.Context, line []byte) {
 		ctx, cancel := context.WithCancel(ctx)
 		q := &request{id: m.id, owner: connection, cancel: cancel}
 		s.run(number, q, func() []byte {
-			defer cancel()
 			ctx := tools.WithSlot(tools.WithNotify(ctx, s.notify(number)), &q.slot)
 			response := s.Server.HandleMessage(ctx, m.text)
 			text, err := s.encoder.answer(q.id, response, &q.slot)
