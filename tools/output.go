@@ -16,7 +16,7 @@ Read what a process wrote and how it ended. Waits for the exit up to wait_ms, so
 }
 
 func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (answer, error) {
-	c.log = c.log.With("process_id", clip(in.ProcessID))
+	c.attrs = append(c.attrs, "process_id", clip(in.ProcessID))
 	p, out, err := t.follow(ctx, c, in.ProcessID, in.WaitMS, defaultWait)
 	if err != nil {
 		return answer{}, err

@@ -38,7 +38,7 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 	defer cancel()
 
 	if !in.All {
-		c.log = c.log.With("process_id", clip(in.ProcessID))
+		c.attrs = append(c.attrs, "process_id", clip(in.ProcessID))
 		defer t.report(ctx, c, in.ProcessID)()
 		end, err := t.end(waitCtx, c, in.ProcessID, sig, grace)
 		if err != nil {
@@ -65,7 +65,7 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 			t.told(ctx, c, end.process)
 			reached = append(reached, end)
 		case err != nil && !errors.Is(err, procmgr.ErrNotRunning) && !errors.Is(err, procmgr.ErrNotFound):
-			c.log.Warn("signal refused", "process_id", list[i].ID, "error", err)
+			c.log().Warn("signal refused", "process_id", list[i].ID, "error", err)
 			c.note("Process %s: %s", list[i].ID, words("process_signal", err))
 		}
 	}

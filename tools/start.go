@@ -28,7 +28,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		Label:      in.Label,
 		RequestID:  in.RequestID,
 		Ambient:    c.TraceEnv(),
-		Log:        c.log,
+		Log:        c.log(),
 	}
 	if in.Stdin != nil {
 		spec.Stdin = []byte(*in.Stdin)
@@ -41,7 +41,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 	if err != nil {
 		return answer{}, err
 	}
-	c.log = c.log.With("process_id", started.ID)
+	c.attrs = append(c.attrs, "process_id", started.ID)
 	if started.Forgotten {
 		c.note("This request_id started the process before; it has ended and its output is no longer kept.")
 		return t.started(started, schemas.ProcessOutput{}, c), nil

@@ -105,10 +105,15 @@ func (t *Tools) Server(version string) *server.MCPServer {
 // call is one tool call on its way.
 type call struct {
 	caller.Caller
-	log      *slog.Logger
+	base     *slog.Logger
+	attrs    []any    // of the records of the call
 	progress any      // the client's progress token, or nil
 	notes    []string // remarks for the answer
 }
+
+// log returns a logger whose records carry whose call it is. It is made when it
+// is needed: most calls that only look log nothing.
+func (c *call) log() *slog.Logger { return c.base.With(c.attrs...) }
 
 func (c *call) note(format string, args ...any) {
 	c.notes = append(c.notes, fmt.Sprintf(format, args...))
@@ -128,7 +133,7 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 		begin := time.Now()
 		ctx, cancel := withStream(ctx)
 		defer cancel()
-		c := &call{log: t.log}
+		c := &call{base: t.log}
 		a, err := guarded(c, func() (answer, error) {
 			done, err := t.admit(ctx, c, r)
 			if err != nil {
@@ -147,13 +152,15 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 		} else if *tool.Annotations.ReadOnlyHint {
 			level = slog.LevelDebug // a client that looks often says nothing new
 		}
-		c.log.Log(ctx, level, "tool call", "tool", tool.Name, "outcome", outcome, "duration", time.Since(begin).Round(time.Microsecond))
+		if t.log.Enabled(ctx, level) {
+			c.log().Log(ctx, level, "tool call", "tool", tool.Name, "outcome", outcome, "duration", time.Since(begin).Round(time.Microsecond))
+		}
 		if err != nil {
 			text, level := words(tool.Name, err), slog.LevelDebug
 			if text == internalWords {
 				level = slog.LevelError
 			}
-			c.log.Log(ctx, level, "tool call refused", "tool", tool.Name, "error", err)
+			c.log().Log(ctx, level, "tool call refused", "tool", tool.Name, "error", err)
 			return deliver(ctx, mcp.NewToolResultError(text)), nil
 		}
 		var data bytes.Buffer
@@ -172,7 +179,7 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 func guarded(c *call, f func() (answer, error)) (a answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.log.Error("panic in a tool", "panic", p, "stack", string(debug.Stack()))
+			c.log().Error("panic in a tool", "panic", p, "stack", string(debug.Stack()))
 			err = errPanic
 		}
 	}()
@@ -188,7 +195,7 @@ func (t *Tools) admit(ctx context.Context, c *call, r mcp.CallToolRequest) (done
 	}
 	id := caller.IdentityFrom(ctx)
 	who, err := t.rules.Resolve(id, r.Header, meta)
-	c.Caller, c.log = who, t.log.With(who.LogAttrs()...)
+	c.Caller, c.attrs = who, who.LogAttrs()
 	if err != nil {
 		return nil, err
 	}

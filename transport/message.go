@@ -183,6 +183,8 @@ func readObject(text []byte, known ...string) (fields map[string]field, bad *pro
 		token, _ := d.ReadToken()
 		name := token.String()
 		value, _ := d.ReadValue()
+		end := int(d.InputOffset())
+		value = text[end-len(value) : end] // the decoder's own is gone with the next read
 		folded := fold(name)
 		if other, ok := exact[folded]; ok && other != name {
 			invalid("the key %.80q differs from %.80q only in case", name, other)
@@ -191,7 +193,7 @@ func readObject(text []byte, known ...string) (fields map[string]field, bad *pro
 			invalid("the key %.80q stands twice", name)
 		}
 		exact[folded] = name
-		fields[name] = field{bytes.Clone(value), int(d.InputOffset()) - len(value)}
+		fields[name] = field{value, end - len(value)}
 	}
 	return fields, bad
 }
