@@ -137,8 +137,9 @@ var (
 
 // Resolve decides who asks. In this order:
 //
-//  1. A token that is bound to a chat, or to a prefix of chats, decides;
-//     whatever says otherwise is refused.
+//  1. A token that is bound to a chat, or to a prefix of chats, decides; a
+//     header or key that says otherwise is refused, and a conversation of 3
+//     becomes one below the prefix.
 //  2. The header and the key in _meta. Two that differ, or one that stands
 //     twice, are refused.
 //  3. The session keys of known clients in _meta. A value that is no chat id is
@@ -163,9 +164,14 @@ func (r Rules) Resolve(id Identity, header map[string][]string, meta map[string]
 	if err != nil {
 		return c, err
 	}
-	chat := cmp.Or(named, r.session(meta), id.DefaultChat)
+	// What a client says unasked does not contradict a bound token.
+	session := r.session(meta)
+	if session != "" && !strings.HasPrefix(session, id.Bound) {
+		session = below(id.Bound, session)
+	}
+	chat := cmp.Or(named, session, id.DefaultChat)
 	if exact(id.Bound) {
-		chat = cmp.Or(named, id.Bound) // what a client says unasked does not contradict
+		chat = cmp.Or(named, id.Bound)
 	}
 	if id.Bound != "" && chat != "" && chat != id.Bound && (exact(id.Bound) || !strings.HasPrefix(chat, id.Bound)) {
 		return c, fmt.Errorf("%w: its token is for %s, it names %s", ErrConflict, id.Bound, chat)
@@ -220,13 +226,19 @@ func (r Rules) session(meta map[string]any) string {
 		if value == "" {
 			continue
 		}
-		if procmgr.ValidChatID(value) {
-			return value
-		}
-		sum := sha256.Sum256([]byte(value))
-		return "s-" + hex.EncodeToString(sum[:16])
+		return below("", value)
 	}
 	return ""
+}
+
+// below returns the chat of a conversation among the chats that begin with
+// prefix. A name that makes no chat id is replaced by one made from its SHA-256.
+func below(prefix, conversation string) string {
+	if chat := prefix + conversation; procmgr.ValidChatID(chat) {
+		return chat
+	}
+	sum := sha256.Sum256([]byte(conversation))
+	return prefix + "s-" + hex.EncodeToString(sum[:16])
 }
 
 // ValidBinding says whether a token can be bound to s: a chat id, which is a

@@ -46,7 +46,11 @@ func TestResolve(t *testing.T) {
 		{"bound, a session says nothing", Identity{Bound: "b"}, nil, map[string]any{"threadId": "t"}, procmgr.Chat("b"), nil},
 		{"prefix", Identity{Bound: "u1/"}, chat("u1/c"), nil, procmgr.Chat("u1/c"), nil},
 		{"prefix, outside it", Identity{Bound: "u1/"}, chat("u2/c"), nil, procmgr.Scope{}, ErrConflict},
-		{"prefix, session outside it", Identity{Bound: "u1:"}, nil, map[string]any{"threadId": "t"}, procmgr.Scope{}, ErrConflict},
+		{"prefix, session below it", Identity{Bound: "u1:"}, nil, map[string]any{"threadId": "t"}, procmgr.Chat("u1:t"), nil},
+		{"prefix, session of that prefix", Identity{Bound: "u1:"}, nil, map[string]any{"threadId": "u1:t"}, procmgr.Chat("u1:t"), nil},
+		{"prefix, session too long for it", Identity{Bound: "u1:"}, nil, map[string]any{"threadId": long[:128]},
+			procmgr.Chat("u1:s-24da1b81d0b16df6428eee73c69fcb2a"), nil},
+		{"prefix, default outside it", Identity{Bound: "u1:", DefaultChat: "d"}, nil, nil, procmgr.Scope{}, ErrConflict},
 		{"prefix, no chat", Identity{Bound: "u1.", Token: "t"}, nil, nil, procmgr.NoChat("t"), nil},
 	} {
 		got, err := DefaultRules().Resolve(c.id, c.header, c.meta)

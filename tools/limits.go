@@ -32,7 +32,7 @@ type busyError struct {
 }
 
 func (e *busyError) Error() string {
-	return fmt.Sprintf("%s has %d calls on their way, the most that %s allows", e.who, e.limit, e.flag)
+	return fmt.Sprintf("%s has %d calls in progress, the most that %s allows", e.who, e.limit, e.flag)
 }
 
 // onTheirWay counts the calls.

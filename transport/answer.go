@@ -89,8 +89,15 @@ func (a *answerWriter) Write(p []byte) (int, error) {
 	return len(p), a.sendLocked(p)
 }
 
-// Flush implements http.Flusher: events are flushed as they are written.
-func (a *answerWriter) Flush() {}
+// Flush implements http.Flusher. Events are flushed as they are written; this
+// one lets the client know that a stream has begun.
+func (a *answerWriter) Flush() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.streaming && !a.ended {
+		_ = a.http.Flush() // a client that is gone needs no stream
+	}
+}
 
 // finish writes an answer that is no stream.
 func (a *answerWriter) finish() {

@@ -387,6 +387,7 @@ func TestParseTokens(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "no token", "#only\n": "no token", "short": "line 1", "first-token-of-the-file a b": "line 1",
 		"first-token-of-the-file\nsecond-token-of-the-file a,b": "line 2", "token-with-ümlaut-in-it": "line 1",
+		"first-token-of-the-file\n\nfirst-token-of-the-file x": "lines 1 and 3",
 	} {
 		if _, err := ParseTokens(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "token-of") {
 			t.Errorf("%q: got %v", text, err)

@@ -50,7 +50,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case len(origins) > 0 && slices.ContainsFunc(g.origins, func(o string) bool { return strings.EqualFold(o, origins[0]) }):
 		granted = origins[0]
-		grant(w.Header(), granted)
+		grant(w.Header(), granted, r.Header.Get("Access-Control-Request-Headers"))
 	case r.Header.Get("Sec-Fetch-Site") == "cross-site":
 		g.refuse(w, r, http.StatusForbidden, "a web page of another site sent it (Sec-Fetch-Site)")
 		return
@@ -73,18 +73,21 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // grant lets the pages of an allowed origin read what they are answered (Fetch
 // standard, CORS protocol). The token is no ambient credential, so none is granted.
-func grant(h http.Header, origin string) {
+func grant(h http.Header, origin, headers string) {
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Add("Vary", "Origin")
 	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, Mcp-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, Last-Event-Id, Coder-Chat-Id, Coder-Tool-Call-Id, Coder-Ancestor-Chat-Ids, Traceparent, Tracestate")
+	if headers != "" {
+		h.Set("Access-Control-Allow-Headers", headers) // which ones matter is for the flags to say
+	}
 	h.Set("Access-Control-Expose-Headers", "Mcp-Session-Id, WWW-Authenticate, Retry-After")
 	h.Set("Access-Control-Max-Age", "600")
 }
 
 // refuse answers a request that does not get in, and lets the operator know.
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
-	g.log.Info("request refused", "status", status, "why", why, "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr)
+	g.log.Info("request refused", "status", status, "why", why, "method", r.Method, "path", r.URL.Path,
+		"host", r.Host, "origin", r.Header.Get("Origin"), "remote", r.RemoteAddr)
 	// The rest of the body is not waited for.
 	w.Header().Set("Connection", "close")
 	http.Error(w, "proctor: "+why, status)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,6 +92,9 @@ func (h *HTTP) Serve(ctx context.Context, listeners ...net.Listener) error {
 	mux.HandleFunc("/mcp", f.serveMCP)
 	mux.HandleFunc("/sse", f.serveSSE)
 	mux.HandleFunc("/message", f.serveMessage)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "proctor: there is nothing here; the paths are /mcp, and for legacy clients /sse and /message", http.StatusNotFound)
+	})
 
 	hs := &http.Server{
 		Handler:           &guard{hosts: h.AllowHosts, origins: h.AllowOrigins, identify: h.Identify, log: h.Log, next: mux},
@@ -134,6 +138,10 @@ func (h *HTTP) Serve(ctx context.Context, listeners ...net.Listener) error {
 func (f *front) serveMCP(w http.ResponseWriter, r *http.Request) {
 	token := caller.IdentityFrom(r.Context()).Token
 	if r.Method == http.MethodGet {
+		if !strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+			http.Error(w, "proctor: send requests with POST; GET opens an event stream, for clients that accept text/event-stream", http.StatusNotAcceptable)
+			return
+		}
 		if done, ok := f.stream(w, token); ok {
 			defer done()
 			f.pass(f.streamable, w, r)

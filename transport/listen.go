@@ -16,7 +16,11 @@ import (
 func Listen(address string, log *slog.Logger) (net.Listener, error) {
 	path, ok := strings.CutPrefix(address, "unix:")
 	if !ok {
-		return net.Listen("tcp", address)
+		network := "tcp"
+		if host, _, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).To4() != nil {
+			network = "tcp4" // 0.0.0.0 would listen on IPv6 as well
+		}
+		return net.Listen(network, address)
 	}
 	l, err := listenUnix(path)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -51,7 +55,7 @@ func (l ownUsers) Accept() (net.Conn, error) {
 		if err == nil && (uid == os.Geteuid() || uid == 0) {
 			return c, nil
 		}
-		l.log.Warn("connection refused", "uid", uid, "error", err)
+		l.log.Warn("connection of another user refused", "socket", l.Addr().String(), "uid", uid)
 		c.Close()
 	}
 }

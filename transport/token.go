@@ -36,6 +36,7 @@ func NewToken(secret, bound string) Token {
 // never its secret.
 func ParseTokens(text string) ([]Token, error) {
 	var tokens []Token
+	lines := map[string]int{} // of each secret
 	for i, line := range strings.Split(text, "\n") {
 		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
@@ -47,10 +48,14 @@ func ParseTokens(text string) ([]Token, error) {
 		}
 		switch {
 		case len(words[0]) < MinTokenBytes || strings.ContainsFunc(words[0], func(r rune) bool { return r <= ' ' || r > '~' }):
-			return nil, fmt.Errorf("line %d: a token must be at least %d visible ASCII characters, such as from: openssl rand -hex 32", i+1, MinTokenBytes)
+			return nil, fmt.Errorf("line %d: a token must be at least %d visible ASCII characters, and it has %d bytes; make one with: openssl rand -hex 32", i+1, MinTokenBytes, len(words[0]))
 		case len(words) > 2 || bound != "" && !caller.ValidBinding(bound):
 			return nil, fmt.Errorf("line %d: behind the token stands at most one chat, 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -", i+1)
 		}
+		if first, twice := lines[words[0]]; twice {
+			return nil, fmt.Errorf("lines %d and %d hold the same token; keep one of them", first, i+1)
+		}
+		lines[words[0]] = i + 1
 		tokens = append(tokens, NewToken(words[0], bound))
 	}
 	if len(tokens) == 0 {

@@ -135,7 +135,7 @@ func callHere(ctx context.Context, sys system, o *callOptions, id caller.Identit
 // callServer asks a running server.
 func callServer(ctx context.Context, sys system, o *callOptions, id caller.Identity, tool string, arguments json.RawMessage) (*mcp.CallToolResult, error) {
 	u, err := url.Parse(o.url)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" || u.Path == "/sse" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" || strings.HasSuffix(u.Path, "/sse") || strings.HasSuffix(u.Path, "/message") {
 		return nil, usage("--url is %q; it must be http://HOST:PORT/mcp", o.url)
 	}
 	headers := map[string]string{}
@@ -166,6 +166,8 @@ func callServer(ctx context.Context, sys system, o *callOptions, id caller.Ident
 		return nil, err
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, failure{fmt.Errorf("nothing listens at %s; start it with: proctor serve", o.url)}
+	case errors.Is(err, mcptransport.ErrLegacySSEServer):
+		return nil, failure{fmt.Errorf("there is no MCP server at %s; the path is /mcp", o.url)}
 	case err != nil:
 		return nil, failure{fmt.Errorf("no answer of an MCP server from %s: %.200v", o.url, cause(err))}
 	}

@@ -74,6 +74,9 @@ func (o *options) program(sys system) (*program, error) {
 	if o.forgetAfter <= 0 || o.forgetAfter > procmgr.MaxKeep {
 		return nil, usage("--forget-after is %v; it must be more than 0 and at most 1h", o.forgetAfter)
 	}
+	if o.maxCallsPerChat < 0 || o.maxCallsPerToken < 0 {
+		return nil, usage("--max-calls-per-chat is %d and --max-calls-per-token %d; they must be at least 0, which is no limit", o.maxCallsPerChat, o.maxCallsPerToken)
+	}
 	for _, pattern := range o.envDeny {
 		if name := strings.TrimSuffix(pattern, "*"); strings.ContainsAny(name, "*=") || pattern == "" {
 			return nil, usage("--env-deny is %q; it must be NAME or PREFIX*", pattern)

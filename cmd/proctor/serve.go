@@ -7,14 +7,20 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/proctor-mcp/proctor/transport"
 )
 
-const defaultListen = "127.0.0.1:7337"
+const (
+	defaultListen = "127.0.0.1:7337"
+	// maxSocketPath is what unix(7) leaves room for.
+	maxSocketPath = 107
+)
 
 type serveOptions struct {
 	options
@@ -80,7 +86,11 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 			for _, l := range listeners {
 				l.Close()
 			}
-			return failure{fmt.Errorf("cannot listen on %s: %w; if Proctor does not run there already, choose another with --listen 127.0.0.1:PORT", address, cause(err))}
+			err = cause(err)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w; if Proctor does not run there already, choose another address", err)
+			}
+			return failure{fmt.Errorf("cannot listen on %s: %w", address, err)}
 		}
 		listeners = append(listeners, l)
 	}
@@ -90,7 +100,9 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 			p.log.Warn("others on the network can reach this address, and the token travels unencrypted; put TLS in front, and name the hosts that clients use with --allow-host", "address", o.listen[i])
 		}
 	}
-	if o.noAuth {
+	if o.noAuth && !slices.ContainsFunc(o.listen, func(a string) bool { return !strings.HasPrefix(a, "unix:") }) {
+		p.log.Info("serving without a token: this user alone can connect")
+	} else if o.noAuth {
 		p.log.Warn("serving without a token: every local user and program can run commands as this user")
 	}
 	if isTerminal(sys.stdout) {
@@ -110,9 +122,11 @@ func (o *serveOptions) checkAddresses() error {
 		host, _, err := net.SplitHostPort(address)
 		switch {
 		case strings.HasPrefix(address, "unix:"):
-			if address == "unix:" {
-				return usage("--listen is %q; it must be unix:PATH", address)
+			if path := strings.TrimPrefix(address, "unix:"); path == "" || path[0] == '@' || len(path) > maxSocketPath {
+				return usage("--listen is %q; it must be unix:PATH, the path of a file of at most %d bytes", address, maxSocketPath)
 			}
+		case strings.Contains(address, ","):
+			return usage("--listen is %q; repeat the flag for more than one address", address)
 		case err != nil:
 			return usage("--listen is %q; it must be HOST:PORT, such as %s, or unix:PATH", address, defaultListen)
 		case host == "":
@@ -120,6 +134,9 @@ func (o *serveOptions) checkAddresses() error {
 		case o.noAuth && !loopback(host):
 			return usage("--no-auth works on loopback only, and --listen is %q; leave --no-auth out", address)
 		}
+	}
+	if o.maxConnections < 0 || o.maxStreams < 0 {
+		return usage("--max-connections is %d and --max-streams-per-token %d; they must be at least 0, which is no limit", o.maxConnections, o.maxStreams)
 	}
 	if o.noAuth && o.tokenFile != "" {
 		return usage("--no-auth and --token-file contradict each other; leave one out")

@@ -54,9 +54,10 @@ type tokenKeeper struct {
 	file string // "" if they are of the environment
 	log  *slog.Logger
 
-	mu     sync.Mutex // guards the fields below
-	tokens []transport.Token
-	seen   fileState
+	mu        sync.Mutex // guards the fields below
+	tokens    []transport.Token
+	seen      fileState
+	complaint string // why the file cannot be used, "" if it can
 }
 
 // fileState tells one version of a file from another.
@@ -93,14 +94,27 @@ func keepTokens(sys system, file string, log *slog.Logger) (*tokenKeeper, error)
 // identify lets in who has one of the tokens.
 func (k *tokenKeeper) identify(authorization string) (caller.Identity, bool) {
 	if k.file != "" {
-		if err := k.load(); err != nil {
-			k.log.Error("the tokens stay as they were", "error", err)
-		}
+		k.complain(k.load())
 	}
 	k.mu.Lock()
 	tokens := k.tokens
 	k.mu.Unlock()
 	return transport.Identify(tokens, authorization)
+}
+
+// complain logs why the tokens stay as they were, once for each cause.
+func (k *tokenKeeper) complain(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	k.mu.Lock()
+	known := text == k.complaint
+	k.complaint = text
+	k.mu.Unlock()
+	if !known && err != nil {
+		k.log.Error("the tokens stay as they were", "error", err)
+	}
 }
 
 // load reads the file if it has changed.
