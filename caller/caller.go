@@ -88,8 +88,8 @@ func (c Caller) TraceEnv() map[string]string {
 func (c *Caller) trace(header map[string][]string, meta map[string]any) {
 	parent, _ := meta["traceparent"].(string)
 	state, _ := meta["tracestate"].(string)
-	if parent == "" {
-		parent, state = first(header, "Traceparent"), first(header, "Tracestate")
+	if parent == "" && len(header["Traceparent"]) < 2 {
+		parent, state = first(header, "Traceparent"), strings.Join(header["Tracestate"], ",")
 	}
 	if !validTraceParent(parent) {
 		return
@@ -101,14 +101,14 @@ func (c *Caller) trace(header map[string][]string, meta map[string]any) {
 }
 
 // validTraceParent checks the form version-traceid-parentid-flags, in lower-case
-// hex digits; a trace id of zeros is invalid (W3C Trace Context, section 3.2).
+// hex digits; ids of zeros and version ff are invalid (W3C Trace Context, section 3.2).
 func validTraceParent(s string) bool {
 	parts := strings.Split(s, "-")
 	if len(parts) != 4 || len(parts[0]) != 2 || len(parts[1]) != 32 || len(parts[2]) != 16 || len(parts[3]) != 2 {
 		return false
 	}
 	hexDigits := !strings.ContainsFunc(strings.Join(parts, ""), func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') })
-	return hexDigits && strings.Trim(parts[1], "0") != ""
+	return hexDigits && parts[0] != "ff" && strings.Trim(parts[1], "0") != "" && strings.Trim(parts[2], "0") != ""
 }
 
 // LogAttrs returns what every log record of the call carries.

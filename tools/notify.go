@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -43,6 +44,12 @@ type Slot struct {
 	// Modern says that the request speaks protocol 2026-07-28 or later, whose
 	// results say what they are and who gives them.
 	Modern bool
+	// Hold keeps the call's turn to work until the transport calls Leave, once the
+	// answer is written: a client that does not read then holds up only itself.
+	Hold  bool
+	Leave func() // nil if the call has no turn
+	// Waiting, if not nil, is told when the call begins and ends to wait.
+	Waiting func(waiting bool)
 }
 
 type slotKey struct{}
@@ -51,6 +58,40 @@ type slotKey struct{}
 // an empty one to the MCP library.
 func WithSlot(ctx context.Context, slot *Slot) context.Context {
 	return context.WithValue(ctx, slotKey{}, slot)
+}
+
+type progressTokenKey struct{}
+
+// WithProgressToken returns a context whose call has that progress token, as its
+// client wrote it.
+func WithProgressToken(ctx context.Context, token json.RawMessage) context.Context {
+	return context.WithValue(ctx, progressTokenKey{}, token)
+}
+
+// pause lets other calls work while this one waits; the returned function takes
+// its turn again.
+func (t *Tools) pause(ctx context.Context, c *call) (resume func()) {
+	t.gate.leave()
+	slot, _ := ctx.Value(slotKey{}).(*Slot)
+	if slot != nil && slot.Waiting != nil {
+		slot.Waiting(true)
+	}
+	return func() {
+		if slot != nil && slot.Waiting != nil {
+			slot.Waiting(false)
+		}
+		// Even a call that is cancelled comes to its end in turn.
+		_ = t.gate.enter(context.WithoutCancel(ctx), c.Scope)
+	}
+}
+
+// leaveWith gives the place of a call free, or leaves that to its transport.
+func leaveWith(ctx context.Context, g *gate) {
+	if slot, ok := ctx.Value(slotKey{}).(*Slot); ok && slot.Hold {
+		slot.Leave = g.leave
+		return
+	}
+	g.leave()
 }
 
 type streamKey struct{}

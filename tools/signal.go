@@ -39,8 +39,10 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 
 	if !in.All {
 		c.attrs = append(c.attrs, "process_id", clip(in.ProcessID))
-		defer t.report(ctx, c, in.ProcessID)()
+		stop, resume := t.report(ctx, c, in.ProcessID), t.pause(ctx, c)
 		end, err := t.end(waitCtx, c, in.ProcessID, sig, grace)
+		stop()
+		resume()
 		if err != nil {
 			return answer{}, err
 		}
@@ -51,6 +53,7 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 	list, _ := t.manager.List(c.Scope, procmgr.FilterAll, maxSignalled)
 	ends := make([]*ending, len(list))
 	errs := make([]error, len(list))
+	resume := t.pause(ctx, c)
 	var wg sync.WaitGroup
 	for i, p := range list {
 		if p.State.Running() || p.Descendants != 0 {
@@ -58,6 +61,7 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 		}
 	}
 	wg.Wait()
+	resume()
 	var reached []*ending
 	for i, end := range ends {
 		switch err := errs[i]; {

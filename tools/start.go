@@ -79,8 +79,10 @@ func (t *Tools) follow(ctx context.Context, c *call, id string, asked *schemas.I
 	defer cancel()
 	stop := t.report(ctx, c, id)
 	// How the wait ended does not matter: the state says it.
+	resume := t.pause(ctx, c)
 	_ = t.manager.Wait(waitCtx, c.Scope, id)
 	stop()
+	resume()
 	p, view, err := t.manager.Output(c.Scope, id)
 	if err != nil {
 		return procmgr.Process{}, schemas.ProcessOutput{}, err

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -60,6 +61,7 @@ type Tools struct {
 	manager *procmgr.Manager
 	rules   caller.Rules
 	limits  *limits
+	gate    *gate
 	clock   quartz.Clock
 	log     *slog.Logger
 
@@ -79,6 +81,7 @@ func New(o Options) *Tools {
 	return &Tools{
 		manager: o.Manager, rules: o.Rules, clock: o.Clock, log: o.Log,
 		limits:  newLimits(o.MaxCallsPerChat, o.MaxCallsPerToken),
+		gate:    newGate(max(2, runtime.GOMAXPROCS(0))),
 		waiting: waiting, endWaits: endWaits,
 	}
 }
@@ -140,6 +143,10 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 				return answer{}, err
 			}
 			defer done()
+			if err := t.gate.enter(ctx, c.Scope); err != nil {
+				return answer{}, err
+			}
+			defer leaveWith(ctx, t.gate)
 			var in In
 			if err := arguments.decode(r.Params.RawArguments, &in); err != nil {
 				return answer{}, err
@@ -192,6 +199,9 @@ func (t *Tools) admit(ctx context.Context, c *call, r mcp.CallToolRequest) (done
 	var meta map[string]any
 	if r.Params.Meta != nil {
 		meta, c.progress = r.Params.Meta.AdditionalFields, r.Params.Meta.ProgressToken
+	}
+	if token, ok := ctx.Value(progressTokenKey{}).(json.RawMessage); ok {
+		c.progress = token // as the client wrote it: the library rounds large numbers
 	}
 	id := caller.IdentityFrom(ctx)
 	who, err := t.rules.Resolve(id, r.Header, meta)

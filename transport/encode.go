@@ -40,7 +40,7 @@ func (e encoder) answer(id json.RawMessage, message any, slot *tools.Slot) ([]by
 		}
 		return append(append(head(id), result...), '}'), nil
 	}
-	return json.Marshal(message)
+	return encodeError(id, mcp.INTERNAL_ERROR, "something went wrong inside the server"), nil
 }
 
 func head(id json.RawMessage) []byte {
@@ -92,7 +92,7 @@ func (e encoder) failure(id json.RawMessage, m mcp.JSONRPCError) []byte {
 // plain returns the message of an error, unless it holds words of Go's libraries
 // or of a panic, which tell a client nothing and strangers too much.
 func plain(code int, text string) string {
-	for _, mark := range []string{"json:", "jsontext", "unmarshal", "Unmarshal", "Go struct", "Go value", "panic", "goroutine", "strconv", ".go:"} {
+	for _, mark := range []string{"json:", "jsontext", "unmarshal", "Unmarshal", "Go struct", "Go value", "panic", "goroutine", "strconv", "base64", ".go:"} {
 		if !strings.Contains(text, mark) {
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,15 +81,18 @@ func TestACancelledCallIsSilentAndItsProcessLivesOn(t *testing.T) {
 	in, out, end := s.stdio(t, caller.Identity{Token: "stdio", DefaultChat: "c"})
 	for i := range 50 {
 		send(t, in, callMessage(i, "process_start", `{"command":"exec sleep 100","wait_ms":50000}`))
+		proctest.Within(t, "it to run", func() bool {
+			list, _ := s.manager.List(procmgr.Chat("c"), procmgr.FilterRunning, 100)
+			return len(list) == i+1
+		})
 		send(t, in, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}`+"\n", i))
 	}
-	proctest.Within(t, "all to run", func() bool {
-		list, _ := s.manager.List(procmgr.Chat("c"), procmgr.FilterRunning, 100)
-		return len(list) == 50
-	})
 	send(t, in, callMessage(99, "process_list", `{}`))
 	if id, _ := readAnswer(t, out); id != 99 {
 		t.Errorf("cancelled call %d was answered", id)
+	}
+	if list, _ := s.manager.List(procmgr.Chat("c"), procmgr.FilterRunning, 100); len(list) != 50 {
+		t.Errorf("%d processes live on", len(list))
 	}
 	end()
 	if rest, err := io.ReadAll(out); err != nil || len(rest) != 0 {
@@ -299,6 +303,69 @@ func TestOverlongHeadersAreRefused(t *testing.T) {
 	if status, _, _ := try(t, "POST", base+"/mcp", strings.NewReader(listCall), "X-Bomb", strings.Repeat("x", 100<<10)); status != 431 {
 		t.Errorf("status %d", status)
 	}
+}
+
+// TestASlowReaderIsNotServedIntoMemory sends without reading: the server must
+// stop taking what it cannot give back.
+func TestASlowReaderIsNotServedIntoMemory(t *testing.T) {
+	s := newServing(t, t.TempDir(), io.Discard)
+	in, out, _ := s.stdio(t, caller.Identity{Token: "stdio"})
+	const messages = 20_000
+	var sent atomic.Int64
+	go func() {
+		for i := range messages {
+			if _, err := fmt.Fprintf(in, `{"jsonrpc":"2.0","id":%d,"method":"tools/list"}`+"\n", i); err != nil {
+				return
+			}
+			sent.Store(int64(i + 1))
+		}
+	}()
+	// An answer has 9 KiB and the pipes hold 64 KiB: all that is taken beyond is
+	// at work or still in a pipe or a buffer.
+	const most = 3 * (64 << 10) / 48
+	before := int64(-1)
+	proctest.Within(t, "it to take no more", func() bool {
+		now := sent.Load()
+		if now > most {
+			t.Fatalf("%d requests were taken while nothing was read", now)
+		}
+		settled := now == before && now > 1000
+		before = now
+		return settled
+	})
+	for range messages {
+		if _, err := out.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLargeRequestsTakeTurns(t *testing.T) {
+	s := newServing(t, t.TempDir(), io.Discard)
+	base := s.http(t, nil)
+	c := &http.Client{Transport: &http.Transport{}}
+	defer c.CloseIdleConnections()
+	large := callMessage(1, "process_start", `{"command":"exec sleep 100","wait_ms":50000,"stdin":"`+strings.Repeat("x", 2*smallBytes)+`"}`)
+	for range largeRequests {
+		go func() {
+			response := post(t, c, base+"/mcp", large)
+			io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}()
+	}
+	proctest.Within(t, "all to wait", func() bool { return s.tools.Calls() == largeRequests })
+	if status, header, _ := try(t, "POST", base+"/mcp", strings.NewReader(large)); status != 503 || header.Get("Retry-After") == "" {
+		t.Errorf("one more: status %d", status)
+	}
+	if status, _, _ := try(t, "POST", base+"/mcp", strings.NewReader(listCall)); status != 200 {
+		t.Errorf("a small one: status %d", status)
+	}
+	s.tools.EndWaits()
+	proctest.Within(t, "all to end", func() bool { return s.tools.Calls() == 0 })
+	proctest.Within(t, "a place to be free", func() bool {
+		status, _, _ := try(t, "POST", base+"/mcp", strings.NewReader(large))
+		return status == 200
+	})
 }
 
 func TestStopAnswersWaitingCalls(t *testing.T) {

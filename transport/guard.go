@@ -31,11 +31,14 @@ type guard struct {
 	hosts, origins []string // allowed beyond loopback
 	identify       func(authorization string) (caller.Identity, bool)
 	log            *slog.Logger
+	large          chan struct{} // see patient
 	next           http.Handler
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	// Whoever writes later moves it on (answerWriter).
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	origins := r.Header.Values("Origin")
 	granted := ""
 	switch {
@@ -65,8 +68,12 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, http.StatusUnauthorized, "send the token that the server was started with as Authorization: Bearer TOKEN")
 		return
 	}
-	if r.Method == http.MethodPost && !g.readBody(w, r) {
-		return
+	if r.Method == http.MethodPost {
+		done, ok := g.readBody(w, r)
+		if !ok {
+			return
+		}
+		defer done()
 	}
 	g.next.ServeHTTP(w, r.WithContext(caller.WithIdentity(r.Context(), id)))
 }
@@ -86,42 +93,72 @@ func grant(h http.Header, origin, headers string) {
 
 // refuse answers a request that does not get in, and lets the operator know.
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
-	g.log.Info("request refused", "status", status, "why", why, "method", r.Method, "path", r.URL.Path,
-		"host", r.Host, "origin", r.Header.Get("Origin"), "remote", r.RemoteAddr)
+	g.log.Info("request refused", "status", status, "why", why, "method", clip(r.Method), "path", clip(r.URL.Path),
+		"host", clip(r.Host), "origin", clip(r.Header.Get("Origin")), "remote", r.RemoteAddr)
 	// The rest of the body is not waited for.
 	w.Header().Set("Connection", "close")
 	http.Error(w, "proctor: "+why, status)
 }
 
+// clip bounds what a stranger can put into the log.
+func clip(s string) string { return s[:min(len(s), 100)] }
+
 // readBody reads the body of r into memory, so that no handler sees more of it
-// than is allowed. It answers and returns false if it must not go on.
-func (g *guard) readBody(w http.ResponseWriter, r *http.Request) bool {
+// than is allowed. It answers and returns false if it must not go on; else done
+// lets go of the memory that a large body has taken.
+func (g *guard) readBody(w http.ResponseWriter, r *http.Request) (done func(), ok bool) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		g.refuse(w, r, http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
-		return false
+		return nil, false
 	}
 	control := http.NewResponseController(w)
-	body, err := io.ReadAll(&patient{
-		body: http.MaxBytesReader(w, r.Body, MaxBodyBytes), control: control, until: time.Now().Add(bodyTime),
-	})
+	p := &patient{
+		body: http.MaxBytesReader(w, r.Body, MaxBodyBytes), control: control, until: time.Now().Add(bodyTime), large: g.large,
+	}
+	body, err := io.ReadAll(p)
 	if err != nil {
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		p.done()
+		switch tooLarge := new(http.MaxBytesError); {
+		case errors.As(err, &tooLarge):
 			g.refuse(w, r, http.StatusRequestEntityTooLarge, "the body is larger than 4 MiB")
-		} else {
+		case errors.Is(err, errBusy):
+			w.Header().Set("Retry-After", "1")
+			g.refuse(w, r, http.StatusServiceUnavailable, "too many large requests at once; try again in a second")
+		default:
 			g.refuse(w, r, http.StatusBadRequest, "the body did not arrive in time")
 		}
-		return false
+		return nil, false
 	}
 	_ = control.SetReadDeadline(time.Time{})
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	return true
+	return p.done, true
 }
 
-// patient reads a body that must not stand still.
+const (
+	// smallBytes is what every request may have; a larger one takes one of
+	// largeRequests places until it is answered.
+	smallBytes    = 64 << 10
+	largeRequests = 8
+)
+
+var errBusy = errors.New("too many large requests")
+
+// patient reads a body that must not stand still, and that must have a place
+// among the large ones once it is one.
 type patient struct {
 	body    io.Reader
 	control *http.ResponseController
 	until   time.Time
+	large   chan struct{} // holds one for each that is on its way
+	read    int
+	placed  bool
+}
+
+func (p *patient) done() {
+	if p.placed {
+		p.placed = false
+		<-p.large
+	}
 }
 
 func (p *patient) Read(b []byte) (int, error) {
@@ -132,7 +169,16 @@ func (p *patient) Read(b []byte) (int, error) {
 	if err := p.control.SetReadDeadline(deadline); err != nil {
 		return 0, err
 	}
-	return p.body.Read(b)
+	n, err := p.body.Read(b)
+	if p.read += n; p.read > smallBytes && !p.placed {
+		select {
+		case p.large <- struct{}{}:
+			p.placed = true
+		default:
+			return n, errBusy
+		}
+	}
+	return n, err
 }
 
 func (g *guard) hostAllowed(host string) bool {

@@ -28,6 +28,9 @@ const (
 	maxHeaderBytes = 64 << 10
 	// stopTime is how long open calls may still answer when the server stops.
 	stopTime = 500 * time.Millisecond
+	// maxPerStream is how many requests may be on their way for one legacy event
+	// stream: the library holds their answers until they are read.
+	maxPerStream = 1024
 )
 
 // HTTP serves Streamable HTTP and the legacy HTTP+SSE transport.
@@ -97,11 +100,13 @@ func (h *HTTP) Serve(ctx context.Context, listeners ...net.Listener) error {
 	})
 
 	hs := &http.Server{
-		Handler:           &guard{hosts: h.AllowHosts, origins: h.AllowOrigins, identify: h.Identify, log: h.Log, next: mux},
+		Handler:           &guard{hosts: h.AllowHosts, origins: h.AllowOrigins, identify: h.Identify, log: h.Log, large: make(chan struct{}, largeRequests), next: mux},
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(h.Log.Handler(), slog.LevelDebug),
+		// "OPTIONS *" would be answered without the guard.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(h.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, len(listeners))
 	var serving sync.WaitGroup
@@ -162,7 +167,10 @@ func (f *front) serveMCP(w http.ResponseWriter, r *http.Request) {
 		// on their way an id means cannot be told without a session.
 		w.WriteHeader(http.StatusAccepted)
 		return
-	case m.id == nil || m.method == "":
+	case m.method == "":
+		w.WriteHeader(http.StatusAccepted) // an answer, and we have asked for none
+		return
+	case m.id == nil:
 		f.pass(f.streamable, w, r)
 		return
 	case m.method == string(mcp.MethodSubscriptionsListen):
@@ -179,7 +187,7 @@ func (f *front) serveMCP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer f.requests.finish(number)
 	defer a.finish()
-	ctx := tools.WithSlot(tools.WithNotify(r.Context(), a.notify(number)), &q.slot)
+	ctx := tools.WithSlot(tools.WithNotify(m.context(r.Context()), a.notify(number)), &q.slot)
 	f.streamable.ServeHTTP(a, r.WithContext(ctx))
 }
 
@@ -261,18 +269,27 @@ func (f *front) serveMessage(w http.ResponseWriter, r *http.Request) {
 		f.requests.cancel(name, m.cancels)
 		w.WriteHeader(http.StatusAccepted)
 		return
-	case m.id == nil || m.method == "":
+	case m.method == "":
+		w.WriteHeader(http.StatusAccepted)
+		return
+	case m.id == nil:
 		f.messages.ServeHTTP(w, r)
 		return
 	}
 	// The library lets a call go on when its stream is closed.
 	ctx, cancel := context.WithCancel(s.ctx)
 	q := &request{id: m.id, owner: name, cancel: cancel}
+	if f.requests.of(name) >= maxPerStream {
+		cancel()
+		w.Header().Set("Retry-After", "1")
+		answerJSON(w, http.StatusTooManyRequests, encodeError(m.id, mcp.INTERNAL_ERROR, "too many requests wait for this event stream; read it, then try again"))
+		return
+	}
 	if !f.begin(w, number, q) {
 		cancel()
 		return
 	}
-	called := tools.WithStream(tools.WithSlot(tools.WithNotify(r.Context(), s.writer.notify(number)), &q.slot), ctx)
+	called := tools.WithStream(tools.WithSlot(tools.WithNotify(m.context(r.Context()), s.writer.notify(number)), &q.slot), ctx)
 	f.messages.ServeHTTP(w, r.WithContext(called))
 }
 

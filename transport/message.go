@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/proctor-mcp/proctor/tools"
 )
 
 // message is a JSON-RPC message that was looked at before the MCP library is.
@@ -20,7 +23,31 @@ type message struct {
 	method string
 	// cancels is the id that a notifications/cancelled names.
 	cancels json.RawMessage
+	// progressToken is that of the request, or nil.
+	progressToken json.RawMessage
 }
+
+// isRequest says that the message wants an answer. What is neither that nor a
+// notification is an answer itself, and we have asked for none.
+func (m *message) isRequest() bool { return m.id != nil && m.method != "" }
+
+// context returns ctx with what the tools need of the message.
+func (m *message) context(ctx context.Context) context.Context {
+	if m.progressToken == nil {
+		return ctx
+	}
+	return tools.WithProgressToken(ctx, m.progressToken)
+}
+
+const (
+	// maxMetaBytes is the largest _meta, maxMembers the most members of an object
+	// that a message is made of. Text belongs into arguments, and reading a
+	// hundred thousand keys would cost every reader of the message its time.
+	maxMetaBytes = 64 << 10
+	maxMembers   = 4096
+	// maxTokenBytes is the longest progress token.
+	maxTokenBytes = 256
+)
 
 // protocolError is what a message that is none is answered.
 type protocolError struct {
@@ -94,10 +121,16 @@ func parse(text []byte, number uint64) (message, *protocolError) {
 	if string(envelope["jsonrpc"].value) != `"2.0"` {
 		return refuse(mcp.INVALID_REQUEST, `jsonrpc must be "2.0"`)
 	}
-	if method, ok := envelope["method"]; ok {
-		if err := json.Unmarshal(method.value, &m.method); err != nil {
-			return refuse(mcp.INVALID_REQUEST, "method must be a string")
-		}
+	_, isResult := envelope["result"]
+	_, isError := envelope["error"]
+	method, ok := envelope["method"]
+	switch {
+	case ok && (isResult || isError):
+		return refuse(mcp.INVALID_REQUEST, "a message has a method or a result, not both")
+	case ok && (json.Unmarshal(method.value, &m.method) != nil || m.method == ""):
+		return refuse(mcp.INVALID_REQUEST, "method must be a string, and not empty")
+	case !ok && !isResult && !isError:
+		return refuse(mcp.INVALID_REQUEST, "method is missing")
 	}
 	params, bad := m.params(envelope["params"].value)
 	if bad != nil {
@@ -108,6 +141,9 @@ func parse(text []byte, number uint64) (message, *protocolError) {
 		return refuse(mcp.INVALID_REQUEST, "a key stands twice in one object")
 	}
 	if m.method == cancelled {
+		if m.id != nil {
+			return refuse(mcp.INVALID_REQUEST, "%s is a notification and has no id", cancelled)
+		}
 		m.cancels = json.RawMessage(params["requestId"].value)
 	}
 	if m.id != nil {
@@ -138,8 +174,18 @@ func (m *message) params(text jsontext.Value) (map[string]field, *protocolError)
 		if meta.value.Kind() != '{' {
 			return nil, &protocolError{code: mcp.INVALID_PARAMS, text: "_meta must be an object"}
 		}
-		if _, bad := readObject(meta.value); bad != nil {
+		if len(meta.value) > maxMetaBytes {
+			return nil, &protocolError{code: mcp.INVALID_PARAMS, text: fmt.Sprintf("_meta has %d bytes, more than %d", len(meta.value), maxMetaBytes)}
+		}
+		members, bad := readObject(meta.value)
+		if bad != nil {
 			return nil, bad
+		}
+		if token, ok := members["progressToken"]; ok {
+			if kind := token.value.Kind(); kind != '"' && kind != '0' || len(token.value) > maxTokenBytes || !token.value.IsValid() {
+				return nil, &protocolError{code: mcp.INVALID_PARAMS, text: fmt.Sprintf("progressToken must be a string or a number of at most %d bytes", maxTokenBytes)}
+			}
+			m.progressToken = json.RawMessage(token.value)
 		}
 	}
 	if m.method != string(mcp.MethodToolsCall) {
@@ -180,6 +226,10 @@ func readObject(text []byte, known ...string) (fields map[string]field, bad *pro
 	// The text is valid, so the decoder has nothing to complain of.
 	_, _ = d.ReadToken()
 	for d.PeekKind() == '"' {
+		if len(fields) > maxMembers {
+			invalid("an object of the message has more than %d members", maxMembers)
+			break
+		}
 		token, _ := d.ReadToken()
 		name := token.String()
 		value, _ := d.ReadValue()

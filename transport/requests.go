@@ -26,12 +26,13 @@ type requests struct {
 	mu     sync.Mutex // guards the fields below, and request.silent
 	last   uint64
 	all    map[uint64]*request
-	ending bool          // no more are taken
-	idle   chan struct{} // closed once it is ending and none is on its way
+	owned  map[string]int // how many each owner has
+	ending bool           // no more are taken
+	idle   chan struct{}  // closed once it is ending and none is on its way
 }
 
 func newRequests() *requests {
-	return &requests{all: map[uint64]*request{}, idle: make(chan struct{})}
+	return &requests{all: map[uint64]*request{}, owned: map[string]int{}, idle: make(chan struct{})}
 }
 
 // number returns the next number.
@@ -48,8 +49,16 @@ func (r *requests) begin(number uint64, q *request) bool {
 	defer r.mu.Unlock()
 	if !r.ending {
 		r.all[number] = q
+		r.owned[q.owner]++
 	}
 	return !r.ending
+}
+
+// of counts those of an owner.
+func (r *requests) of(owner string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.owned[owner]
 }
 
 // active returns the request of that number if more may be sent for it, else nil.
@@ -79,8 +88,7 @@ func (r *requests) finish(number uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if q, ok := r.all[number]; ok {
-		q.cancel()
-		delete(r.all, number)
+		r.removeLocked(number, q)
 	}
 	r.checkIdleLocked()
 }
@@ -103,11 +111,18 @@ func (r *requests) drop(owner string) {
 	defer r.mu.Unlock()
 	for number, q := range r.all {
 		if q.owner == owner {
-			delete(r.all, number)
-			q.cancel()
+			r.removeLocked(number, q)
 		}
 	}
 	r.checkIdleLocked()
+}
+
+func (r *requests) removeLocked(number uint64, q *request) {
+	q.cancel()
+	delete(r.all, number)
+	if r.owned[q.owner]--; r.owned[q.owner] == 0 {
+		delete(r.owned, q.owner)
+	}
 }
 
 // end takes no more requests.

@@ -32,6 +32,9 @@ type Stdio struct {
 	Server *server.MCPServer
 	// EndWaits makes waiting calls answer; it is called at the end of the input.
 	EndWaits func()
+	// HungUp, if not nil, is closed when the client has closed the input, also
+	// while there is something left to read of it.
+	HungUp <-chan struct{}
 	// Version is that of the program.
 	Version string
 	Log     *slog.Logger
@@ -42,10 +45,10 @@ type Stdio struct {
 	encoder  encoder
 	requests *requests
 
-	mu     sync.Mutex // guards the fields below
-	unsent int        // answers that wait to be written
-	ended  bool
-	room   *sync.Cond // tells of a change of either; its lock is mu
+	mu    sync.Mutex // guards the fields below
+	busy  int        // requests that are worked on or wait to be written
+	ended bool       // there is nothing more to wait for
+	room  *sync.Cond // tells of a change of either; its lock is mu
 }
 
 // connection is the owner of the one client's ids.
@@ -66,17 +69,23 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	go func() { read <- s.read(ctx, bufio.NewReaderSize(in, 64<<10)) }()
 	var err error
 	last := time.Duration(0)
-	select {
-	case err = <-read:
-		last = lastTime
-	case err = <-s.failed:
-	case <-ctx.Done():
-		err = ctx.Err()
+	hungUp := s.HungUp
+	for waiting := true; waiting; {
+		waiting = false
+		select {
+		case err = <-read:
+			last = lastTime
+		case err = <-s.failed:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-hungUp:
+			// What is left of the input is little; the end of it must not wait for
+			// a client that reads no answers.
+			hungUp, waiting = nil, true
+			s.noMoreRoom()
+		}
 	}
-	s.mu.Lock()
-	s.ended = true
-	s.room.Signal()
-	s.mu.Unlock()
+	s.noMoreRoom()
 	s.requests.end()
 	if !s.requests.finished(last) {
 		s.EndWaits()
@@ -85,6 +94,14 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 	}
 	return err
+}
+
+// noMoreRoom lets the reader go on, whatever waits to be written.
+func (s *Stdio) noMoreRoom() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.room.Signal()
 }
 
 func (s *Stdio) read(ctx context.Context, in *bufio.Reader) error {
@@ -107,14 +124,15 @@ func (s *Stdio) read(ctx context.Context, in *bufio.Reader) error {
 	}
 }
 
-// maxUnsent is how many answers may wait to be written before no more requests
-// are read: a client that does not read is not served into memory.
-const maxUnsent = 64
+// maxBusy is how many requests may be worked on or wait to be written before no
+// more are read: a client that does not read is not served into memory. Calls
+// that wait for a process do not count.
+const maxBusy = 64
 
 func (s *Stdio) awaitRoom() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.unsent >= maxUnsent && !s.ended {
+	for s.busy >= maxBusy && !s.ended {
 		s.room.Wait()
 	}
 }
@@ -129,13 +147,14 @@ func (s *Stdio) dispatch(ctx context.Context, line []byte) {
 		s.refuse(bad)
 	case m.method == cancelled:
 		s.requests.cancel(connection, m.cancels)
-	case m.id == nil || m.method == "":
+	case !m.isRequest():
 		s.Server.HandleMessage(ctx, m.text) // a notification, or an answer to nothing
 	default:
 		ctx, cancel := context.WithCancel(ctx)
 		q := &request{id: m.id, owner: connection, cancel: cancel}
+		q.slot.Hold, q.slot.Waiting = true, s.waiting
 		s.run(number, q, func() []byte {
-			ctx := tools.WithSlot(tools.WithNotify(ctx, s.notify(number)), &q.slot)
+			ctx := tools.WithSlot(tools.WithNotify(m.context(ctx), s.notify(number)), &q.slot)
 			response := s.Server.HandleMessage(ctx, m.text)
 			text, err := s.encoder.answer(q.id, response, &q.slot)
 			if err != nil {
@@ -157,12 +176,33 @@ func (s *Stdio) run(number uint64, q *request, answer func() []byte) {
 	if !s.requests.begin(number, q) {
 		return
 	}
+	s.busyBy(1)
 	go func() {
+		defer s.busyBy(-1)
 		defer s.requests.finish(number)
 		if text := answer(); s.requests.answer(number) != nil {
 			s.write(text, nil)
 		}
+		if q.slot.Leave != nil {
+			q.slot.Leave()
+		}
 	}()
+}
+
+// waiting is told when a call begins and ends to wait for a process.
+func (s *Stdio) waiting(begins bool) {
+	if begins {
+		s.busyBy(-1)
+	} else {
+		s.busyBy(1)
+	}
+}
+
+func (s *Stdio) busyBy(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy += n
+	s.room.Signal()
 }
 
 // notify returns how to notify the client of a request. Nothing is written
@@ -180,8 +220,6 @@ func (s *Stdio) notify(number uint64) tools.Notify {
 
 // write writes one message, if still is nil or true by then.
 func (s *Stdio) write(text []byte, still func() bool) {
-	s.unsentBy(1)
-	defer s.unsentBy(-1)
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if still != nil && !still() {
@@ -193,13 +231,6 @@ func (s *Stdio) write(text []byte, still func() bool) {
 		default:
 		}
 	}
-}
-
-func (s *Stdio) unsentBy(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unsent += n
-	s.room.Signal()
 }
 
 var errLineTooLong = errors.New("line too long")
@@ -233,6 +264,8 @@ func skipLine(in *bufio.Reader) error {
 		case nil:
 			return errLineTooLong
 		case bufio.ErrBufferFull:
+		case io.EOF:
+			return errLineTooLong // the next read tells of the end
 		default:
 			return err
 		}

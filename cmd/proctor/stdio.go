@@ -39,7 +39,7 @@ command; when it closes the input, everything that it started is ended.`,
 		if err != nil {
 			return err
 		}
-		serve := &transport.Stdio{Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Version: version, Log: p.log.Logger}
+		serve := &transport.Stdio{Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Version: version, HungUp: hangUp(sys.stdin), Log: p.log.Logger}
 		ctx, cancel := whileRead(cmd.Context(), sys.stdout)
 		defer cancel()
 		err = serve.Serve(caller.WithIdentity(ctx, id), sys.stdin, sys.stdout)

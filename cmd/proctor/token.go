@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/transport"
@@ -27,7 +26,7 @@ type bearer struct{ secret, from string }
 func findToken(sys system, file string) (bearer, error) {
 	if secret := sys.getenv(tokenVariable); secret != "" && file == "" {
 		_, err := checkTokens(secret, "the environment variable "+tokenVariable)
-		return bearer{secret, tokenVariable}, err
+		return bearer{firstToken(secret), tokenVariable}, err
 	}
 	if file == "" {
 		var err error
@@ -39,12 +38,17 @@ func findToken(sys system, file string) (bearer, error) {
 	if err != nil {
 		return bearer{}, err
 	}
-	for _, line := range strings.Split(text, "\n") {
+	return bearer{firstToken(text), file}, nil
+}
+
+// firstToken returns the secret of the first line that has one.
+func firstToken(text string) string {
+	for line := range strings.Lines(text) {
 		if words := strings.Fields(line); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
-			return bearer{words[0], file}, nil
+			return words[0]
 		}
 	}
-	return bearer{}, nil // readTokens has found one
+	return ""
 }
 
 // tokenKeeper are the tokens by which a server lets in. Those of a file are read
@@ -56,14 +60,8 @@ type tokenKeeper struct {
 
 	mu        sync.Mutex // guards the fields below
 	tokens    []transport.Token
-	seen      fileState
-	complaint string // why the file cannot be used, "" if it can
-}
-
-// fileState tells one version of a file from another.
-type fileState struct {
-	modified time.Time
-	size     int64
+	seen      fs.FileInfo // of the version that the tokens are of
+	complaint string      // why the file cannot be used, "" if it can
 }
 
 // keepTokens finds the tokens of a server as findToken does. The file that serve
@@ -102,7 +100,7 @@ func (k *tokenKeeper) identify(authorization string) (caller.Identity, bool) {
 	return transport.Identify(tokens, authorization)
 }
 
-// complain logs why the tokens stay as they were, once for each cause.
+// complain logs why the tokens could not be read, once for each cause.
 func (k *tokenKeeper) complain(err error) {
 	text := ""
 	if err != nil {
@@ -113,26 +111,29 @@ func (k *tokenKeeper) complain(err error) {
 	k.complaint = text
 	k.mu.Unlock()
 	if !known && err != nil {
-		k.log.Error("the tokens stay as they were", "error", err)
+		k.log.Error("cannot read the tokens anew", "error", err)
 	}
 }
 
-// load reads the file if it has changed.
+// load reads the file if it has changed. When it is gone nobody is let in any
+// more; one that cannot be used, half written perhaps, changes nothing.
 func (k *tokenKeeper) load() error {
 	info, err := os.Stat(k.file)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err == nil && k.seen == (fileState{info.ModTime(), info.Size()}) {
+	if errors.Is(err, fs.ErrNotExist) && k.seen != nil {
+		k.tokens, k.seen = nil, nil
+		return fmt.Errorf("the token file %s is gone: nobody is let in", k.file)
+	}
+	if err == nil && k.seen != nil && os.SameFile(info, k.seen) && info.Size() == k.seen.Size() &&
+		info.ModTime().Equal(k.seen.ModTime()) && info.Mode() == k.seen.Mode() {
 		return nil
 	}
 	_, tokens, err := readTokens(k.file)
 	if err != nil {
 		return err
 	}
-	k.tokens = tokens
-	if info != nil {
-		k.seen = fileState{info.ModTime(), info.Size()}
-	}
+	k.tokens, k.seen = tokens, info
 	return nil
 }
 
