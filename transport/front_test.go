@@ -310,7 +310,7 @@ func TestOverlongHeadersAreRefused(t *testing.T) {
 func TestASlowReaderIsNotServedIntoMemory(t *testing.T) {
 	s := newServing(t, t.TempDir(), io.Discard)
 	in, out, _ := s.stdio(t, caller.Identity{Token: "stdio"})
-	const messages = 20_000
+	const messages = 6000
 	var sent atomic.Int64
 	go func() {
 		for i := range messages {
