@@ -15,3 +15,15 @@ func listenUnix(path string) (net.Listener, error) {
 	defer unix.Umask(old)
 	return net.Listen("unix", path)
 }
+
+// peerUID returns the user at the other end of a connection.
+func peerUID(c *net.UnixConn) (uid int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	if controlErr := raw.Control(func(fd uintptr) { uid, err = credUID(int(fd)) }); controlErr != nil {
+		return -1, controlErr
+	}
+	return uid, err
+}
