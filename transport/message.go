@@ -95,10 +95,12 @@ func appendString(b []byte, s string) []byte {
 // large ones.
 func parse(text []byte, number uint64) (message, *protocolError) {
 	m := message{text: text}
-	switch value := jsontext.Value(text); {
+	value := jsontext.Value(text)
+	unique := value.IsValid(jsontext.AllowInvalidUTF8(true)) // no key stands twice
+	switch {
 	case !utf8.Valid(text):
 		return m, &protocolError{code: mcp.PARSE_ERROR, text: "the message is not valid UTF-8"}
-	case !value.IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)):
+	case !unique && !value.IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)):
 		return m, &protocolError{code: mcp.PARSE_ERROR, text: "the message is not valid JSON"}
 	case value.Kind() != '{':
 		return m, &protocolError{code: mcp.INVALID_REQUEST, text: "the message must be a JSON object; there are no batches"}
@@ -137,7 +139,7 @@ func parse(text []byte, number uint64) (message, *protocolError) {
 		bad.id = m.id
 		return m, bad
 	}
-	if !jsontext.Value(text).IsValid(jsontext.AllowInvalidUTF8(true)) {
+	if !unique {
 		return refuse(mcp.INVALID_REQUEST, "a key stands twice in one object")
 	}
 	if m.method == cancelled {
