@@ -49,6 +49,8 @@ type Stdio struct {
 	busy  int        // requests that are worked on or wait to be written
 	ended bool       // there is nothing more to wait for
 	room  *sync.Cond // tells of a change of either; its lock is mu
+
+	testHookFull func() // called when no more is read
 }
 
 // connection is the owner of the one client's ids.
@@ -133,6 +135,9 @@ func (s *Stdio) awaitRoom() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.busy >= maxBusy && !s.ended {
+		if s.testHookFull != nil {
+			s.testHookFull()
+		}
 		s.room.Wait()
 	}
 }

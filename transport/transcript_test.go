@@ -72,6 +72,11 @@ func newServingWith(t testing.TB, dir string, log io.Writer, clock quartz.Clock)
 // function waits for Serve.
 func (s *serving) stdio(t testing.TB, id caller.Identity) (in io.WriteCloser, out *bufio.Reader, end func() error) {
 	t.Helper()
+	return s.stdioWith(t, id, func(*Stdio) {})
+}
+
+func (s *serving) stdioWith(t testing.TB, id caller.Identity, change func(*Stdio)) (in io.WriteCloser, out *bufio.Reader, end func() error) {
+	t.Helper()
 	inR, inW, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +88,7 @@ func (s *serving) stdio(t testing.TB, id caller.Identity) (in io.WriteCloser, ou
 	served := make(chan error, 1)
 	go func() {
 		std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
+		change(std)
 		err := std.Serve(caller.WithIdentity(context.Background(), id), inR, outW)
 		outW.Close()
 		served <- err
