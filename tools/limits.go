@@ -45,14 +45,15 @@ func (l *limits) onTheirWay() (n int) {
 	return n
 }
 
-// begin takes a call, or returns a *busyError. The returned function ends it.
-func (l *limits) begin(scope procmgr.Scope, token string) (end func(), err error) {
+// begin takes a call, or returns a *busyError; spare is how far it may go beyond
+// the bounds. The returned function ends the call.
+func (l *limits) begin(scope procmgr.Scope, token string, spare int) (end func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.perChat > 0 && l.chats[scope] >= l.perChat:
+	case l.perChat > 0 && l.chats[scope] >= l.perChat+spare:
 		return nil, &busyError{"this chat", l.perChat, "--max-calls-per-chat"}
-	case l.perToken > 0 && l.tokens[token] >= l.perToken:
+	case l.perToken > 0 && l.tokens[token] >= l.perToken+spare:
 		return nil, &busyError{"this client's token", l.perToken, "--max-calls-per-token"}
 	}
 	l.chats[scope]++

@@ -14,11 +14,18 @@ import (
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
+const (
+	signalName = "process_signal"
+	// spareSignals is how many calls beyond the limits may end processes: a chat
+	// that has filled them must be able to end what it waits for.
+	spareSignals = 16
+)
+
 // killDomain is what a signal reaches.
 const killDomain = "process_group"
 
 func signalTool() mcp.Tool {
-	return define("process_signal", "End a process", strings.TrimSpace(`
+	return define(signalName, "End a process", strings.TrimSpace(`
 End a process and all that it forked in its group. Prefer terminate with grace_ms 5000: it asks, then kills what is left. Waits for the end up to wait_ms and names what survived. Name one process_id, or set all to end everything of this chat.`),
 		hints(false, true, true, false))
 }
@@ -70,7 +77,7 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 			reached = append(reached, end)
 		case err != nil && !errors.Is(err, procmgr.ErrNotRunning) && !errors.Is(err, procmgr.ErrNotFound):
 			c.log().Warn("signal refused", "process_id", list[i].ID, "error", err)
-			c.note("Process %s: %s", list[i].ID, words("process_signal", err))
+			c.note("Process %s: %s", list[i].ID, words(signalName, err))
 		}
 	}
 	return signalled(c, in, reached...), nil

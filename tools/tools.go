@@ -138,7 +138,7 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 		defer cancel()
 		c := &call{base: t.log}
 		a, err := guarded(c, func() (answer, error) {
-			done, err := t.admit(ctx, c, r)
+			done, err := t.admit(ctx, c, r, tool.Name)
 			if err != nil {
 				return answer{}, err
 			}
@@ -153,11 +153,10 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 			}
 			return handle(ctx, c, in)
 		})
-		outcome, level := "ok", slog.LevelInfo
+		// What a call has done is told by the records of its process.
+		outcome, level := "ok", slog.LevelDebug
 		if err != nil {
-			outcome = "refused"
-		} else if *tool.Annotations.ReadOnlyHint {
-			level = slog.LevelDebug // a client that looks often says nothing new
+			outcome, level = "refused", slog.LevelInfo
 		}
 		if t.log.Enabled(ctx, level) {
 			c.log().Log(ctx, level, "tool call", "tool", tool.Name, "outcome", outcome, "duration", time.Since(begin).Round(time.Microsecond))
@@ -195,7 +194,7 @@ func guarded(c *call, f func() (answer, error)) (a answer, err error) {
 
 // admit decides who calls and whether there is room for the call. The returned
 // function makes the room free again.
-func (t *Tools) admit(ctx context.Context, c *call, r mcp.CallToolRequest) (done func(), err error) {
+func (t *Tools) admit(ctx context.Context, c *call, r mcp.CallToolRequest, tool string) (done func(), err error) {
 	var meta map[string]any
 	if r.Params.Meta != nil {
 		meta, c.progress = r.Params.Meta.AdditionalFields, r.Params.Meta.ProgressToken
@@ -209,7 +208,11 @@ func (t *Tools) admit(ctx context.Context, c *call, r mcp.CallToolRequest) (done
 	if err != nil {
 		return nil, err
 	}
-	return t.limits.begin(who.Scope, id.Token)
+	spare := 0
+	if tool == signalName {
+		spare = spareSignals
+	}
+	return t.limits.begin(who.Scope, id.Token, spare)
 }
 
 // define returns a tool with everything that a definition needs.

@@ -253,7 +253,7 @@ func TestRecordsCarryChatAndToolCall(t *testing.T) {
 			t.Errorf("a command above debug level: %s", line)
 		}
 	}
-	if n != 3 { // started, ended, tool call
+	if n != 2 { // started, ended
 		t.Errorf("%d records:\n%s", n, &log)
 	}
 }
@@ -317,6 +317,9 @@ func TestCallsOfAChatAreBounded(t *testing.T) {
 	}
 	calls := []chan result{waiting("a")}
 	refused("a", "--max-calls-per-chat")
+	if r := a.callWith("process_signal", `{"process_id":"nobody","signal":"kill"}`, `{"coder.com/chat-id":"a"}`); !strings.Contains(r.text, "no such process") {
+		t.Errorf("a chat at its limit cannot end its processes: %s", r.text)
+	}
 	calls = append(calls, waiting("b"), waiting("c"))
 	refused("d", "--max-calls-per-token")
 	a.tools.EndWaits()
