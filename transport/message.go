@@ -25,6 +25,10 @@ type message struct {
 	cancels json.RawMessage
 	// progressToken is that of the request, or nil.
 	progressToken json.RawMessage
+	// tool, arguments and meta are those of a tools/call; nil if they are absent.
+	tool, arguments, meta json.RawMessage
+	// modern says that _meta names a protocol, as it does since 2026-07-28.
+	modern bool
 }
 
 // isRequest says that the message wants an answer. What is neither that nor a
@@ -189,6 +193,7 @@ func (m *message) params(text jsontext.Value) (map[string]field, *protocolError)
 			}
 			m.progressToken = json.RawMessage(token.value)
 		}
+		_, m.modern = members[mcp.MetaKeyProtocolVersion]
 	}
 	if m.method != string(mcp.MethodToolsCall) {
 		return params, nil
@@ -201,6 +206,8 @@ func (m *message) params(text jsontext.Value) (map[string]field, *protocolError)
 			return nil, bad
 		}
 	}
+	m.tool, m.meta = json.RawMessage(params["name"].value), json.RawMessage(params["_meta"].value)
+	m.arguments = json.RawMessage(params["arguments"].value)
 	return params, nil
 }
 

@@ -35,6 +35,10 @@ type Stdio struct {
 	// HungUp, if not nil, is closed when the client has closed the input, also
 	// while there is something left to read of it.
 	HungUp <-chan struct{}
+	// Unread, if not nil, is closed when nobody reads the output any more.
+	Unread <-chan struct{}
+	// OnCall, if not nil, is called at the first tool call.
+	OnCall func()
 	// Version is that of the program.
 	Version string
 	Log     *slog.Logger
@@ -78,6 +82,7 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 		case err = <-read:
 			last = lastTime
 		case err = <-s.failed:
+		case <-s.Unread:
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-hungUp:
@@ -155,12 +160,16 @@ func (s *Stdio) dispatch(ctx context.Context, line []byte) {
 	case !m.isRequest():
 		s.Server.HandleMessage(ctx, m.text) // a notification, or an answer to nothing
 	default:
+		if m.tool != nil && s.OnCall != nil {
+			s.OnCall()
+			s.OnCall = nil
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		q := &request{id: m.id, owner: connection, cancel: cancel}
 		q.slot.Hold, q.slot.Waiting = true, s.waiting
 		s.run(number, q, func() []byte {
 			ctx := tools.WithSlot(tools.WithNotify(m.context(ctx), s.notify(number)), &q.slot)
-			response := s.Server.HandleMessage(ctx, m.text)
+			response := s.handle(ctx, &m)
 			text, err := s.encoder.answer(q.id, response, &q.slot)
 			if err != nil {
 				s.Log.Error("cannot encode an answer", "error", err)
@@ -169,6 +178,27 @@ func (s *Stdio) dispatch(ctx context.Context, line []byte) {
 			return text
 		})
 	}
+}
+
+// handle gives a message to the MCP server. A tool call of the old era goes to
+// its tool at once: the server would decode it five times on the way, which is
+// most of what a quick call costs.
+func (s *Stdio) handle(ctx context.Context, m *message) mcp.JSONRPCMessage {
+	var r mcp.CallToolRequest
+	if m.tool == nil || m.modern || json.Unmarshal(m.tool, &r.Params.Name) != nil {
+		return s.Server.HandleMessage(ctx, m.text)
+	}
+	tool := s.Server.GetTool(r.Params.Name)
+	if tool == nil || m.meta != nil && json.Unmarshal(m.meta, &r.Params.Meta) != nil {
+		return s.Server.HandleMessage(ctx, m.text)
+	}
+	r.Params.RawArguments = m.arguments
+	result, err := tool.Handler(ctx, r)
+	if err != nil {
+		s.Log.Error("a tool failed", "tool", r.Params.Name, "error", err)
+		return nil
+	}
+	return mcp.JSONRPCResponse{Result: result}
 }
 
 // refuse answers a message that is none.

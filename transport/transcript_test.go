@@ -177,10 +177,10 @@ func post(t testing.TB, c *http.Client, url, message string) *http.Response {
 	// A message that is no JSON is sent as it is.
 	_ = json.Unmarshal([]byte(message), &m)
 	if version, ok := m.Params.Meta["io.modelcontextprotocol/protocolVersion"].(string); ok {
-		r.Header.Set("MCP-Protocol-Version", version)
-		r.Header.Set("Mcp-Method", m.Method)
-		if m.Params.Name != "" {
-			r.Header.Set("Mcp-Name", m.Params.Name)
+		for name, value := range map[string]string{"MCP-Protocol-Version": version, "Mcp-Method": m.Method, "Mcp-Name": m.Params.Name} {
+			if value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) { // what no client could send
+				r.Header.Set(name, value)
+			}
 		}
 	}
 	response, err := c.Do(r)

@@ -1,45 +1,39 @@
 package main
 
 import (
-	"context"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// whileRead returns a context that ends when nobody reads w any more. A client
-// that is gone is then noticed although there is nothing to write to it.
-func whileRead(ctx context.Context, w io.Writer) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-hangUp(w):
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
-}
+// hangUps tell of the other ends of a program's input and output: a client that
+// is gone is then noticed although there is nothing to read from it or to write.
+type hangUps struct{ in, out chan struct{} } // closed when the other end is
 
-// hangUp returns a channel that is closed when the other end of a pipe or socket
-// is. The thread that waits for that ends with the program.
-func hangUp(stream any) <-chan struct{} {
-	gone := make(chan struct{})
-	f, ok := stream.(*os.File)
-	if !ok {
-		return gone
+func newHangUps() hangUps { return hangUps{make(chan struct{}), make(chan struct{})} }
+
+// watch begins to watch pipes and sockets. The thread that it takes ends with
+// the program.
+func (h hangUps) watch(in, out any) {
+	watched, gone := []unix.PollFd{}, []chan struct{}{}
+	for stream, ch := range map[any]chan struct{}{in: h.in, out: h.out} {
+		if f, ok := stream.(*os.File); ok {
+			watched = append(watched, unix.PollFd{Fd: int32(f.Fd())}) // a hang-up is always reported, poll(2)
+			gone = append(gone, ch)
+		}
 	}
-	fd := int32(f.Fd())
 	go func() {
-		for {
-			watched := []unix.PollFd{{Fd: fd}} // a hang-up is always reported, poll(2)
-			n, err := unix.Poll(watched, -1)
-			if err == nil && n > 0 || err != nil && err != unix.EINTR {
-				close(gone)
+		for open := len(watched); open > 0; {
+			if _, err := unix.Poll(watched, -1); err != nil && err != unix.EINTR {
 				return
+			}
+			for i := range watched {
+				if watched[i].Revents != 0 && watched[i].Fd >= 0 {
+					close(gone[i])
+					watched[i].Fd = -1 // is left out from now on
+					open--
+				}
 			}
 		}
 	}()
-	return gone
 }

@@ -2,15 +2,10 @@
 
 package main
 
-import (
-	"context"
-	"io"
-)
+// hangUps are never told here: the end of the input is noticed when it is read,
+// a client that is gone at the next write.
+type hangUps struct{ in, out chan struct{} }
 
-// whileRead returns ctx: here a client that is gone is noticed at the next write.
-func whileRead(ctx context.Context, _ io.Writer) (context.Context, context.CancelFunc) {
-	return context.WithCancel(ctx)
-}
+func newHangUps() hangUps { return hangUps{} }
 
-// hangUp returns nil: here the end of the input is noticed when it is read.
-func hangUp(any) <-chan struct{} { return nil }
+func (hangUps) watch(in, out any) {}

@@ -39,12 +39,16 @@ command; when it closes the input, everything that it started is ended.`,
 		if err != nil {
 			return err
 		}
-		serve := &transport.Stdio{Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Version: version, HungUp: hangUp(sys.stdin), Log: p.log.Logger}
-		ctx, cancel := whileRead(cmd.Context(), sys.stdout)
-		defer cancel()
-		err = serve.Serve(caller.WithIdentity(ctx, id), sys.stdin, sys.stdout)
+		gone := newHangUps()
+		serve := &transport.Stdio{
+			Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Version: version, Log: p.log.Logger,
+			HungUp: gone.in, Unread: gone.out,
+			// Before there is anything to end, the thread would only delay the start.
+			OnCall: func() { gone.watch(sys.stdin, sys.stdout) },
+		}
+		err = serve.Serve(caller.WithIdentity(cmd.Context(), id), sys.stdin, sys.stdout)
 		if errors.Is(err, context.Canceled) {
-			err = nil // asked to end by a signal, or nobody reads
+			err = nil // asked to end by a signal
 		}
 		closeErr := p.close()
 		if err != nil {
