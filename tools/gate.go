@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/proctor-mcp/proctor/procmgr"
 )
@@ -11,6 +12,8 @@ import (
 // server with waits behind one another and not before another chat's call. A
 // call that waits for a process does not work.
 type gate struct {
+	longest time.Duration // that a turn may take
+
 	mu    sync.Mutex                        // guards the fields below
 	free  int                               // places
 	queue map[procmgr.Scope][]chan struct{} // calls that want one, by chat; closed to let in
@@ -18,7 +21,23 @@ type gate struct {
 }
 
 func newGate(places int) *gate {
-	return &gate{free: places, queue: map[procmgr.Scope][]chan struct{}{}}
+	return &gate{longest: time.Second, free: places, queue: map[procmgr.Scope][]chan struct{}{}}
+}
+
+// turn waits for a place, or returns the context's error. leave gives it back;
+// calling it again does nothing. A call that is held up, by a dead network
+// directory perhaps, loses its place after the longest turn and goes on without:
+// it must not hold up other chats.
+func (g *gate) turn(ctx context.Context, scope procmgr.Scope) (leave func(), err error) {
+	if err := g.enter(ctx, scope); err != nil {
+		return nil, err
+	}
+	once := sync.OnceFunc(g.leave)
+	timer := time.AfterFunc(g.longest, once)
+	return func() {
+		timer.Stop()
+		once()
+	}, nil
 }
 
 // enter waits for a place, or returns the context's error.

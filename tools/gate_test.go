@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/proctest"
@@ -59,4 +60,26 @@ func TestGateTakesChatsInTurn(t *testing.T) {
 		defer g.mu.Unlock()
 		return g.free == 1 && len(g.queue) == 0 && len(g.turns) == 0
 	})
+}
+
+func TestATurnThatIsHeldUpIsTakenAway(t *testing.T) {
+	g := newGate(1)
+	g.longest = time.Millisecond
+	held, err := g.turn(t.Context(), procmgr.Chat("held-up"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	leave, err := g.turn(ctx, procmgr.Chat("other"))
+	if err != nil {
+		t.Fatalf("another chat waits: %v", err)
+	}
+	leave()
+	held() // comes back late, and gives back nothing twice
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.free != 1 {
+		t.Errorf("%d places", g.free)
+	}
 }

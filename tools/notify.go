@@ -71,7 +71,7 @@ func WithProgressToken(ctx context.Context, token json.RawMessage) context.Conte
 // pause lets other calls work while this one waits; the returned function takes
 // its turn again.
 func (t *Tools) pause(ctx context.Context, c *call) (resume func()) {
-	t.gate.leave()
+	c.leave()
 	slot, _ := ctx.Value(slotKey{}).(*Slot)
 	if slot != nil && slot.Waiting != nil {
 		slot.Waiting(true)
@@ -81,17 +81,17 @@ func (t *Tools) pause(ctx context.Context, c *call) (resume func()) {
 			slot.Waiting(false)
 		}
 		// Even a call that is cancelled comes to its end in turn.
-		_ = t.gate.enter(context.WithoutCancel(ctx), c.Scope)
+		c.leave, _ = t.gate.turn(context.WithoutCancel(ctx), c.Scope)
 	}
 }
 
-// leaveWith gives the place of a call free, or leaves that to its transport.
-func leaveWith(ctx context.Context, g *gate) {
+// leaveWith ends the turn of a call, or leaves that to its transport.
+func leaveWith(ctx context.Context, c *call) {
 	if slot, ok := ctx.Value(slotKey{}).(*Slot); ok && slot.Hold {
-		slot.Leave = g.leave
+		slot.Leave = c.leave
 		return
 	}
-	g.leave()
+	c.leave()
 }
 
 type streamKey struct{}

@@ -112,6 +112,7 @@ type call struct {
 	attrs    []any    // of the records of the call
 	progress any      // the client's progress token, or nil
 	notes    []string // remarks for the answer
+	leave    func()   // ends the call's turn to work
 }
 
 // log returns a logger whose records carry whose call it is. It is made when it
@@ -143,10 +144,10 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 				return answer{}, err
 			}
 			defer done()
-			if err := t.gate.enter(ctx, c.Scope); err != nil {
+			if c.leave, err = t.gate.turn(ctx, c.Scope); err != nil {
 				return answer{}, err
 			}
-			defer leaveWith(ctx, t.gate)
+			defer leaveWith(ctx, c)
 			var in In
 			if err := arguments.decode(r.Params.RawArguments, &in); err != nil {
 				return answer{}, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -215,6 +216,12 @@ func (s *Stdio) run(number uint64, q *request, answer func() []byte) {
 	go func() {
 		defer s.busyBy(-1)
 		defer s.requests.finish(number)
+		defer func() {
+			if p := recover(); p != nil { // tools recover by themselves: it is the library's
+				s.Log.Error("panic while answering", "panic", p, "stack", string(debug.Stack()))
+				s.write(encodeError(q.id, mcp.INTERNAL_ERROR, "something went wrong inside the server"), nil)
+			}
+		}()
 		if text := answer(); s.requests.answer(number) != nil {
 			s.write(text, nil)
 		}
