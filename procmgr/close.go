@@ -13,7 +13,7 @@ import (
 // the kernel does not let go (state D) takes longer.
 const killTime = time.Second
 
-// Close ends every process of every scope, with its group: terminate, after
+// Close ends every process of every scope, with its kill domain: terminate, after
 // Options.Grace kill. It returns when all have ended and nothing of the manager
 // runs any more, after Grace and a second at the latest, or when ctx ends; the
 // error then names what is left. New starts get ErrClosed; a start in flight is
@@ -92,9 +92,6 @@ func (m *Manager) stopTimers() (all []*process) {
 			all = append(all, p)
 		}
 	}
-	for p := range m.abandoned {
-		all = append(all, p)
-	}
 	for _, scope := range m.requests {
 		for _, r := range scope {
 			if r.expiry != nil {
@@ -108,18 +105,20 @@ func (m *Manager) stopTimers() (all []*process) {
 // end terminates, then kills when graceful ends, and says whether all is gone
 // before killed ends.
 func (p *process) end(graceful, killed context.Context) bool {
-	if p.stop(SignalTerminate, ReasonShutdown, NoGrace) == nil && p.awaitGone(graceful) {
+	if p.stop(SignalTerminate, ReasonShutdown, NoGrace) == nil && p.awaitGone(graceful) == nil {
 		return true
 	}
 	_ = p.stop(SignalKill, ReasonShutdown, NoGrace) // what is left then says it
-	return p.awaitGone(killed)
+	return p.awaitGone(killed) == nil
 }
 
-func (p *process) awaitGone(ctx context.Context) bool {
+// awaitGone returns nil once the process has ended and nothing that it forked is
+// alive, or the context's error.
+func (p *process) awaitGone(ctx context.Context) error {
 	select {
-	case <-p.done:
+	case <-p.empty:
+		return nil
 	case <-ctx.Done():
-		return false
+		return ctx.Err()
 	}
-	return p.engine.AwaitGone(ctx) == nil
 }

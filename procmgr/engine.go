@@ -1,9 +1,6 @@
 package procmgr
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Engine starts commands. It is the manager's only way to where they run; the
 // default is this machine ([Local]).
@@ -12,9 +9,21 @@ type Engine interface {
 	// event is delivered.
 	Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error)
 	// Wait returns when no event will be delivered any more. It is called once,
-	// after every process has ended and was released.
+	// after every process was released.
 	Wait()
+	// KillDomain is what a signal reaches: how much of what a command forked.
+	KillDomain() KillDomain
 }
+
+// KillDomain is what a signal to a process reaches.
+type KillDomain string
+
+const (
+	KillDomainCgroup      KillDomain = "cgroup"        // everything it forked: a control group of Linux
+	KillDomainDescendants KillDomain = "descendants"   // everything it forked that can be found
+	KillDomainGroup       KillDomain = "process_group" // what has not left its process group
+	KillDomainJob         KillDomain = "job"           // everything it forked: a job object of Windows
+)
 
 // EngineCommand is what an engine is to run.
 type EngineCommand struct {
@@ -31,6 +40,7 @@ type EngineEvents struct {
 	Output       func(p []byte)   // more output; p is valid during the call
 	OutputClosed func()           // once: no more output; before Exited unless a descendant holds it
 	Exited       func(EngineExit) // once: every byte written before the exit was delivered
+	Emptied      func()           // once, after Exited, unless released before: nothing it forked is alive
 }
 
 // EngineExit is how a command ended.
@@ -44,7 +54,8 @@ type EngineExit struct {
 
 // EngineProcess reaches a started command and what it forked.
 type EngineProcess interface {
-	// Signal reaches the whole kill domain. ErrNotRunning means that nothing is
+	// Signal reaches the whole kill domain. What SignalKill does not end at once
+	// the engine goes on to end until Emptied. ErrNotRunning means that nothing is
 	// left to reach, ErrUnsupportedSignal that there is no such signal,
 	// ErrNotPermitted that what is left runs as another user.
 	Signal(Signal) error
@@ -53,12 +64,10 @@ type EngineProcess interface {
 	Members() ([]Member, error)
 	// Ended says that the exit was seen, also before Exited.
 	Ended() bool
-	// AwaitGone returns nil once nothing of the kill domain lives, or the
-	// context's error. It is called after the exit.
-	AwaitGone(ctx context.Context) error
 	// Suspended says that a signal has stopped the command.
 	Suspended() bool
-	// Release gives up what is left of the output.
+	// Release gives up what is left of the output and, after Exited, of the kill
+	// domain.
 	Release()
 }
 
@@ -70,8 +79,40 @@ const (
 	// SIGCONT so that a stopped one can obey).
 	SignalTerminate Signal = "terminate"
 	// SignalKill ends a process (SIGKILL).
-	SignalKill Signal = "kill"
+	SignalKill      Signal = "kill"
+	SignalInterrupt Signal = "interrupt" // SIGINT, as Ctrl-C
+	SignalHangup    Signal = "hangup"    // SIGHUP
+	SignalQuit      Signal = "quit"      // SIGQUIT
+	SignalUser1     Signal = "user1"     // SIGUSR1
+	SignalUser2     Signal = "user2"     // SIGUSR2
+	SignalStop      Signal = "stop"      // SIGSTOP: it stands still until SignalContinue
+	SignalContinue  Signal = "continue"  // SIGCONT
 )
+
+// Signals returns every signal.
+func Signals() []Signal {
+	return []Signal{
+		SignalTerminate, SignalKill, SignalInterrupt, SignalHangup, SignalQuit,
+		SignalUser1, SignalUser2, SignalStop, SignalContinue,
+	}
+}
+
+// name returns what the system calls a signal that can end a process, else "".
+func (s Signal) name() string {
+	switch s {
+	case SignalInterrupt:
+		return "SIGINT"
+	case SignalHangup:
+		return "SIGHUP"
+	case SignalQuit:
+		return "SIGQUIT"
+	case SignalUser1:
+		return "SIGUSR1"
+	case SignalUser2:
+		return "SIGUSR2"
+	}
+	return ""
+}
 
 // Usage is what a command and the descendants it waited for have used.
 type Usage struct {

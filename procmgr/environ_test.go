@@ -54,6 +54,7 @@ func TestEnvironment(t *testing.T) {
 		}
 		delete(got, name)
 	}
+	delete(got, "PROCTOR_DOMAIN") // it leads the guard to what is left behind
 	if len(got) != 0 {
 		t.Errorf("also set: %v", got)
 	}

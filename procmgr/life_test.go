@@ -57,17 +57,30 @@ func gone(m *Manager, p Process) bool {
 	return errors.Is(err, ErrNotFound)
 }
 
+// waitGone waits until nothing of the process is alive.
+func waitGone(t *testing.T, m *Manager, p Process) Process {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := m.WaitGone(ctx, p.Scope, p.ID); err != nil {
+		t.Fatalf("wait for the end of %q: %v", p.Command, err)
+	}
+	p, _ = wait(t, m, p)
+	return p
+}
+
 func TestForgetting(t *testing.T) {
 	clock := quartz.NewMock(t)
 	m := newManager(t, Options{Clock: clock})
 	advance := func(d time.Duration) { clock.Advance(d).MustWait(t.Context()) }
 
-	told, _ := wait(t, m, sh(t, m, "true"))
+	told := waitGone(t, m, sh(t, m, "true"))
 	m.Told(told.Scope, told.ID)
-	untold, _ := wait(t, m, sh(t, m, "true"))
-	lateTold, _ := wait(t, m, sh(t, m, "true"))
-	holds, out := wait(t, m, sh(t, m, proctest.Child("leave")))
-	m.Told(holds.Scope, holds.ID)
+	untold := waitGone(t, m, sh(t, m, "true"))
+	lateTold := waitGone(t, m, sh(t, m, "true"))
+	for _, p := range []Process{told, untold, lateTold} {
+		proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
+	}
 	running := sh(t, m, "exec sleep 100")
 	m.Told(running.Scope, running.ID)
 
@@ -79,7 +92,7 @@ func TestForgetting(t *testing.T) {
 	for name, c := range map[string]struct {
 		p    Process
 		gone bool
-	}{"told": {told, true}, "untold": {untold, false}, "with a descendant": {holds, false}, "running": {running, false}} {
+	}{"told": {told, true}, "untold": {untold, false}, "running": {running, false}} {
 		if gone(m, c.p) != c.gone {
 			t.Errorf("after 5 minutes, %s: forgotten is %v", name, !c.gone)
 		}
@@ -97,46 +110,77 @@ func TestForgetting(t *testing.T) {
 	for range 10 {
 		advance(5 * time.Minute)
 	}
-	if !gone(m, untold) || !gone(m, holds) || gone(m, running) {
-		t.Errorf("after an hour: untold gone %v, with a descendant gone %v, running gone %v",
-			gone(m, untold), gone(m, holds), gone(m, running))
+	if !gone(m, untold) || gone(m, running) {
+		t.Errorf("after an hour: untold gone %v, running gone %v", gone(m, untold), gone(m, running))
 	}
-	if n := abandoned(m); n != 1 {
-		t.Errorf("%d abandoned, want 1", n)
-	}
-	// Forgotten is not lost: the descendant ends with the manager.
-	descendant, _ := strconv.Atoi(strings.TrimSpace(out))
-	if !proctest.Alive(descendant) {
-		t.Fatal("the descendant is dead already")
-	}
-	if err := m.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(descendant) })
 }
 
-func abandoned(m *Manager) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.abandoned)
-}
-
-func TestAbandonedProcessesAreLetGo(t *testing.T) {
+// What lives is not forgotten, however long ago its command has ended.
+func TestForgettingWaitsForDescendants(t *testing.T) {
 	clock := quartz.NewMock(t)
-	m := newManager(t, Options{Clock: clock, ForgetAfter: MaxKeep})
+	m := newManager(t, Options{Clock: clock})
 	p, out := wait(t, m, sh(t, m, proctest.Child("leave")))
-	clock.Advance(MaxKeep).MustWait(t.Context())
-	if !gone(m, p) || abandoned(m) != 1 {
-		t.Fatalf("gone %v, %d abandoned", gone(m, p), abandoned(m))
+	m.Told(p.Scope, p.ID)
+	clock.Advance(2 * MaxKeep).MustWait(t.Context())
+	if gone(m, p) {
+		t.Fatal("forgotten although a descendant lives")
+	}
+	if list, _ := m.List(p.Scope, FilterRunning, 10); len(list) != 1 || list[0].Descendants != 1 || list[0].State != StateExited {
+		t.Errorf("what runs: %+v", list)
 	}
 	descendant, _ := strconv.Atoi(strings.TrimSpace(out))
 	if err := syscall.Kill(descendant, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(descendant) })
+	waitGone(t, m, p)
+	if list, _ := m.List(p.Scope, FilterEnded, 10); len(list) != 1 || list[0].Descendants != 0 {
+		t.Errorf("what has ended: %+v", list)
+	}
+	proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
+	clock.Advance(5*time.Minute - 1).MustWait(t.Context())
+	if gone(m, p) {
+		t.Error("forgotten before its time")
+	}
+	clock.Advance(1).MustWait(t.Context())
+	if !gone(m, p) {
+		t.Error("kept for longer than five minutes after its last descendant")
+	}
+}
+
+// scheduled says that the process is going to be forgotten.
+func scheduled(m *Manager, p Process) bool {
+	live, err := m.find(p.Scope, p.ID)
+	if err != nil {
+		return false
+	}
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	return live.timers.forget != nil
+}
+
+// Who holds the output of a forgotten process is no descendant of it, and keeps
+// nothing here.
+func TestForgettingLetsTheOutputGo(t *testing.T) {
+	fifo := t.TempDir() + "/fifo"
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clock := quartz.NewMock(t)
+	m := newManager(t, Options{Clock: clock})
+	// It hands its output to the other one, which opens it through /proc.
+	holder := sh(t, m, "read pid < "+fifo+"; exec 3>/proc/$pid/fd/1; echo held; exec sleep 100")
+	p := sh(t, m, "echo $$ > "+fifo+"; read forever < "+fifo)
+	awaitOutput(t, m, holder, "held")
+	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+		t.Fatal(err)
+	}
+	if p = waitGone(t, m, p); !p.OutputOpen {
+		t.Error("nobody holds its output")
+	}
+	proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
 	clock.Advance(MaxKeep).MustWait(t.Context())
-	if n := abandoned(m); n != 0 {
-		t.Errorf("%d abandoned", n)
+	if !gone(m, p) {
+		t.Error("kept because its output is held")
 	}
 }
 
@@ -168,8 +212,9 @@ func TestRequestIDs(t *testing.T) {
 		t.Errorf("another chat: got %+v, %v", elsewhere, err)
 	}
 
-	p, _ := wait(t, m, first.Process)
+	p := waitGone(t, m, first.Process)
 	m.Told(p.Scope, p.ID)
+	proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
 	clock.Advance(5 * time.Minute).MustWait(t.Context())
 	forgotten, err := m.Start(t.Context(), Chat("c"), spec)
 	if err != nil || !forgotten.Attached || !forgotten.Forgotten || forgotten.Exit != p.Exit || forgotten.Command != spec.Command {
@@ -222,7 +267,7 @@ type gate struct {
 	open    chan struct{}
 }
 
-func newGate() gate { return gate{Local(), make(chan struct{}, 100), make(chan struct{})} }
+func newGate() gate { return gate{Local(host), make(chan struct{}, 100), make(chan struct{})} }
 
 func (g gate) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
 	g.arrived <- struct{}{}
@@ -265,7 +310,7 @@ func TestRacersWithOneRequestIDStartOneProcess(t *testing.T) {
 }
 
 func TestCloseEndsEverythingAndRefusesStarts(t *testing.T) {
-	m := New(Options{Environ: os.Environ(), Grace: 200 * time.Millisecond})
+	m := New(Options{Environ: os.Environ(), Engine: Local(host), Grace: 200 * time.Millisecond})
 	var all []Process
 	for i := range 3 {
 		all = append(all,
@@ -362,7 +407,7 @@ func TestCloseDoesNotWaitForeverForAStart(t *testing.T) {
 }
 
 func TestCloseNamesWhatItCannotEnd(t *testing.T) {
-	m := New(Options{Environ: os.Environ(), Engine: stubborn{Local()}, Grace: time.Millisecond})
+	m := New(Options{Environ: os.Environ(), Engine: stubborn{Local(host)}, Grace: time.Millisecond})
 	p := sh(t, m, "exec sleep 100")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -401,7 +446,7 @@ func (l lossy) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, err
 }
 
 func TestLostExit(t *testing.T) {
-	m := newManager(t, Options{Engine: lossy{Local()}})
+	m := newManager(t, Options{Engine: lossy{Local(host)}})
 	if p, _ := wait(t, m, sh(t, m, "exit 0")); p.State != StateLost || p.Exit.Code != -1 || p.Exit.Reason != ReasonLost {
 		t.Errorf("got %+v", p)
 	}

@@ -7,8 +7,10 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// Local returns the engine that runs commands on this machine.
-func Local() Engine { return local{spawn.New()} }
+// Local returns the engine that runs commands on this machine. host is what the
+// program has set up for all of them (spawn.Setup). With nil nothing that
+// concerns the whole program is changed, and the kill domain is the process group.
+func Local(host *spawn.Host) Engine { return local{spawn.New(host)} }
 
 type local struct{ spawner *spawn.Spawner }
 
@@ -18,6 +20,7 @@ func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, err
 	}, spawn.Events{
 		Output:       events.Output,
 		OutputClosed: events.OutputClosed,
+		Emptied:      events.Emptied,
 		Exited: func(e spawn.Exit) {
 			events.Exited(EngineExit{
 				At: e.At, Code: e.Code, Signal: e.Signal, Lost: e.Lost,
@@ -33,14 +36,16 @@ func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, err
 
 func (l local) Wait() { l.spawner.Wait() }
 
+func (l local) KillDomain() KillDomain { return KillDomain(l.spawner.Domain()) }
+
 type localProcess struct{ *spawn.Process }
 
 func (p localProcess) Signal(sig Signal) error {
-	s := spawn.Terminate
-	if sig == SignalKill {
-		s = spawn.Kill
+	known, ok := signals()[sig]
+	if !ok {
+		return ErrUnsupportedSignal
 	}
-	switch err := p.Process.Signal(s); {
+	switch err := p.Process.Signal(known); {
 	case errors.Is(err, spawn.ErrGone):
 		return ErrNotRunning
 	case errors.Is(err, spawn.ErrUnsupported):
@@ -59,4 +64,14 @@ func (p localProcess) Members() ([]Member, error) {
 		members = append(members, Member(m))
 	}
 	return members, err
+}
+
+// signals are those of spawn by their names here.
+func signals() map[Signal]spawn.Signal {
+	return map[Signal]spawn.Signal{
+		SignalTerminate: spawn.Terminate, SignalKill: spawn.Kill,
+		SignalInterrupt: spawn.Interrupt, SignalHangup: spawn.Hangup, SignalQuit: spawn.Quit,
+		SignalUser1: spawn.User1, SignalUser2: spawn.User2,
+		SignalStop: spawn.Stop, SignalContinue: spawn.Continue,
+	}
 }

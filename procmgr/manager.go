@@ -16,7 +16,6 @@ type Manager struct {
 	mu        sync.Mutex // guards the fields below
 	seq       uint64
 	scopes    map[Scope]map[string]*process // by id; the only way to a process is through its scope
-	abandoned map[*process]bool             // forgotten while something of them lives
 	requests  map[Scope]map[string]*request // by request id
 	starting  sync.WaitGroup                // starts in flight; none is added once closed
 	closed    bool
@@ -26,10 +25,9 @@ type Manager struct {
 // New returns a Manager. Close it to end what it runs.
 func New(opts Options) *Manager {
 	return &Manager{
-		opts:      opts.withDefaults(),
-		scopes:    map[Scope]map[string]*process{},
-		abandoned: map[*process]bool{},
-		requests:  map[Scope]map[string]*request{},
+		opts:     opts.withDefaults(),
+		scopes:   map[Scope]map[string]*process{},
+		requests: map[Scope]map[string]*request{},
 	}
 }
 
@@ -78,7 +76,8 @@ func (m *Manager) Output(scope Scope, id string) (Process, output.View, error) {
 	return s, p.output.View(s.OutputOpen && s.State.Running()), nil
 }
 
-// Filter selects processes by state.
+// Filter selects processes by whether something of them is alive: the command or
+// what it forked.
 type Filter string
 
 const (
@@ -87,8 +86,8 @@ const (
 	FilterEnded   Filter = "ended"
 )
 
-// List returns at most limit processes of the scope, running ones first, then
-// the newest start first, and how many more there are.
+// List returns at most limit processes of the scope, those of which something is
+// alive first, then the newest start first, and how many more there are.
 func (m *Manager) List(scope Scope, filter Filter, limit int) (list []Process, omitted int) {
 	type entry struct {
 		p       *process
@@ -97,9 +96,7 @@ func (m *Manager) List(scope Scope, filter Filter, limit int) (list []Process, o
 	var entries []entry
 	m.mu.Lock()
 	for _, p := range m.scopes[scope] {
-		p.mu.Lock()
-		running := p.state.Running()
-		p.mu.Unlock()
+		running := p.lives()
 		if filter == FilterAll || running == (filter == FilterRunning) {
 			entries = append(entries, entry{p, running})
 		}

@@ -10,7 +10,8 @@ import (
 const (
 	// DefaultForgetAfter is how long an ended process that was told is kept.
 	DefaultForgetAfter = 5 * time.Minute
-	// MaxKeep is how long any ended process is kept.
+	// MaxKeep is how long a process is kept, told or not, once it has ended and
+	// nothing that it forked is alive.
 	MaxKeep = time.Hour
 	// DefaultGrace is the time between SIGTERM and SIGKILL at a time limit and
 	// at the manager's own end.
@@ -24,7 +25,7 @@ const (
 // Options configure a [Manager]. The zero value is usable, with an empty
 // environment.
 type Options struct {
-	// Engine runs the commands. Nil is Local().
+	// Engine runs the commands. Nil is Local(nil).
 	Engine Engine
 	// Shell is put before a Spec's Command. Nil is {"sh", "-c"}.
 	Shell []string
@@ -43,8 +44,9 @@ type Options struct {
 	// Dir is asked at each start for the working directory. Nil, an answer of ""
 	// or of what is no directory means $HOME of Environ, else this program's own.
 	Dir func() string
-	// ForgetAfter is how long an ended process that was told (Manager.Told) is
-	// kept. 0 is DefaultForgetAfter; more than MaxKeep is MaxKeep.
+	// ForgetAfter is how long a process is kept that was told (Manager.Told), once
+	// it has ended and nothing that it forked is alive. 0 is DefaultForgetAfter;
+	// more than MaxKeep is MaxKeep.
 	ForgetAfter time.Duration
 	// Grace is the time between SIGTERM and SIGKILL at a process's time limit
 	// and in Close. 0 is DefaultGrace.
@@ -57,7 +59,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Engine == nil {
-		o.Engine = Local()
+		o.Engine = Local(nil)
 	}
 	if o.Shell == nil {
 		o.Shell = []string{"sh", "-c"}

@@ -55,14 +55,16 @@ type process struct {
 	started chan struct{} // closed once engine and request are set: events wait for it
 	engine  EngineProcess
 	request *request      // the one that started it, or nil
-	done    chan struct{} // closed last, when the exit can be read
+	done    chan struct{} // closed when the exit can be read
+	empty   chan struct{} // closed after done, when nothing that it forked is alive
 
 	mu     sync.Mutex // guards the fields below
 	state  State
 	exit   Exit
 	open   bool      // output may still come
 	cause  Reason    // of the last request to end, "" without one
-	ended  time.Time // when the exit was announced, by the manager's clock
+	sent   string    // name of the last other signal that may end it, "" without one
+	kept   time.Time // since when it is kept only to be read, by the manager's clock; zero before
 	told   bool      // an answer has told the exit
 	timers timers
 }
@@ -84,9 +86,10 @@ func (p *process) snapshot() Process {
 	s := p.facts
 	s.State, s.Exit, s.OutputOpen = p.state, p.exit, p.open
 	p.mu.Unlock()
-	if s.State.Running() {
+	switch {
+	case s.State.Running():
 		s.Suspended = p.engine.Suspended()
-	} else {
+	case p.lives():
 		s.Descendants = Unknown
 		if members, err := p.engine.Members(); err == nil {
 			s.Descendants = len(members)
@@ -95,21 +98,14 @@ func (p *process) snapshot() Process {
 	return s
 }
 
-// lives says that something of it can still run or write.
+// lives says that something of it is alive: the command or what it forked.
 func (p *process) lives() bool {
-	p.mu.Lock()
-	lives := p.state.Running() || p.open
-	p.mu.Unlock()
-	if lives {
+	select {
+	case <-p.empty:
+		return false
+	default:
 		return true
 	}
-	return p.hasDescendants()
-}
-
-// hasDescendants says that something of an ended process is alive, or may be.
-func (p *process) hasDescendants() bool {
-	members, err := p.engine.Members()
-	return err != nil || len(members) > 0
 }
 
 // exited is the event that the engine has seen the exit.
@@ -123,18 +119,18 @@ func (p *process) exited(e EngineExit) {
 		to, p.exit.Code, p.exit.Reason = StateLost, -1, ReasonLost
 	case p.cause != "":
 		p.exit.Reason = p.cause
+	case e.Signal != "" && e.Signal == p.sent:
+		p.exit.Reason = ReasonRequested
 	case e.Signal != "":
 		p.exit.Reason = ReasonSignaled
 	}
 	p.transitionLocked(to)
-	p.ended = p.m.opts.Clock.Now()
 	if p.timers.limit != nil {
 		p.timers.limit.Stop()
 	}
 	exit := p.exit
 	p.mu.Unlock()
 
-	p.scheduleForget(MaxKeep)
 	if e.Lost {
 		p.log.Warn("exit status was taken by another part of the program")
 	}
@@ -144,6 +140,19 @@ func (p *process) exited(e EngineExit) {
 	}
 	p.log.Info("process ended", how, "reason", string(exit.Reason), "duration", exit.At.Sub(p.facts.StartedAt).Round(time.Millisecond), "output_bytes", p.output.Total())
 	close(p.done)
+}
+
+// emptied is the event that nothing of the process is alive any more. From here
+// on it is kept only to be read.
+func (p *process) emptied() {
+	p.mu.Lock()
+	p.kept = p.m.opts.Clock.Now()
+	if p.timers.grace != nil {
+		p.timers.grace.Stop()
+	}
+	p.mu.Unlock()
+	close(p.empty)
+	p.scheduleForget()
 }
 
 // outputClosed is the event that no more output will come.

@@ -6,20 +6,46 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
+	"github.com/proctor-mcp/proctor/procmgr/spawn/early"
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-func TestMain(m *testing.M) { proctest.Main(m) }
+// The tests run in the best kill domain of the machine, or in the one that is
+// asked for.
+var (
+	domainFlag = flag.String("domain", "", "best kill domain to use")
+	host       *spawn.Host
+)
+
+func TestMain(m *testing.M) {
+	proctest.Main(m, func(tests func() int) int {
+		flag.Parse()
+		host = spawn.Setup(spawn.SetupOptions{Guard: early.GuardName})
+		if *domainFlag != "" {
+			if err := host.Limit(spawn.Domain(*domainFlag)); err != nil {
+				panic(err)
+			}
+		}
+		children := make(chan os.Signal, 1)
+		signal.Notify(children, syscall.SIGCHLD)
+		defer signal.Stop(children)
+		return host.Run(children, tests)
+	})
+}
 
 const patience = 20 * time.Second
 
@@ -31,6 +57,9 @@ func newManager(t testing.TB, opts Options) *Manager {
 	}
 	if opts.Grace == 0 {
 		opts.Grace = 200 * time.Millisecond
+	}
+	if opts.Engine == nil {
+		opts.Engine = Local(host)
 	}
 	m := New(opts)
 	t.Cleanup(func() {
@@ -264,7 +293,7 @@ func TestTerminateIsObeyedOrNot(t *testing.T) {
 	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("signal to an ended process: %v", err)
 	}
-	if err := m.Signal(p.Scope, p.ID, "hangup", NoGrace); !errors.Is(err, ErrUnsupportedSignal) {
+	if err := m.Signal(p.Scope, p.ID, "SIGHUP", NoGrace); !errors.Is(err, ErrUnsupportedSignal) {
 		t.Errorf("unsupported signal: %v", err)
 	}
 }
@@ -375,7 +404,7 @@ func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
 }
 
 func TestRefusedSignalChangesNothing(t *testing.T) {
-	m := newManager(t, Options{Engine: guarded{Local()}})
+	m := newManager(t, Options{Engine: guarded{Local(host)}})
 	p := start(t, m, Chat("c"), Spec{Command: "cat; exit 5", Stdin: []byte("x")})
 	if err := m.Signal(p.Scope, p.ID, SignalTerminate, 0); !errors.Is(err, ErrNotPermitted) && !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
@@ -451,7 +480,7 @@ func TestSystemRefusesTheStart(t *testing.T) {
 func TestEveryRecordNamesTheProcess(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelInfo})).With("chat_id", "c")
-	m := New(Options{Environ: os.Environ()})
+	m := New(Options{Environ: os.Environ(), Engine: Local(host)})
 	p := start(t, m, Chat("c"), Spec{Command: "echo secret", Log: log})
 	wait(t, m, p)
 	if err := m.Close(t.Context()); err != nil {

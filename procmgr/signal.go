@@ -2,30 +2,39 @@ package procmgr
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // NoGrace says that no kill follows a terminate.
 const NoGrace time.Duration = -1
 
-// Signal sends sig to the process and all of its group, also when only
-// descendants are left. With SignalTerminate and a grace that is not negative,
-// SignalKill follows after it unless nothing is left.
+// Signal sends sig to the whole kill domain of the process ([Manager.KillDomain]),
+// also when only descendants are left. With SignalTerminate and a grace that is
+// not negative, SignalKill follows after it unless nothing is left.
 //
 // Errors: ErrNotFound, ErrNotRunning when nothing is left to signal,
 // ErrUnsupportedSignal, ErrNotPermitted, or another refusal of the system.
 func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration) error {
-	if sig != SignalTerminate && sig != SignalKill {
+	if !slices.Contains(Signals(), sig) {
 		return ErrUnsupportedSignal
 	}
 	p, err := m.find(scope, id)
 	if err != nil {
 		return err
 	}
-	if sig == SignalKill {
-		grace = NoGrace
+	switch sig {
+	case SignalTerminate:
+		err = p.stop(sig, ReasonRequested, grace)
+	case SignalKill:
+		err = p.stop(sig, ReasonRequested, NoGrace)
+	default:
+		// It may end by this or not: that is between it and the signal.
+		p.mu.Lock()
+		p.sent = sig.name()
+		p.mu.Unlock()
+		err = p.engine.Signal(sig)
 	}
-	err = p.stop(sig, ReasonRequested, grace)
 	if err == nil {
 		p.log.Info("signal sent", "signal", string(sig))
 	}
@@ -33,6 +42,7 @@ func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration
 }
 
 // Survivors returns what of a process is alive: the command and what it forked.
+// A zombie is dead.
 // It returns ErrNotFound for an id that is not the scope's; any other error means
 // that it cannot be seen.
 func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
@@ -46,12 +56,12 @@ func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
 // WaitGone returns nil once the process has ended and nothing of it is alive, or
 // the context's error. It returns ErrNotFound for an id that is not the scope's.
 func (m *Manager) WaitGone(ctx context.Context, scope Scope, id string) error {
-	if err := m.Wait(ctx, scope, id); err != nil {
-		return err
-	}
 	p, err := m.find(scope, id)
 	if err != nil {
 		return err
 	}
-	return p.engine.AwaitGone(ctx)
+	return p.awaitGone(ctx)
 }
+
+// KillDomain is what a signal reaches here.
+func (m *Manager) KillDomain() KillDomain { return m.opts.Engine.KillDomain() }

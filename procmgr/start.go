@@ -66,6 +66,7 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 		request: r,
 		started: make(chan struct{}),
 		done:    make(chan struct{}),
+		empty:   make(chan struct{}),
 		state:   StateRunning,
 		open:    true,
 	}
@@ -83,7 +84,7 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 	}
 	p.engine, err = m.opts.Engine.Start(
 		EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin},
-		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited})
+		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
 	if err != nil {
 		return nil, &StartError{Dir: dir, Err: err}
 	}

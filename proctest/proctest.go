@@ -7,6 +7,7 @@ package proctest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,18 +19,25 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs the tests and exits.
-func Main(m *testing.M) { os.Exit(Run(m)) }
-
-// Run runs the tests, then fails if they left goroutines, descriptors or
-// children behind. It returns the exit code.
-func Run(m *testing.M) int {
+// Main runs the tests and exits: see Run.
+func Main(m *testing.M, around func(tests func() int) int) {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
 		runChild(os.Args[2:])
-		return 0
+		os.Exit(0)
+	}
+	os.Exit(Run(m, around))
+}
+
+// Run runs the tests, then fails if they left goroutines, descriptors or
+// children behind. It returns the exit code. around, if it is not nil, is called
+// with what runs the tests and returns its result: it does what a main function
+// would.
+func Run(m *testing.M, around func(tests func() int) int) int {
+	if around == nil {
+		around = func(tests func() int) int { return tests() }
 	}
 	before := descriptors()
-	code := m.Run()
+	code := around(m.Run)
 	if code == 0 {
 		for _, leak := range leaks(before) {
 			fmt.Fprintln(os.Stderr, "left behind:", leak)
@@ -129,4 +137,23 @@ func Within(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
+}
+
+// Sleeper returns a command that sleeps, and a token by which [Sleepers] finds
+// it whatever becomes of its environment, session and parents.
+func Sleeper() (command, token string) {
+	token = fmt.Sprintf("1000.%018d", rand.Uint64N(1e18))
+	return "sleep " + token, token
+}
+
+// Sleepers returns the living processes of a token.
+func Sleepers(token string) (pids []int) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, line := range lines {
+		text, _ := os.ReadFile(line)
+		if pid, _ := strconv.Atoi(strings.Split(line, "/")[2]); string(text) == "sleep\x00"+token+"\x00" && Alive(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

@@ -103,8 +103,9 @@ type OutputResult struct {
 
 // ListResult is what process_list gives.
 type ListResult struct {
-	Processes []Process `json:"processes"`
-	Omitted   int       `json:"omitted"`
+	Processes  []Process `json:"processes"`
+	KillDomain string    `json:"kill_domain"`
+	Omitted    int       `json:"omitted"`
 }
 
 // SignalResult is what process_signal gives: the one process, or Processes.

@@ -110,7 +110,7 @@ func status(p procmgr.Process) string {
 	case p.Descendants > 0:
 		text += fmt.Sprintf("; %d of its descendants live on, process_signal ends them", p.Descendants)
 	case p.OutputOpen:
-		text += "; something outside its group still holds its output"
+		text += "; something that is not known to be its own still holds its output"
 	}
 	return text
 }

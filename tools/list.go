@@ -28,7 +28,7 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 	list, omitted := t.manager.List(c.Scope, filter, limit)
 	t.told(ctx, c, list...)
 
-	result := schemas.ListResult{Processes: []schemas.Process{}, Omitted: omitted}
+	result := schemas.ListResult{Processes: []schemas.Process{}, KillDomain: string(t.manager.KillDomain()), Omitted: omitted}
 	var text strings.Builder
 	if len(list) == 0 {
 		text.WriteString("No processes. Start one with process_start.")

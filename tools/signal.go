@@ -21,12 +21,9 @@ const (
 	spareSignals = 16
 )
 
-// killDomain is what a signal reaches.
-const killDomain = "process_group"
-
 func signalTool() mcp.Tool {
-	return define(signalName, "End a process", strings.TrimSpace(`
-End a process and all that it forked in its group. Prefer terminate with grace_ms 5000: it asks, then kills what is left. Waits for the end up to wait_ms and names what survived. Name one process_id, or set all to end everything of this chat.`),
+	return define(signalName, "End or signal a process", strings.TrimSpace(`
+End a process and all that it forked, daemons included. Prefer terminate with grace_ms 5000: it asks, then kills what is left. Waits for the end up to wait_ms and names what survived. Name one process_id, or set all to end everything of this chat.`),
 		hints(false, true, true, false))
 }
 
@@ -41,7 +38,11 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 			return answer{}, errGraceWithKill
 		}
 	}
-	waitCtx, cancel := t.within(ctx, c, in.WaitMS, defaultSignalWait)
+	wait := defaultSignalWait
+	if !mayEnd(sig) {
+		wait = shortSignalWait
+	}
+	waitCtx, cancel := t.within(ctx, c, in.WaitMS, wait)
 	defer cancel()
 
 	if !in.All {
@@ -54,7 +55,7 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 			return answer{}, err
 		}
 		t.told(ctx, c, end.process)
-		return signalled(c, in, end), nil
+		return t.signalled(c, in, end), nil
 	}
 
 	list, _ := t.manager.List(c.Scope, procmgr.FilterAll, maxSignalled)
@@ -80,7 +81,16 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 			c.note("Process %s: %s", list[i].ID, words(signalName, err))
 		}
 	}
-	return signalled(c, in, reached...), nil
+	return t.signalled(c, in, reached...), nil
+}
+
+// mayEnd says that a signal is sent for the sake of an end.
+func mayEnd(sig procmgr.Signal) bool {
+	switch sig {
+	case procmgr.SignalUser1, procmgr.SignalUser2, procmgr.SignalStop, procmgr.SignalContinue:
+		return false
+	}
+	return true
 }
 
 // maxSignalled is more processes than a chat can have.
@@ -109,8 +119,8 @@ func (t *Tools) end(ctx context.Context, c *call, id string, sig procmgr.Signal,
 	return &ending{p, survivors, survivorsErr != nil}, nil
 }
 
-func signalled(c *call, in schemas.SignalInput, ends ...*ending) answer {
-	result := schemas.SignalResult{KillDomain: killDomain, Survivors: []schemas.Survivor{}}
+func (t *Tools) signalled(c *call, in schemas.SignalInput, ends ...*ending) answer {
+	result := schemas.SignalResult{KillDomain: string(t.manager.KillDomain()), Survivors: []schemas.Survivor{}}
 	if in.All {
 		result.Processes = []schemas.Process{}
 	}
@@ -142,6 +152,8 @@ func signalled(c *call, in schemas.SignalInput, ends ...*ending) answer {
 	case len(ends) == 0:
 		text.WriteString("Nothing was signalled.\n")
 	case unseen:
+	case in.Signal == string(procmgr.SignalStop):
+		text.WriteString("What is alive stands still until process_signal continue.\n")
 	case len(result.Survivors) == 0:
 		text.WriteString("Nothing is left alive.\n")
 	case in.Signal == string(procmgr.SignalTerminate) && in.GraceMS == nil:

@@ -35,6 +35,7 @@ var Instructions string
 const (
 	defaultWait       = 10 * time.Second // for an exit that is awaited
 	defaultSignalWait = time.Second
+	shortSignalWait   = 100 * time.Millisecond // of signals that are not sent for an end
 	// unpromisedWait is the longest wait of a call that cannot be kept alive by
 	// progress: common clients give up after 60 s.
 	unpromisedWait   = 50 * time.Second

@@ -24,7 +24,7 @@ import (
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
-func TestMain(m *testing.M) { proctest.Main(m) }
+func TestMain(m *testing.M) { proctest.Main(m, nil) }
 
 var update = flag.Bool("update", false, "write testdata/definitions.json anew")
 

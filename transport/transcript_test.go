@@ -30,7 +30,7 @@ import (
 	"github.com/proctor-mcp/proctor/tools"
 )
 
-func TestMain(m *testing.M) { proctest.Main(m) }
+func TestMain(m *testing.M) { proctest.Main(m, nil) }
 
 var update = flag.Bool("update", false, "write the transcripts anew")
 

@@ -12,6 +12,9 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
+	"github.com/proctor-mcp/proctor/procmgr/spawn/early"
 )
 
 func main() {
@@ -27,12 +30,16 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
-	os.Exit(run(ctx, system{
-		args:    os.Args[1:],
-		environ: os.Environ(),
-		stdin:   os.Stdin,
-		stdout:  os.Stdout,
-		stderr:  os.Stderr,
+	host := spawn.Setup(spawn.SetupOptions{Guard: early.GuardName})
+	os.Exit(host.Run(childSignals(), func() int {
+		return run(ctx, system{
+			args:    os.Args[1:],
+			environ: os.Environ(),
+			stdin:   os.Stdin,
+			stdout:  os.Stdout,
+			stderr:  os.Stderr,
+			host:    host,
+		})
 	}))
 }
 
@@ -42,6 +49,7 @@ type system struct {
 	environ        []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	host           *spawn.Host // nil: nothing process-wide was set up
 }
 
 // The program's exit codes.

@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
-		proctest.Main(m)
+		proctest.Main(m, nil)
 	}
 	testscript.Main(checked{m}, map[string]func(){"proctor": main})
 }
@@ -36,11 +36,13 @@ func TestMain(m *testing.M) {
 type checked struct{ *testing.M }
 
 func (c checked) Run() int {
-	code := proctest.Run(c.M)
-	if binary, err := build(); err == nil {
-		os.RemoveAll(filepath.Dir(binary))
-	}
-	return code
+	return proctest.Run(c.M, func(tests func() int) int {
+		code := tests()
+		if binary, err := build(); err == nil {
+			os.RemoveAll(filepath.Dir(binary))
+		}
+		return code
+	})
 }
 
 // TestScripts runs testdata/script: the program as it is used in a shell.
@@ -62,6 +64,9 @@ const patience = 30 * time.Second
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "proctor-test-")
 	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run it too
 		return "", err
 	}
 	binary := filepath.Join(dir, "proctor")
@@ -105,6 +110,12 @@ func (l *lines) String() string {
 // launch starts the program with a home of its own.
 func launch(t *testing.T, env []string, args ...string) *server {
 	t.Helper()
+	return launchWith(t, func(*exec.Cmd) {}, env, args...)
+}
+
+// launchWith is launch with a change of how it is started.
+func launchWith(t *testing.T, change func(*exec.Cmd), env []string, args ...string) *server {
+	t.Helper()
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +123,7 @@ func launch(t *testing.T, env []string, args ...string) *server {
 	s := &server{t: t, cmd: exec.Command(binary, args...), stderr: &lines{}, exited: make(chan struct{})}
 	s.cmd.Env = append(append(os.Environ(), "HOME="+t.TempDir(), "XDG_STATE_HOME="), env...)
 	s.cmd.Stderr = s.stderr
+	change(s.cmd)
 	if args[0] == "stdio" {
 		if s.in, err = s.cmd.StdinPipe(); err != nil {
 			t.Fatal(err)
@@ -358,28 +370,6 @@ func TestTokensAreReadAnewWhenTheyChange(t *testing.T) {
 	check("then", false, true, false)
 	write("bad\n")
 	check("a file that cannot be used changes nothing", false, true, false)
-}
-
-// TestNothingSurvivesTheServer ends it in every way that it can notice.
-func TestNothingSurvivesTheServer(t *testing.T) {
-	for name, end := range map[string]func(*server){
-		"TERM":         func(s *server) { s.cmd.Process.Signal(syscall.SIGTERM) },
-		"INT":          func(s *server) { s.cmd.Process.Signal(syscall.SIGINT) },
-		"HUP":          func(s *server) { s.cmd.Process.Signal(syscall.SIGHUP) },
-		"end of input": func(s *server) { s.in.Close() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := launch(t, nil, "stdio")
-			r := s.call("process_start", `{"command":"sleep 300 & echo $$ $!; wait","background":true}`)
-			var pids [2]int
-			fmt.Sscan(s.awaitOutput(r.ProcessID, "\n"), &pids[0], &pids[1])
-			end(s)
-			for _, pid := range pids {
-				proctest.Within(t, "child gone", func() bool { return !proctest.Alive(pid) })
-			}
-		})
-	}
 }
 
 func TestTheTokenGoesNowhere(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 	"github.com/proctor-mcp/proctor/tools"
 )
 
@@ -29,7 +30,7 @@ start commands, follow their output, list them and end them, each chat by itself
 		SilenceErrors: true,
 		Version:       version,
 	}
-	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), versionCommand())
+	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), doctorCommand(sys), versionCommand())
 	return root
 }
 
@@ -38,6 +39,8 @@ type options struct {
 	workdir, shell string
 	envDeny        []string
 	forgetAfter    time.Duration
+	grace          time.Duration
+	killDomain     string
 	rules          caller.Rules
 	log            logOptions
 
@@ -50,6 +53,8 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.shell, "shell", "sh", "shell that runs commands, with -c")
 	flags.StringSliceVar(&o.envDeny, "env-deny", nil, "variables that processes do not inherit; NAME or PREFIX*")
 	flags.DurationVar(&o.forgetAfter, "forget-after", procmgr.DefaultForgetAfter, "how long an ended process is kept, at most 1h")
+	flags.DurationVar(&o.grace, "grace", procmgr.DefaultGrace, "time from SIGTERM to SIGKILL at timeout_ms and at the server's end, at most 1m")
+	flags.StringVar(&o.killDomain, "kill-domain", "auto", "what a kill may use at most: auto, cgroup, descendants, process_group")
 	flags.StringVar(&o.rules.Header, "chat-header", o.rules.Header, "HTTP header that names the chat")
 	flags.StringVar(&o.rules.MetaKey, "chat-meta-key", o.rules.MetaKey, "key in _meta that names the chat")
 	flags.StringSliceVar(&o.rules.SessionKeys, "session-meta-key", o.rules.SessionKeys, "keys in _meta by which clients name a conversation")
@@ -64,6 +69,8 @@ type program struct {
 	manager *procmgr.Manager
 	tools   *tools.Tools
 	log     *logger
+	grace   time.Duration
+	swept   chan struct{} // closed when what dead servers left is ended
 }
 
 func (o *options) program(sys system) (*program, error) {
@@ -73,6 +80,9 @@ func (o *options) program(sys system) (*program, error) {
 	}
 	if o.forgetAfter <= 0 || o.forgetAfter > procmgr.MaxKeep {
 		return nil, usage("--forget-after is %v; it must be more than 0 and at most 1h", o.forgetAfter)
+	}
+	if o.grace <= 0 || o.grace > maxGrace {
+		return nil, usage("--grace is %v; it must be more than 0 and at most %v", o.grace, maxGrace)
 	}
 	if o.maxCallsPerChat < 0 || o.maxCallsPerToken < 0 {
 		return nil, usage("--max-calls-per-chat is %d and --max-calls-per-token %d; they must be at least 0, which is no limit", o.maxCallsPerChat, o.maxCallsPerToken)
@@ -100,27 +110,50 @@ func (o *options) program(sys system) (*program, error) {
 			return nil, err
 		}
 	}
+	if o.killDomain != "auto" && sys.host != nil {
+		if err := sys.host.Limit(spawn.Domain(o.killDomain)); err != nil {
+			return nil, usage("--kill-domain is %q; it must be auto, cgroup, descendants or process_group: %v", o.killDomain, err)
+		}
+	}
 	manager := procmgr.New(procmgr.Options{
+		Engine:      procmgr.Local(sys.host),
 		Shell:       []string{o.shell, "-c"},
 		Environ:     sys.environ,
 		DenyEnv:     o.envDeny,
 		Dir:         func() string { return o.workdir },
 		ForgetAfter: o.forgetAfter,
+		Grace:       o.grace,
 		Log:         log.Logger,
 	})
-	return &program{manager: manager, tools: tools.New(tools.Options{
+	p := &program{manager: manager, tools: tools.New(tools.Options{
 		Manager: manager, Rules: o.rules, Log: log.Logger,
 		MaxCallsPerChat: o.maxCallsPerChat, MaxCallsPerToken: o.maxCallsPerToken,
-	}), log: log}, nil
+	}), log: log, grace: o.grace, swept: make(chan struct{})}
+	go p.prepare(sys.host)
+	return p, nil
 }
 
-// closeTime is when close gives up: the grace, the time after a kill, and some.
-const closeTime = procmgr.DefaultGrace + 2*time.Second
+// prepare does beside the start what the first process would else wait for.
+func (p *program) prepare(host *spawn.Host) {
+	defer close(p.swept)
+	if host != nil {
+		p.log.Info("ready to start processes", "kill_domain", string(host.Domain()))
+		host.Sweep()
+	}
+}
+
+const (
+	maxGrace = time.Minute
+	// closeTime is when close gives up, after the grace: the manager's time after
+	// a kill, and some.
+	closeTime = 2 * time.Second
+)
 
 // close ends everything that runs.
 func (p *program) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	ctx, cancel := context.WithTimeout(context.Background(), p.grace+closeTime)
 	defer cancel()
+	<-p.swept
 	if err := p.manager.Close(ctx); err != nil {
 		return failure{err}
 	}

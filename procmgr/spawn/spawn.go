@@ -3,6 +3,7 @@ package spawn
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,8 +30,31 @@ const (
 	// Terminate asks to end: SIGTERM, followed by SIGCONT so that a stopped
 	// process can obey.
 	Terminate Signal = iota
-	// Kill ends: SIGKILL.
+	// Kill ends: SIGKILL, until nothing of the kill domain is left.
 	Kill
+	Interrupt // SIGINT
+	Hangup    // SIGHUP
+	Quit      // SIGQUIT
+	User1     // SIGUSR1
+	User2     // SIGUSR2
+	Stop      // SIGSTOP
+	Continue  // SIGCONT
+)
+
+// Domain is what a signal reaches.
+type Domain string
+
+const (
+	// DomainCgroup is a cgroup of its own for each command: everything that it
+	// forked, whatever that did.
+	DomainCgroup Domain = "cgroup"
+	// DomainDescendants is everything that a command forked, as far as parents,
+	// adoption, tags and markers lead to it.
+	DomainDescendants Domain = "descendants"
+	// DomainGroup is the process group of a command: not what has left it.
+	DomainGroup Domain = "process_group"
+	// DomainJob is a job object of Windows, which nothing leaves.
+	DomainJob Domain = "job"
 )
 
 // Command is what to run.
@@ -58,6 +82,9 @@ type Events struct {
 	OutputClosed func()
 	// Exited is called once, after every byte written before the exit was delivered.
 	Exited func(Exit)
+	// Emptied is called once, after Exited: nothing that the command forked is
+	// alive. It is not called after [Process.Release].
+	Emptied func()
 }
 
 // Exit is how a command ended.
@@ -79,7 +106,7 @@ type Exit struct {
 	MaxRSS int64
 }
 
-// Member is a living process of a group.
+// Member is a living process of a kill domain.
 type Member struct {
 	Pid     int
 	Command string // its name, as the kernel knows it
@@ -89,17 +116,27 @@ type Member struct {
 // Spawner starts commands and owns the goroutines that follow them. Its methods
 // may be called concurrently.
 type Spawner struct {
-	wg      sync.WaitGroup
-	buffers sync.Pool // of *[readBytes]byte: a buffer is held only while there is something to read
-
-	testNoHandle bool // go on as if the kernel had refused the pidfd
+	host    *Host          // nil: nothing process-wide was set up
+	wg      sync.WaitGroup // goroutines, and commands until they are empty
+	buffers sync.Pool      // of *[readBytes]byte: a buffer is held only while there is something to read
+	noPidfd atomic.Bool    // the kernel refuses pidfds
 }
 
-// New returns a Spawner.
-func New() *Spawner {
-	return &Spawner{buffers: sync.Pool{New: func() any { return new([readBytes]byte) }}}
+// New returns a Spawner. With a host, which [Setup] returns, it has the best kill
+// domain that the machine offers; with nil it has the process group, and does
+// nothing that concerns the whole program.
+func New(host *Host) *Spawner {
+	return &Spawner{host: host, buffers: sync.Pool{New: func() any { return new([readBytes]byte) }}}
 }
 
-// Wait returns when every goroutine has ended: all commands have ended and
-// their pipes are closed, by their holders or by [Process.Release].
+// Wait returns when every goroutine has ended: all commands have ended, what
+// they forked is dead and their pipes are closed, or they were released.
 func (s *Spawner) Wait() { s.wg.Wait() }
+
+// Domain is what its signals reach.
+func (s *Spawner) Domain() Domain {
+	if s.host == nil {
+		return bareDomain
+	}
+	return s.host.Domain()
+}

@@ -14,10 +14,49 @@ type handle struct{}
 
 func (handle) close() {}
 
-func forkExec(path string, argv []string, attr *syscall.ProcAttr) (int, handle, error) {
-	pid, err := syscall.ForkExec(path, argv, attr)
-	return pid, handle{}, err
+// systemDomain is what a signal reaches on macOS.
+const systemDomain = DomainGroup
+
+const bareDomain = systemDomain
+
+// domain is empty but for who watches the group.
+type domain struct {
+	pending chan struct{} // of one: a signal was sent
 }
+
+func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) (err error) {
+	p.domain.pending = make(chan struct{}, 1)
+	p.pid, err = syscall.ForkExec(path, argv, attr)
+	return err
+}
+
+func (p *Process) prepare()           {}
+func (p *Process) leaderEndedLocked() {}
+
+func (p *Process) emptyLocked() bool {
+	left, err := p.reapedMembersLocked()
+	return err == nil && len(left) == 0
+}
+
+func (p *Process) linger() { p.spawner.wg.Go(func() { p.watchGroup(p.domain.pending) }) }
+func (p *Process) leave()  { p.announce() }
+
+// announce tells who watches the group that it is time to look.
+func (p *Process) announce() {
+	select {
+	case p.domain.pending <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Process) membersLocked() ([]Member, error) { return p.groupMembersLocked() }
+
+func (p *Process) signalLocked(sig unix.Signal) error {
+	p.announce()
+	return p.signalGroupLocked(sig)
+}
+
+func (p *Process) killLocked() error { return p.signalLocked(unix.SIGKILL) }
 
 // waitid(2), which golang.org/x/sys/unix does not wrap here.
 const (
@@ -41,9 +80,9 @@ func waitid(pid, options int) (int32, error) {
 	}
 }
 
-// awaitExit returns when the command has ended and is not reaped yet. It blocks
-// a thread.
-func (p *Process) awaitExit() { waitid(p.pid, waitExited|waitNoReap) }
+// awaitExit returns when a child has ended and is not reaped yet. It blocks a
+// thread.
+func awaitExit(pid int, _ handle) { waitid(pid, waitExited|waitNoReap) }
 
 // Suspended says that a signal has stopped the command.
 func (p *Process) Suspended() bool {

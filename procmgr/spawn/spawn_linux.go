@@ -1,17 +1,20 @@
 package spawn
 
 import (
-	"bytes"
-	"errors"
-	"io/fs"
+	"cmp"
 	"os"
-	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
 const ioctlUnread = unix.TIOCINQ // FIONREAD: how many bytes wait to be read
+
+// bareDomain is what a signal reaches when the program has set nothing up.
+const bareDomain = DomainGroup
 
 // handle is a pidfd, parked in the poller.
 type handle struct{ file *os.File }
@@ -22,21 +25,30 @@ func (h handle) close() {
 	}
 }
 
-func forkExec(path string, argv []string, attr *syscall.ProcAttr) (int, handle, error) {
-	pidfd := -1
-	attr.Sys.PidFD = &pidfd
-	pid, err := syscall.ForkExec(path, argv, attr)
-	if err != nil || pidfd < 0 {
-		return pid, handle{}, err
+// forkExec starts a program and returns its pid and, unless the kernel refuses
+// one, a pidfd. Kernels before 5.2 know of none, and a system call filter may
+// refuse it; refused remembers that.
+func forkExec(path string, argv []string, attr *syscall.ProcAttr, refused *atomic.Bool) (pid, pidfd int, err error) {
+	pidfd = -1
+	if !refused.Load() {
+		attr.Sys.PidFD = &pidfd
+		pid, err = syscall.ForkExec(path, argv, attr)
+		if err != syscall.ENOSYS && err != syscall.EINVAL && err != syscall.EPERM {
+			return pid, pidfd, err
+		}
+		attr.Sys.PidFD = nil
 	}
-	unix.SetNonblock(pidfd, true) // makes os.NewFile use the poller
-	return pid, handle{os.NewFile(uintptr(pidfd), "pidfd")}, nil
+	pid, without := syscall.ForkExec(path, argv, attr)
+	if without == nil && err != nil {
+		refused.Store(true)
+	}
+	return pid, -1, without
 }
 
-// awaitExit returns when the command has ended and is not reaped yet.
-func (p *Process) awaitExit() {
-	if p.handle.file != nil {
-		if raw, err := p.handle.file.SyscallConn(); err == nil {
+// awaitExit returns when a child has ended and is not reaped yet.
+func awaitExit(pid int, h handle) {
+	if h.file != nil {
+		if raw, err := h.file.SyscallConn(); err == nil {
 			ended := false
 			err = raw.Read(func(fd uintptr) bool {
 				ended = !stillRuns(unix.P_PIDFD, int(fd), unix.WNOHANG)
@@ -48,7 +60,7 @@ func (p *Process) awaitExit() {
 		}
 	}
 	// No pidfd: a thread waits.
-	stillRuns(unix.P_PID, p.pid, 0)
+	stillRuns(unix.P_PID, pid, 0)
 }
 
 // stillRuns looks without reaping. Any error counts as an end: there is nothing
@@ -88,7 +100,7 @@ func (p *Process) signalReapedLocked(sig unix.Signal) error {
 		err = unix.ESRCH
 	}
 	for _, m := range members {
-		if signalMember(m.Pid, p.pid, sig) == nil {
+		if procfs.Signal(m.Pid, sig, func() bool { return isInGroup(m.Pid, p.pid) }) == nil {
 			err = nil
 		}
 	}
@@ -112,20 +124,6 @@ func (p *Process) signalByHandle(sig unix.Signal) (err error, supported bool) {
 	return err, true
 }
 
-// signalMember signals pid if it still is a member of the group: the pidfd pins
-// the process, then the membership is looked at once more.
-func signalMember(pid, group int, sig unix.Signal) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if _, ok, err := groupMember(pid, group); err != nil || !ok {
-		return unix.ESRCH
-	}
-	return unix.PidfdSendSignal(fd, sig, nil, 0)
-}
-
 // reapedMembersLocked returns the living members after the leader was reaped.
 func (p *Process) reapedMembersLocked() ([]Member, error) {
 	if err, ok := p.signalByHandle(0); ok && err == unix.ESRCH {
@@ -135,68 +133,29 @@ func (p *Process) reapedMembersLocked() ([]Member, error) {
 	return groupMembers(p.pid)
 }
 
-// errBlind says that /proc does not show what there is.
-var errBlind = errors.New("/proc does not show this program's own process")
-
 // groupMembers scans /proc for living processes whose group and session are id.
 // An error means that it could not look, which proves nothing.
 func groupMembers(id int) ([]Member, error) {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
 	var members []Member
-	self, seen := os.Getpid(), false
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
+	var failed error
+	err := procfs.Pids(func(pid int) {
+		s, alive, err := procfs.Living(pid)
+		if alive && inGroup(s, id) {
+			members = append(members, member(s))
 		}
-		seen = seen || pid == self
-		m, ok, err := groupMember(pid, id)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			members = append(members, m)
-		}
-	}
-	if !seen {
-		return nil, errBlind
-	}
-	return members, nil
+		failed = cmp.Or(err, failed)
+	})
+	return members, cmp.Or(err, failed)
 }
 
-// groupMember reads proc_pid_stat(5): "pid (comm) state ppid pgrp session …".
-// The name may hold anything, so the fields are counted from its last bracket.
-func groupMember(pid, group int) (m Member, ok bool, err error) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
-		return Member{}, false, nil // it is gone
-	case err != nil:
-		return Member{}, false, err
-	}
-	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
-	if open < 0 || end < open {
-		return Member{}, false, nil
-	}
-	fields := bytes.Fields(stat[end+1:])
-	id := strconv.Itoa(group)
-	if len(fields) < 4 || string(fields[2]) != id || string(fields[3]) != id {
-		return Member{}, false, nil
-	}
-	state := string(fields[0])
-	if state == "Z" || state == "X" {
-		return Member{}, false, nil
-	}
-	return Member{Pid: pid, Command: string(stat[open+1 : end]), State: state}, true, nil
+func isInGroup(pid, id int) bool {
+	s, err := procfs.ReadStat(pid)
+	return err == nil && inGroup(s, id)
 }
+
+func inGroup(s procfs.Stat, id int) bool { return s.Alive() && s.Group == id && s.Session == id }
+
+func member(s procfs.Stat) Member { return Member{s.Pid, s.Command, string(s.State)} }
 
 func maxRSS(usage *unix.Rusage) int64 { return usage.Maxrss << 10 } // the kernel counts KiB
 

@@ -3,7 +3,6 @@
 package spawn
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -16,18 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is a started command and its process group.
+// Process is a started command and what it forked.
 type Process struct {
-	pid    int
-	handle handle   // the kernel's handle of the leader, where there is one
-	output *os.File // our end of the pipe
+	spawner *Spawner
+	events  Events
+	pid     int
+	handle  handle   // the kernel's handle of the leader, where there is one
+	output  *os.File // our end of the pipe
+	domain  domain   // how what left the group is found
 
 	settled chan struct{} // closed when everything written before the exit was delivered
 
 	mu     sync.Mutex // guards the fields below, and excludes signalling from reaping
 	ended  bool       // the exit was seen
 	reaped bool       // the leader's number may belong to another process
-	gone   bool       // the group is empty for good
+	gone   bool       // nothing is left, or it was given up
 	input  *os.File   // what is left of stdin, until written or ended
 }
 
@@ -54,25 +56,21 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	}
 	defer unix.Close(inputEnd)
 
-	p := &Process{output: output, input: input, settled: make(chan struct{})}
+	p := &Process{spawner: s, events: events, output: output, input: input, settled: make(chan struct{})}
 	attr := &syscall.ProcAttr{
 		Dir:   cmd.Dir,
 		Env:   cmd.Env,
 		Files: []uintptr{uintptr(inputEnd), uintptr(outputEnd), uintptr(outputEnd)},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
-	p.pid, p.handle, err = forkExec(path, cmd.Argv, attr)
-	if err != nil {
+	if err := p.fork(path, cmd.Argv, attr); err != nil {
 		output.Close()
 		p.closeInput()
 		return nil, err
 	}
-	if s.testNoHandle {
-		p.handle.close()
-		p.handle = handle{}
-	}
-	s.wg.Go(func() { s.read(p, events) })
-	s.wg.Go(func() { p.follow(events) })
+	s.wg.Add(1) // until it is empty
+	s.wg.Go(p.read)
+	s.wg.Go(p.follow)
 	if input != nil {
 		s.wg.Go(func() {
 			input.Write(cmd.Stdin) // a reader that went away is no concern of ours
@@ -87,25 +85,52 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 func (p *Process) Pid() int { return p.pid }
 
 // follow sees the exit, lets the output settle, reaps and announces.
-func (p *Process) follow(events Events) {
-	p.awaitExit()
+func (p *Process) follow() {
+	p.prepare()
+	awaitExit(p.pid, p.handle)
 	at := time.Now()
 	p.mu.Lock()
 	p.ended = true
-	p.mu.Unlock()
 	p.output.SetReadDeadline(at.Add(DrainTime))
+	p.leaderEndedLocked()
+	p.mu.Unlock()
 	<-p.settled
 
 	p.mu.Lock()
 	exit := reap(p.pid)
 	p.reaped = true
-	if left, err := p.reapedMembersLocked(); err == nil && len(left) == 0 {
-		p.setGoneLocked()
-	}
+	empty := p.emptyLocked()
 	p.mu.Unlock()
 	p.closeInput()
 	exit.At = at
-	events.Exited(exit)
+	p.events.Exited(exit)
+	if empty {
+		p.finish()
+	} else {
+		p.linger()
+	}
+}
+
+// finish ends the life of a process of which nothing is left.
+func (p *Process) finish() {
+	if p.giveUp() {
+		p.events.Emptied()
+		p.spawner.wg.Done()
+	}
+}
+
+// giveUp lets go of the domain: it is never signalled again. It says whether it
+// was the first to do so.
+func (p *Process) giveUp() bool {
+	p.mu.Lock()
+	first := !p.gone
+	p.gone = true
+	p.mu.Unlock()
+	if first {
+		p.handle.close()
+		p.leave()
+	}
+	return first
 }
 
 // reap takes the leader's status. It does not block: the exit was seen.
@@ -144,17 +169,17 @@ func signalName(sig syscall.Signal) string {
 
 // read delivers the output until the last holder of the pipe closes it. That it
 // is closed is told before the exit can be.
-func (s *Spawner) read(p *Process, events Events) {
+func (p *Process) read() {
 	settle := sync.OnceFunc(func() { close(p.settled) })
 	defer settle()
-	defer events.OutputClosed()
+	defer p.events.OutputClosed()
 	defer p.output.Close()
 	raw, err := p.output.SyscallConn()
 	if err != nil {
 		return
 	}
 	for {
-		more, err := s.readSome(raw, readBytes, events.Output)
+		more, err := p.readSome(raw, readBytes)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			// The command has ended and someone else holds the pipe. What is in
@@ -162,7 +187,7 @@ func (s *Spawner) read(p *Process, events Events) {
 			// it is there until taken.
 			p.output.SetReadDeadline(time.Time{})
 			for left := unread(raw); left > 0; {
-				n, err := s.readSome(raw, left, events.Output)
+				n, err := p.readSome(raw, left)
 				if n == 0 || err != nil {
 					return
 				}
@@ -177,10 +202,10 @@ func (s *Spawner) read(p *Process, events Events) {
 
 // readSome waits until there is output and delivers at most limit bytes of it.
 // It returns 0 at the end. While it waits it holds no buffer.
-func (s *Spawner) readSome(raw syscall.RawConn, limit int, deliver func([]byte)) (n int, err error) {
+func (p *Process) readSome(raw syscall.RawConn, limit int) (n int, err error) {
 	waitErr := raw.Read(func(fd uintptr) bool {
-		buffer := s.buffers.Get().(*[readBytes]byte)
-		defer s.buffers.Put(buffer)
+		buffer := p.spawner.buffers.Get().(*[readBytes]byte)
+		defer p.spawner.buffers.Put(buffer)
 		for {
 			n, err = unix.Read(int(fd), buffer[:min(limit, readBytes)])
 			if err != unix.EINTR {
@@ -191,7 +216,7 @@ func (s *Spawner) readSome(raw syscall.RawConn, limit int, deliver func([]byte))
 			return false
 		}
 		if n > 0 {
-			deliver(buffer[:n])
+			p.events.Output(buffer[:n])
 		}
 		return true
 	})
@@ -214,26 +239,51 @@ func (p *Process) Ended() bool {
 	return p.ended
 }
 
-// Signal sends sig to the whole group. It is the only place that sends one.
-// ErrGone means that nothing was left to receive it.
+// Signal sends sig to the whole kill domain. It is the only place that sends one
+// to a command. ErrGone means that nothing was left to receive it. What Kill does
+// not reach at once it goes on to end until nothing is left; Emptied tells.
 func (p *Process) Signal(sig Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if sig == Kill {
-		return p.signalLocked(unix.SIGKILL)
+	if p.gone {
+		return ErrGone
 	}
-	err := p.signalLocked(unix.SIGTERM)
-	if err == nil {
+	if sig == Kill {
+		return p.killLocked()
+	}
+	err := p.signalLocked(number(sig))
+	if err == nil && sig == Terminate {
 		// What SIGTERM has ended needs no waking.
 		_ = p.signalLocked(unix.SIGCONT)
 	}
 	return err
 }
 
-func (p *Process) signalLocked(sig unix.Signal) error {
-	if p.gone {
-		return ErrGone
+// number is the kernel's for a signal.
+func number(sig Signal) unix.Signal {
+	switch sig {
+	case Terminate:
+		return unix.SIGTERM
+	case Interrupt:
+		return unix.SIGINT
+	case Hangup:
+		return unix.SIGHUP
+	case Quit:
+		return unix.SIGQUIT
+	case User1:
+		return unix.SIGUSR1
+	case User2:
+		return unix.SIGUSR2
+	case Stop:
+		return unix.SIGSTOP
+	case Continue:
+		return unix.SIGCONT
 	}
+	return unix.SIGKILL
+}
+
+// signalGroupLocked signals the leader's group.
+func (p *Process) signalGroupLocked(sig unix.Signal) error {
 	var err error
 	if p.reaped {
 		err = p.signalReapedLocked(sig)
@@ -246,60 +296,63 @@ func (p *Process) signalLocked(sig unix.Signal) error {
 	return err
 }
 
-// Members returns the living processes of the group. Once the command has
-// exited and none is left, that is final. An error means that they cannot be
-// seen.
+// Members returns the living processes of the kill domain. An error means that
+// they cannot be seen.
 func (p *Process) Members() ([]Member, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.gone:
+	if p.gone {
 		return nil, nil
-	case !p.reaped:
-		return groupMembers(p.pid)
 	}
-	members, err := p.reapedMembersLocked()
-	if err == nil && len(members) == 0 {
-		p.setGoneLocked()
-	}
-	return members, err
+	return p.membersLocked()
 }
 
-// AwaitGone returns nil once no member is alive, or the context's error. The
-// kernel announces the end of processes that are not our children to nobody, so
-// it looks again and again, for as long as somebody waits.
-func (p *Process) AwaitGone(ctx context.Context) error {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		if members, err := p.Members(); err == nil && len(members) == 0 {
-			return nil
+// groupMembersLocked returns the living members of the leader's group.
+func (p *Process) groupMembersLocked() ([]Member, error) {
+	if p.reaped {
+		return p.reapedMembersLocked()
+	}
+	return groupMembers(p.pid)
+}
+
+// watchGroup looks again and again until the group of an ended command is empty:
+// the kernel announces the end of processes that are not our children to nobody.
+// The pause grows to a second, and starts anew when a signal was sent.
+func (p *Process) watchGroup(signalled <-chan struct{}) {
+	const first, longest = time.Millisecond, time.Second
+	for pause := first; ; pause = min(2*pause, longest) {
+		p.mu.Lock()
+		gone := p.gone
+		members, err := p.groupMembersLocked()
+		p.mu.Unlock()
+		switch {
+		case gone:
+			return
+		case err == nil && len(members) == 0:
+			p.finish()
+			return
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-ctx.Done():
+		case <-signalled:
 			timer.Stop()
-			return ctx.Err()
+			pause = first / 2
 		}
 	}
 }
 
-// setGoneLocked gives up the group: it is never signalled again.
-func (p *Process) setGoneLocked() {
-	if !p.gone {
-		p.gone = true
-		p.handle.close()
-	}
-}
-
-// Release closes our end of the pipe, so that a descendant that holds the other
-// end keeps nothing of ours alive. Its next write gets SIGPIPE.
+// Release gives the process up: our end of the pipe is closed, so that whoever
+// holds the other end gets SIGPIPE at its next write, and what lives of an ended
+// command is left to itself.
 func (p *Process) Release() {
 	p.output.Close()
 	p.closeInput()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.reaped {
-		p.setGoneLocked()
+	ended := p.reaped
+	p.mu.Unlock()
+	if ended && p.giveUp() {
+		p.spawner.wg.Done()
 	}
 }
 

@@ -5,8 +5,11 @@ package spawn
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"io/fs"
+	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,16 +19,44 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proctor-mcp/proctor/procmgr/spawn/early"
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-func TestMain(m *testing.M) { proctest.Main(m) }
+// The tests run in the best kill domain, or in the one that is asked for. What a
+// machine may lack can be taken away.
+var (
+	domainFlag  = flag.String("domain", "", "best kill domain to use")
+	withoutFlag = flag.String("without", "", "comma-separated: children, pidfd, tags")
+	host        *Host
+)
+
+func TestMain(m *testing.M) {
+	proctest.Main(m, func(tests func() int) int {
+		flag.Parse()
+		without := map[string]bool{}
+		for _, what := range strings.Split(*withoutFlag, ",") {
+			without[what] = true
+		}
+		host = Setup(SetupOptions{Guard: early.GuardName, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), without: without})
+		if *domainFlag != "" {
+			if err := host.Limit(Domain(*domainFlag)); err != nil {
+				panic(err)
+			}
+		}
+		children := make(chan os.Signal, 1)
+		signal.Notify(children, unix.SIGCHLD)
+		defer signal.Stop(children)
+		return host.Run(children, tests)
+	})
+}
 
 // run is a started command and what it told.
 type run struct {
 	*Process
 	t       *testing.T
 	exit    chan Exit
+	empty   chan struct{}
 	closed  chan struct{}
 	changed chan struct{} // holds a token when there is new output
 
@@ -35,7 +66,7 @@ type run struct {
 
 func start(t *testing.T, cmd Command) *run {
 	t.Helper()
-	return startWith(t, New(), cmd)
+	return startWith(t, New(host), cmd)
 }
 
 func startWith(t *testing.T, s *Spawner, cmd Command) *run {
@@ -44,7 +75,7 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 		cmd.Dir = t.TempDir()
 	}
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
-	r := &run{t: t, exit: make(chan Exit, 1), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
+	r := &run{t: t, exit: make(chan Exit, 1), empty: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
 	p, err := s.Start(cmd, Events{
 		Output: func(p []byte) {
 			r.mu.Lock()
@@ -59,6 +90,7 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 		},
 		OutputClosed: func() { close(r.closed) },
 		Exited:       func(e Exit) { r.exit <- e },
+		Emptied:      func() { close(r.empty) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +98,7 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 	r.Process = p
 	t.Cleanup(func() {
 		p.Signal(Kill)
-		proctest.Within(t, "group gone", func() bool { return members(p) == 0 })
+		r.emptied()
 		p.Release()
 		s.Wait()
 	})
@@ -113,6 +145,17 @@ func (r *run) ended() Exit {
 	case <-time.After(20 * time.Second):
 		r.t.Fatal("no exit")
 		return Exit{}
+	}
+}
+
+// emptied waits until nothing of it is alive.
+func (r *run) emptied() {
+	r.t.Helper()
+	select {
+	case <-r.empty:
+	case <-time.After(20 * time.Second):
+		left, err := r.Members()
+		r.t.Fatalf("not empty: %v %v", left, err)
 	}
 }
 
@@ -209,7 +252,7 @@ func TestOutputAfterTheExitIsDelivered(t *testing.T) {
 	if !strings.Contains(r.text(), "late") {
 		t.Errorf("got %q", r.text())
 	}
-	proctest.Within(t, "members gone", func() bool { return members(r.Process) == 0 })
+	r.emptied()
 	if err := r.Signal(Kill); !errors.Is(err, ErrGone) {
 		t.Errorf("signal to an empty group: %v", err)
 	}
@@ -247,8 +290,8 @@ func TestKillReachesDescendantsAfterTheLeader(t *testing.T) {
 
 // The way for kernels that refuse a pidfd, or whose pidfds do not reach a group.
 func TestWithoutHandle(t *testing.T) {
-	s := New()
-	s.testNoHandle = true
+	s := New(nil)
+	s.noPidfd.Store(true)
 	r := startWith(t, s, Command{Argv: []string{"sh", "-c", proctest.Child("leave")}})
 	if e := r.ended(); e.Code != 0 || e.Lost {
 		t.Errorf("got %+v", e)
@@ -310,7 +353,7 @@ func TestTerminateWakesAStoppedGroup(t *testing.T) {
 }
 
 func TestStartErrors(t *testing.T) {
-	s := New()
+	s := New(host)
 	events := Events{Output: func([]byte) {}, OutputClosed: func() { t.Error("event") }, Exited: func(Exit) { t.Error("event") }}
 	for name, cmd := range map[string]Command{
 		"no program":   {Argv: []string{"no-such-program"}, Dir: "/"},

@@ -1,23 +1,37 @@
 package spawn
 
 import (
-	"context"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
 )
 
-// Process is a started command. Windows has no process group that a signal
-// reaches: Kill ends the command alone and Terminate is not supported.
+// systemDomain is what a kill reaches on Windows.
+const systemDomain = DomainJob
+
+const bareDomain = systemDomain
+
+// Process is a started command and the job object that holds what it starts. A
+// job is ended with this program, whatever ends that. Windows has no signals: Kill
+// ends the job and every other is not supported.
 type Process struct {
+	spawner *Spawner
+	events  Events
 	cmd     *exec.Cmd
+	job     windows.Handle
 	output  *os.File
 	settled chan struct{}
 
-	mu   sync.Mutex // guards gone
-	gone bool       // the command has exited
+	mu    sync.Mutex // guards the fields below
+	ended bool       // the command has exited
+	gone  bool       // nothing is left, or it was given up; job is closed
 }
 
 // Start runs cmd. See the other systems for its promises.
@@ -29,43 +43,86 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	defer outputEnd.Close()
 	c := exec.Command(cmd.Argv[0], cmd.Argv[1:]...)
 	c.Dir, c.Env, c.Stdout, c.Stderr = cmd.Dir, cmd.Env, outputEnd, outputEnd
-	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
-	p := &Process{cmd: c, output: output, settled: make(chan struct{})}
-	var input interface {
-		Write([]byte) (int, error)
-		Close() error
-	}
+	// Suspended until it is in its job, so that nothing it starts can be outside.
+	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_SUSPENDED}
+	p := &Process{spawner: s, events: events, cmd: c, output: output, settled: make(chan struct{})}
+	var input io.WriteCloser
 	if cmd.Stdin != nil {
 		if input, err = c.StdinPipe(); err != nil {
 			output.Close()
 			return nil, err
 		}
 	}
-	if err := c.Start(); err != nil {
+	if p.job, err = newJob(); err != nil {
+		output.Close()
+		return nil, err
+	}
+	if err = c.Start(); err == nil {
+		if err = enter(p.job, c.Process.Pid); err != nil {
+			_ = c.Process.Kill()
+			_ = c.Wait()
+		}
+	}
+	if err != nil {
+		_ = windows.CloseHandle(p.job)
 		output.Close()
 		return nil, err
 	}
 	if input != nil {
 		s.wg.Go(func() {
-			input.Write(cmd.Stdin)
+			_, _ = input.Write(cmd.Stdin)
 			input.Close()
 		})
 	}
-	s.wg.Go(func() { s.read(p, events) })
-	s.wg.Go(func() { p.follow(events) })
+	s.wg.Add(1) // until it is empty
+	s.wg.Go(p.read)
+	s.wg.Go(p.follow)
 	return p, nil
 }
 
-func (s *Spawner) read(p *Process, events Events) {
+// newJob makes a job object that is ended when its last handle is closed.
+func newJob() (windows.Handle, error) {
+	job, err := windows.CreateJobObject(nil, nil)
+	if err != nil {
+		return 0, err
+	}
+	var limits windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION
+	limits.BasicLimitInformation.LimitFlags = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+	_, err = windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation, uintptr(unsafe.Pointer(&limits)), uint32(unsafe.Sizeof(limits)))
+	if err != nil {
+		_ = windows.CloseHandle(job)
+		return 0, fmt.Errorf("job object: %w", err)
+	}
+	return job, nil
+}
+
+// enter puts a suspended process into a job and lets it run. Package os/exec
+// keeps the handle of its thread to itself, so the process is resumed as a whole.
+func enter(job windows.Handle, pid int) error {
+	process, err := windows.OpenProcess(windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE|windows.PROCESS_SUSPEND_RESUME, false, uint32(pid))
+	if err != nil {
+		return err
+	}
+	defer windows.CloseHandle(process)
+	if err := windows.AssignProcessToJobObject(job, process); err != nil {
+		return fmt.Errorf("job object: %w", err)
+	}
+	if status, _, _ := windows.NewLazySystemDLL("ntdll.dll").NewProc("NtResumeProcess").Call(uintptr(process)); status != 0 {
+		return windows.NTStatus(status)
+	}
+	return nil
+}
+
+func (p *Process) read() {
 	defer close(p.settled)
-	defer events.OutputClosed()
+	defer p.events.OutputClosed()
 	defer p.output.Close()
-	buffer := s.buffers.Get().(*[readBytes]byte)
-	defer s.buffers.Put(buffer)
+	buffer := p.spawner.buffers.Get().(*[readBytes]byte)
+	defer p.spawner.buffers.Put(buffer)
 	for {
 		n, err := p.output.Read(buffer[:])
 		if n > 0 {
-			events.Output(buffer[:n])
+			p.events.Output(buffer[:n])
 		}
 		if err != nil {
 			return
@@ -73,22 +130,47 @@ func (s *Spawner) read(p *Process, events Events) {
 	}
 }
 
-func (p *Process) follow(events Events) {
+func (p *Process) follow() {
 	state, err := p.cmd.Process.Wait()
 	exit := Exit{At: time.Now(), Code: -1, Lost: err != nil}
 	if err == nil {
 		exit.Code, exit.User, exit.System = state.ExitCode(), state.UserTime(), state.SystemTime()
 	}
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
 	drained := time.NewTimer(DrainTime)
 	defer drained.Stop()
 	select {
 	case <-p.settled:
 	case <-drained.C:
 	}
+	p.events.Exited(exit)
+
+	for pause := time.Millisecond; ; pause = min(2*pause, time.Second) {
+		members, err := p.Members()
+		if err == nil && len(members) == 0 {
+			if p.giveUp() {
+				p.events.Emptied()
+				p.spawner.wg.Done()
+			}
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// giveUp closes the job, which ends what is in it, and says whether it was the
+// first to do so.
+func (p *Process) giveUp() bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return false
+	}
 	p.gone = true
-	p.mu.Unlock()
-	events.Exited(exit)
+	_ = windows.CloseHandle(p.job)
+	return true
 }
 
 // Pid is the system's number of the command.
@@ -97,7 +179,7 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Suspended is always false: Windows has no such state.
 func (p *Process) Suspended() bool { return false }
 
-// Signal ends the command. It is the only place that does.
+// Signal ends the job. It is the only place that does.
 func (p *Process) Signal(sig Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,21 +189,43 @@ func (p *Process) Signal(sig Signal) error {
 	if sig != Kill {
 		return ErrUnsupported
 	}
-	return p.cmd.Process.Kill()
+	return windows.TerminateJobObject(p.job, 1)
 }
 
 // Ended says that the command has exited.
 func (p *Process) Ended() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.gone
+	return p.ended
 }
 
-// Members returns nothing: what a command forked is not known here.
-func (p *Process) Members() ([]Member, error) { return nil, nil }
+// Members returns the processes of the job, by number alone.
+func (p *Process) Members() ([]Member, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return nil, nil
+	}
+	// JOBOBJECT_BASIC_PROCESS_ID_LIST, with room for that many.
+	var list struct {
+		assigned, listed uint32
+		pids             [4096]uintptr
+	}
+	err := windows.QueryInformationJobObject(p.job, windows.JobObjectBasicProcessIdList, uintptr(unsafe.Pointer(&list)), uint32(unsafe.Sizeof(list)), nil)
+	if err != nil && err != windows.ERROR_MORE_DATA {
+		return nil, err
+	}
+	var members []Member
+	for _, pid := range list.pids[:list.listed] {
+		members = append(members, Member{Pid: int(pid), Command: "?", State: "?"})
+	}
+	return members, nil
+}
 
-// AwaitGone returns at once: see Members.
-func (p *Process) AwaitGone(context.Context) error { return nil }
-
-// Release closes our end of the pipe.
-func (p *Process) Release() { p.output.Close() }
+// Release closes our end of the pipe and, of an ended command, the job.
+func (p *Process) Release() {
+	p.output.Close()
+	if p.Ended() && p.giveUp() {
+		p.spawner.wg.Done()
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
+)
+
+func doctorCommand(sys system) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Show what this machine offers for ending processes",
+		Long: `Show what this machine offers for ending processes, tried out as a server does at
+its start: the kill domain that process_signal reaches, and what it rests on.`,
+		Example: "  proctor doctor --json",
+		Args:    cobra.NoArgs,
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		report := spawn.Report{Domain: spawn.New(nil).Domain()}
+		if sys.host != nil {
+			report = sys.host.Report()
+		}
+		if asJSON {
+			type fact struct {
+				Name   string `json:"name"`
+				Value  string `json:"value"`
+				Detail string `json:"detail,omitempty"`
+			}
+			out := struct {
+				KillDomain spawn.Domain `json:"kill_domain"`
+				Facts      []fact       `json:"facts"`
+			}{report.Domain, []fact{}}
+			for _, f := range report.Facts {
+				out.Facts = append(out.Facts, fact(f))
+			}
+			encoder := json.NewEncoder(cmd.OutOrStdout())
+			encoder.SetIndent("", "  ")
+			return encoder.Encode(out)
+		}
+		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+		fmt.Fprintf(table, "system\t%s/%s\t\n", runtime.GOOS, runtime.GOARCH)
+		fmt.Fprintf(table, "kill domain\t%s\t%s\n", report.Domain, reaches(report.Domain))
+		for _, f := range report.Facts {
+			fmt.Fprintf(table, "%s\t%s\t%s\n", f.Name, f.Value, f.Detail)
+		}
+		return table.Flush()
+	}
+	return cmd
+}
+
+// reaches says what a kill domain holds.
+func reaches(d spawn.Domain) string {
+	switch d {
+	case spawn.DomainCgroup, spawn.DomainJob:
+		return "all that a command forks"
+	case spawn.DomainDescendants:
+		return "all that a command forks, but what forks and dies at full speed in ever new sessions"
+	}
+	return "what stays in the process group; daemons leave it"
+}

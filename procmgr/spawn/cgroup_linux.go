@@ -1,0 +1,233 @@
+package spawn
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+)
+
+const (
+	// spareFew is how many empty cgroups are made ahead: making one takes longer
+	// than a start may.
+	spareFew = 4
+	// spareMost is how many are kept for use again, each with a descriptor.
+	spareMost = 32
+	// cgroupPrefix begins the name of a server's directory; its instance follows.
+	cgroupPrefix = "proctor-"
+)
+
+// cgroups is the pool of cgroups of a host, below one directory (cgroups(7)). A
+// nil one has none.
+type cgroups struct {
+	dir string
+
+	mu    sync.Mutex // guards the fields below
+	made  int        // names given so far
+	spare []*cgroup  // empty, never killed
+}
+
+// cgroup is one that is empty or holds one process's domain. A nil one holds
+// nothing.
+type cgroup struct {
+	dir    string
+	fd     int         // of dir, kept open: starting in it needs that
+	killed atomic.Bool // it kills what is started in it, for ever (shown for Linux 6.18)
+}
+
+// newCgroups makes the directory below the program's own cgroup.
+func newCgroups(own string, instance procfs.Instance) (*cgroups, error) {
+	dir := filepath.Join(own, cgroupPrefix+instance.String())
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "cgroup.kill")); err != nil {
+		_ = os.Remove(dir)
+		return nil, errors.New("the kernel has no cgroup.kill (Linux 5.14)")
+	}
+	return &cgroups{dir: dir}, nil
+}
+
+// ownCgroup returns the directory of the program's own cgroup v2.
+func ownCgroup() (string, error) {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	own := ""
+	for line := range strings.Lines(string(text)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			own = strings.TrimSuffix(path, "\n")
+		}
+	}
+	if own == "" || strings.Contains(own, "/../") {
+		return "", errors.New("the program is in no cgroup v2 that it can see")
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		// proc_pid_mountinfo(5): id parent dev root mountpoint options… - type …
+		before, after, _ := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+		if len(fields) < 5 || !strings.HasPrefix(after, "cgroup2 ") {
+			continue
+		}
+		if below, ok := strings.CutPrefix(own, strings.TrimSuffix(fields[3], "/")); ok {
+			return filepath.Join(fields[4], below), nil
+		}
+	}
+	return "", errors.New("cgroup v2 is not mounted")
+}
+
+// take returns an empty cgroup, or nil when none can be had.
+func (c *cgroups) take() *cgroup {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	if n := len(c.spare); n > 0 {
+		taken := c.spare[n-1]
+		c.spare = c.spare[:n-1]
+		c.mu.Unlock()
+		return taken
+	}
+	c.mu.Unlock()
+	made, err := c.make()
+	if err != nil {
+		return nil
+	}
+	return made
+}
+
+func (c *cgroups) make() (*cgroup, error) {
+	c.mu.Lock()
+	c.made++
+	dir := filepath.Join(c.dir, strconv.Itoa(c.made))
+	c.mu.Unlock()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		_ = os.Remove(dir)
+		return nil, err
+	}
+	return &cgroup{dir: dir, fd: fd}, nil
+}
+
+// refill makes spare ones.
+func (c *cgroups) refill() {
+	if c == nil {
+		return
+	}
+	for {
+		c.mu.Lock()
+		enough := len(c.spare) >= spareFew
+		c.mu.Unlock()
+		if enough {
+			return
+		}
+		made, err := c.make()
+		if err != nil {
+			return
+		}
+		c.keep(made)
+	}
+}
+
+func (c *cgroups) keep(g *cgroup) {
+	c.mu.Lock()
+	if len(c.spare) < spareMost {
+		c.spare = append(c.spare, g)
+		g = nil
+	}
+	c.mu.Unlock()
+	if g != nil {
+		c.drop(g)
+	}
+}
+
+// give takes back a cgroup that should be empty. One that was killed, is not
+// empty or is frozen goes.
+func (c *cgroups) give(g *cgroup) {
+	if g.killed.Load() || g.event("populated") != "0" || g.event("frozen") != "0" {
+		c.drop(g)
+		return
+	}
+	c.keep(g)
+}
+
+func (c *cgroups) drop(g *cgroup) {
+	unix.Close(g.fd)
+	procfs.RemoveCgroup(g.dir)
+}
+
+// close removes the directory. It fails while something lives below it.
+func (c *cgroups) close() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.spare {
+		unix.Close(g.fd)
+	}
+	c.spare = nil
+	procfs.RemoveCgroup(c.dir)
+}
+
+// kill ends everything in it and below, whatever forks meanwhile.
+func (g *cgroup) kill() {
+	if g != nil {
+		g.killed.Store(true)
+		_ = os.WriteFile(g.dir+"/cgroup.kill", []byte("1"), 0)
+	}
+}
+
+// event returns a value of cgroup.events, "" when it cannot be read.
+func (g *cgroup) event(name string) string {
+	text, _ := os.ReadFile(g.dir + "/cgroup.events")
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSuffix(value, "\n")
+		}
+	}
+	return ""
+}
+
+// populated says that something in it or below is alive.
+func (g *cgroup) populated() bool { return g != nil && g.event("populated") == "1" }
+
+// appendPids adds the processes in it and below.
+func (g *cgroup) appendPids(pids []int) []int {
+	if g == nil {
+		return pids
+	}
+	_ = filepath.WalkDir(g.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		text, _ := os.ReadFile(path + "/cgroup.procs")
+		for line := range strings.Lines(string(text)) {
+			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 {
+				pids = append(pids, pid)
+			}
+		}
+		return nil
+	})
+	return pids
+}
+
+// holds says that the process is in it or below.
+func (g *cgroup) holds(pid int) bool { return g != nil && slices.Contains(g.appendPids(nil), pid) }

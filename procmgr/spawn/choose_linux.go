@@ -1,0 +1,191 @@
+package spawn
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+)
+
+// Limit keeps the host from choosing a better kill domain than that. It is called
+// before anything is started. DomainJob is an error.
+func (h *Host) Limit(best Domain) error {
+	switch best {
+	case DomainCgroup, DomainDescendants, DomainGroup:
+		h.best = best
+		return nil
+	}
+	return fmt.Errorf("there is no kill domain %q on Linux", best)
+}
+
+// Domain returns the kill domain. It chooses it at the first call, which takes
+// some milliseconds.
+func (h *Host) Domain() Domain {
+	h.prepare()
+	return h.domain
+}
+
+// Report returns what was found, and chooses the domain as [Host.Domain] does.
+func (h *Host) Report() Report {
+	h.prepare()
+	report := h.report
+	report.Domain = h.domain
+	return report
+}
+
+// chooseDomain tries what the machine offers, the best first.
+func (h *Host) chooseDomain() {
+	h.domain = DomainGroup
+	if h.best != "" {
+		h.report.add("limited to", string(h.best), "")
+	}
+	if h.adopts && h.best != DomainGroup {
+		h.domain = DomainDescendants
+	}
+	if err := h.tryCgroups(); err != nil {
+		h.report.add("cgroup v2", "no", err.Error())
+	} else {
+		h.domain = DomainCgroup
+		h.report.add("cgroup v2", "yes", h.cgroups.dir)
+	}
+	if h.noPidfd.Load() {
+		h.report.add("pidfd", "no", "a thread waits for each command")
+	} else {
+		h.report.add("pidfd", "yes", "")
+	}
+}
+
+// tryCgroups makes the pool, and runs a child in one of its cgroups: where a
+// cgroup above was ever killed the kernel kills what is started below, and a
+// system call filter may forbid starting in a cgroup at all.
+func (h *Host) tryCgroups() error {
+	if h.domain != DomainDescendants || h.best == DomainDescendants {
+		return errors.New("not asked for")
+	}
+	own, err := ownCgroup()
+	if err != nil {
+		return err
+	}
+	pool, err := newCgroups(own, h.self)
+	if err != nil {
+		return err
+	}
+	trial, err := pool.make()
+	if err != nil {
+		pool.close()
+		return err
+	}
+	if err := h.tryChild(trial); err != nil {
+		pool.drop(trial)
+		pool.close()
+		return err
+	}
+	pool.keep(trial)
+	h.cgroups = pool
+	return nil
+}
+
+// tryChild runs a shell in a cgroup and looks how it ends.
+func (h *Host) tryChild(g *cgroup) error {
+	const code = 7
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(null)
+	pid, pidfd, err := h.fork(h.limit, "/bin/sh", []string{"sh", "-c", "exit 7"}, &syscall.ProcAttr{
+		Dir: "/", Files: []uintptr{uintptr(null), uintptr(null), uintptr(null)},
+		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL, UseCgroupFD: true, CgroupFD: g.fd},
+	})
+	if err != nil {
+		return fmt.Errorf("nothing starts in a cgroup: %w", err)
+	}
+	if pidfd >= 0 {
+		unix.Close(pidfd)
+	}
+	if exit := reap(pid); exit.Code != code {
+		return fmt.Errorf("what starts in a cgroup ends with code %d%s: was a cgroup above it killed?", exit.Code, exit.Signal)
+	}
+	return nil
+}
+
+// Sweep ends what programs that are gone have left behind because nobody was left
+// to do it: they and their guards were killed at once.
+func (h *Host) Sweep() {
+	h.prepare()
+	if h.self.Pid == 0 {
+		return
+	}
+	for _, gone := range h.leftBehind() {
+		if procfs.EndInstance(gone.instance, gone.cgroups, 2, 200, pause) {
+			h.opts.Log.Warn("ended what a server that is gone had left behind", "server_pid", gone.instance.Pid)
+		} else {
+			h.opts.Log.Warn("cannot end what a server that is gone has left behind", "server_pid", gone.instance.Pid)
+		}
+	}
+}
+
+type leftover struct {
+	instance procfs.Instance
+	cgroups  string
+}
+
+// leftBehind looks for marks of servers that do not live. A server is named by
+// its number and its start, which mean nothing in another pid or time namespace:
+// a process in one is left alone.
+func (h *Host) leftBehind() (list []leftover) {
+	seen := map[procfs.Instance]bool{}
+	add := func(i procfs.Instance, cgroups string) {
+		if lives, err := i.Lives(); err == nil && !lives && !seen[i] {
+			seen[i] = true
+			list = append(list, leftover{i, cgroups})
+		}
+	}
+	if h.cgroups != nil {
+		dirs, _ := filepath.Glob(filepath.Dir(h.cgroups.dir) + "/" + cgroupPrefix + "*")
+		for _, dir := range dirs {
+			if i, ok := procfs.ParseInstance(filepath.Base(dir)[len(cgroupPrefix):]); ok {
+				add(i, dir)
+			}
+		}
+	}
+	_ = procfs.Pids(func(pid int) {
+		tag, err := procfs.ReadTag(pid)
+		if err != nil {
+			return
+		}
+		server, fits, ok := tag.Instance()
+		if !ok || !sameNamespaces(pid) {
+			return
+		}
+		if s, err := procfs.ReadStat(server); err == nil && s.Alive() && fits(s.Start) {
+			return
+		}
+		// The tag holds a part of the start only; the marker has it whole. Without
+		// both nothing is condemned.
+		if i, _, ok := procfs.ParseMarker(procfs.ReadMarker(pid)); ok && tag.Of(i) {
+			add(i, "")
+		}
+	})
+	return list
+}
+
+// sameNamespaces says that a process counts pids and time as we do.
+func sameNamespaces(pid int) bool {
+	for _, name := range []string{"pid", "time"} {
+		ours, err := os.Readlink("/proc/self/ns/" + name)
+		if err != nil {
+			continue // the kernel has none
+		}
+		theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, name))
+		if err != nil || ours != theirs {
+			return false
+		}
+	}
+	return true
+}

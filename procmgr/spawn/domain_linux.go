@@ -1,0 +1,327 @@
+package spawn
+
+import (
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+)
+
+const (
+	// killLate is when a kill goes on to what is outside the group although the
+	// leader has not died.
+	killLate = 50 * time.Millisecond
+	// killTime is how long a kill goes on against what does not die or forks as
+	// fast as it is killed.
+	killTime = 10 * time.Second
+)
+
+// domain is how a process finds what its command forked.
+type domain struct {
+	number  uint64        // its number in the host
+	born    uint64        // in clock ticks since boot: nothing of it is older
+	cgroup  *cgroup       // nil: none of its own
+	pending chan struct{} // nil unless it has the process group alone; of one: a signal was sent
+
+	// Guarded by Process.mu.
+	condemned bool        // a kill was asked for
+	ending    bool        // the goroutine that carries it out runs
+	late      *time.Timer // starts it when the leader does not die
+}
+
+// fork starts the program in the best domain that there is.
+func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) error {
+	h := p.spawner.host
+	if h == nil || h.Domain() == DomainGroup {
+		p.domain.pending = make(chan struct{}, 1)
+	}
+	if h == nil {
+		pid, pidfd, err := forkExec(path, argv, attr, &p.spawner.noPidfd)
+		if err == nil {
+			p.pid, p.handle = pid, park(pidfd)
+		}
+		return err
+	}
+	attr.Sys.Pdeathsig = unix.SIGKILL // the second net: see guard_linux.go
+	p.domain.number, p.domain.born = h.numbers.Add(1), bootTicks()
+	tag := h.tag(p)
+	attr.Env = append(slices.DeleteFunc(slices.Clone(attr.Env), procfs.IsMarker), h.self.MarkerOf(p.domain.number))
+	h.register(p)
+	p.domain.cgroup = h.cgroups.take()
+	if c := p.domain.cgroup; c != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, c.fd
+	}
+	pid, pidfd, err := h.fork(tag, path, argv, attr)
+	if c := p.domain.cgroup; c != nil && (err == unix.ENODEV || err == unix.EBUSY) {
+		// Somebody else removed or changed the cgroup; the command shall run.
+		p.domain.cgroup = nil
+		h.cgroups.drop(c)
+		attr.Sys.UseCgroupFD = false
+		pid, pidfd, err = h.fork(tag, path, argv, attr)
+	}
+	if err != nil {
+		p.leave()
+		return err
+	}
+	p.pid, p.handle = pid, park(pidfd)
+	h.startGuard()
+	return nil
+}
+
+func park(pidfd int) handle {
+	if pidfd < 0 {
+		return handle{}
+	}
+	unix.SetNonblock(pidfd, true) // makes os.NewFile use the poller
+	return handle{os.NewFile(uintptr(pidfd), "pidfd")}
+}
+
+// groupOnly says that nothing leads to what has left the process group.
+func (p *Process) groupOnly() bool { return p.domain.pending != nil }
+
+// bootTicks is now, as proc_pid_stat(5) counts it, a tick early.
+func bootTicks() uint64 {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
+	const ticksPerSecond = 100 // USER_HZ, on every architecture that Go knows
+	return uint64(max(0, now.Nano()/(1e9/ticksPerSecond)-1))
+}
+
+// prepare does what the start need not wait for.
+func (p *Process) prepare() {
+	if h := p.spawner.host; h != nil {
+		h.cgroups.refill()
+	}
+}
+
+// leaderEndedLocked goes on with a kill, now that what the leader was parent of
+// has come to the main thread.
+func (p *Process) leaderEndedLocked() {
+	if p.domain.condemned && !p.spawner.host.empty(p) {
+		p.endLocked()
+	}
+}
+
+// emptyLocked says that nothing is left of a reaped leader's domain.
+func (p *Process) emptyLocked() bool {
+	if !p.groupOnly() {
+		return p.spawner.host.empty(p)
+	}
+	left, err := p.reapedMembersLocked()
+	return err == nil && len(left) == 0
+}
+
+// linger has finish called once nothing is left.
+func (p *Process) linger() {
+	if p.groupOnly() {
+		p.spawner.wg.Go(func() { p.watchGroup(p.domain.pending) })
+		return
+	}
+	h := p.spawner.host
+	h.mu.Lock()
+	h.lingering[p] = true
+	h.mu.Unlock()
+	h.settle(p) // it may have become empty meanwhile
+}
+
+// leave gives back what the domain has of the host.
+func (p *Process) leave() {
+	if p.groupOnly() {
+		p.announce()
+	}
+	if p.spawner.host != nil {
+		p.spawner.host.unregister(p)
+	}
+	if c := p.domain.cgroup; c != nil {
+		p.spawner.host.cgroups.give(c)
+	}
+}
+
+// announce tells who watches the group that it is time to look.
+func (p *Process) announce() {
+	select {
+	case p.domain.pending <- struct{}{}:
+	default:
+	}
+}
+
+// membersLocked returns what lives of the domain.
+func (p *Process) membersLocked() ([]Member, error) {
+	if p.groupOnly() {
+		return p.groupMembersLocked()
+	}
+	found, err := p.spawner.host.find(p, !p.reaped, false)
+	var members []Member
+	for _, s := range found {
+		members = append(members, member(s))
+	}
+	return members, err
+}
+
+// signalLocked signals the group, then each living process outside of it.
+func (p *Process) signalLocked(sig unix.Signal) error {
+	err := p.signalGroupLocked(sig)
+	if p.groupOnly() {
+		p.announce()
+		return err
+	}
+	h := p.spawner.host
+	found, findErr := h.find(p, !p.reaped, false)
+	if findErr != nil && err != nil {
+		return findErr
+	}
+	for _, s := range found {
+		// The group of a reaped leader counts as outside unless the kernel could
+		// signal it as one.
+		if err == nil && s.Group == p.pid && s.Session == p.pid {
+			continue
+		}
+		switch sent := h.signal(p, s, sig); {
+		case sent == nil:
+			err = nil
+		case sent != unix.ESRCH && err == ErrGone:
+			err = sent
+		}
+	}
+	return err
+}
+
+// killLocked kills the group. What is outside is killed once the leader is dead:
+// its orphans come to the main thread then, and if there are none, as is usual,
+// that is the proof that nothing is left.
+func (p *Process) killLocked() error {
+	if p.groupOnly() {
+		defer p.announce()
+		return p.signalGroupLocked(unix.SIGKILL)
+	}
+	err := p.signalGroupLocked(unix.SIGKILL)
+	if err == ErrGone {
+		if p.spawner.host.empty(p) {
+			return ErrGone
+		}
+		err = nil
+	}
+	p.domain.condemned = true
+	switch {
+	case p.ended:
+		p.endLocked()
+	case p.domain.late == nil:
+		p.domain.late = time.AfterFunc(killLate, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if !p.gone {
+				p.endLocked()
+			}
+		})
+	}
+	return err
+}
+
+// endLocked has everything killed that is left.
+func (p *Process) endLocked() {
+	if p.domain.ending {
+		return
+	}
+	p.domain.ending = true
+	p.spawner.wg.Go(func() {
+		p.end()
+		p.mu.Lock()
+		p.domain.ending = false
+		ended := p.reaped
+		p.mu.Unlock()
+		if ended {
+			p.spawner.host.settle(p)
+		}
+	})
+}
+
+// end kills what is left of the domain, round by round, until a round finds
+// nothing alive. A process that is found dead may have left one that it forked,
+// so rounds go on; those that were forked while a round looked are in the next.
+func (p *Process) end() {
+	h := p.spawner.host
+	if c := p.domain.cgroup; c != nil {
+		c.kill()
+	}
+	const (
+		first, longest = 200 * time.Microsecond, 10 * time.Millisecond
+		manyMoves      = 5 // rounds with somebody new: it forks as fast as we kill
+	)
+	known := map[procfs.Stat]bool{} // by pid and start
+	moves := 0
+	for begin, pause := time.Now(), first; time.Since(begin) < killTime; {
+		p.mu.Lock()
+		if p.gone {
+			p.mu.Unlock()
+			return
+		}
+		found, err := h.find(p, !p.ended, true)
+		p.mu.Unlock()
+		if err == nil && len(found) == 0 {
+			return
+		}
+		moving := false
+		for _, s := range found {
+			key := procfs.Stat{Pid: s.Pid, Start: s.Start}
+			moving = moving || !known[key]
+			known[key] = true
+			_ = h.signal(p, s, unix.SIGKILL) // the next round sees whether it helped
+		}
+		if moving {
+			pause = first
+			if moves++; moves > manyMoves {
+				h.chase(p, found)
+				continue
+			}
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, longest)
+	}
+}
+
+// chase tries the numbers after the last one that was seen. The kernel gives them
+// in order, and a chain of processes that fork and die is never again where the
+// last look has found it.
+func (h *Host) chase(p *Process, found []procfs.Stat) {
+	if !h.tags {
+		return // another way to tell would be too slow
+	}
+	const tries, ahead = 200, 64
+	last := 0
+	for _, s := range found {
+		last = max(last, s.Pid)
+	}
+	for range tries {
+		for pid := last + 1; pid <= last+ahead; pid++ {
+			if h.carries(pid, p) {
+				_ = procfs.Signal(pid, unix.SIGKILL, func() bool { return h.carries(pid, p) })
+				last = pid
+			}
+		}
+	}
+}
+
+// tag is what the processes of p carry.
+func (h *Host) tag(p *Process) procfs.Tag { return h.self.Tag(p.domain.number) }
+
+func (h *Host) register(p *Process) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.processes[p.domain.number] = p
+}
+
+func (h *Host) unregister(p *Process) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.processes, p.domain.number)
+	delete(h.lingering, p)
+	for pid, owner := range h.adopted {
+		if owner == p {
+			h.adopted[pid] = nil
+		}
+	}
+}

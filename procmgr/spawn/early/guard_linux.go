@@ -1,0 +1,84 @@
+package early
+
+import (
+	"syscall"
+	"unsafe"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+)
+
+const (
+	// cleanRounds is how many looks in a row must find nothing: a process that is
+	// being forked shows up in the next.
+	cleanRounds = 3
+	roundPause  = 5 // milliseconds
+	// giveUp bounds the guard's own life: what it cannot end by then (a process in
+	// state D) it never will.
+	giveUp = 2000 // rounds
+)
+
+// guard waits for the end of the server that started it, and ends what that
+// server left behind.
+func guard(args []string) {
+	server, ok := procfs.ParseInstance(args[1])
+	if !ok {
+		return
+	}
+	ignoreSignals()
+	if !serverEnds(server) {
+		return // it let us go
+	}
+	procfs.EndInstance(server, args[2], cleanRounds, giveUp, func() { pause(roundPause) })
+}
+
+// serverEnds waits for the server, and says whether there is work to do. The
+// pipe ends with it, unless somebody else holds a copy of its writing end, so
+// its pidfd is watched as well.
+func serverEnds(server procfs.Instance) bool {
+	const pipe = 0
+	fds := []pollFd{{fd: pipe, events: pollIn}}
+	if pidfd, err := procfs.OpenPidfd(server.Pid); err == nil {
+		if lives, err := server.Lives(); err == nil && !lives {
+			return true // the pidfd is another's
+		}
+		fds = append(fds, pollFd{fd: int32(pidfd), events: pollIn})
+	} else if err == syscall.ESRCH {
+		return true
+	}
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0, 0, 0)
+		if errno == syscall.EINTR {
+			continue
+		}
+		var word [1]byte
+		if fds[0].revents&pollIn != 0 {
+			if n, _ := syscall.Read(pipe, word[:]); n == 1 && word[0] == released {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+const pollIn = 1 // POLLIN
+
+type pollFd struct {
+	fd              int32
+	events, revents int16
+}
+
+func pause(milliseconds int64) {
+	time := syscall.NsecToTimespec(milliseconds * 1e6)
+	syscall.Syscall6(syscall.SYS_PPOLL, 0, 0, uintptr(unsafe.Pointer(&time)), 0, 0, 0)
+}
+
+// ignoreSignals lets the guard outlive what ends its server by name, a service
+// manager's SIGTERM to everything for instance. Package os/signal is not there
+// yet.
+func ignoreSignals() {
+	const ignore = 1 // SIG_IGN; the first word of struct sigaction on these architectures
+	action := [8]uintptr{ignore}
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM} {
+		syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	}
+}

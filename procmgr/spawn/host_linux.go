@@ -1,0 +1,238 @@
+package spawn
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+)
+
+// Host is what the whole program does for the processes that it starts: it
+// adopts their orphans, marks what it forks, keeps the guard. There is one in a
+// program; [Setup] makes it.
+type Host struct {
+	opts   SetupOptions
+	self   procfs.Instance
+	tags   bool       // children can be tagged
+	limit  procfs.Tag // the program's own, to put back after each fork
+	lists  bool       // the kernel lists children
+	adopts bool       // orphans come to the main thread
+	own    int        // the main thread's list of children, kept open; -1 without lists
+
+	prepare func()   // chooses the domain, once
+	best    Domain   // what may be chosen at most
+	domain  Domain   // what was chosen
+	cgroups *cgroups // nil unless that is DomainCgroup
+	report  Report
+
+	numbers atomic.Uint64
+	guard   guard
+	noPidfd atomic.Bool // the kernel refuses pidfds
+
+	forking sync.Mutex // guards the program's soft RLIMIT_RTTIME: every fork holds it
+
+	mu        sync.Mutex          // guards the maps, and keeps orphans from being reaped
+	processes map[uint64]*Process // by number, until nothing of them is left
+	adopted   map[int]*Process    // whose an orphan is, nil if nobody knows
+	lingering map[*Process]bool   // have ended and left something alive
+}
+
+// SetupOptions say what a program can offer.
+type SetupOptions struct {
+	// Guard is the first argument with which this program becomes a guard:
+	// early.GuardName in a program that imports package early, and only there.
+	// Empty is no guard.
+	Guard string
+	// Log gets what an operator should know. Nil discards.
+	Log *slog.Logger
+
+	without map[string]bool // what a test takes away
+}
+
+// Setup prepares the program for starting processes. What it does concerns the
+// whole program, so it is called once, from the main function, on the main
+// thread, before anything is started; [Host.Run] must follow. It never fails: what
+// the machine does not offer is done without, and [Host.Report] says so.
+//
+//   - The program is not dumpable: its children cannot read its memory or
+//     descriptors (PR_SET_DUMPABLE; root's can).
+//   - Descriptors that it inherited do not reach its children.
+//   - It adopts the orphans among its descendants (PR_SET_CHILD_SUBREAPER).
+//   - Its soft RLIMIT_RTTIME is another for a moment at each fork.
+func Setup(opts SetupOptions) *Host {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Host{
+		opts: opts, own: -1,
+		processes: map[uint64]*Process{}, adopted: map[int]*Process{}, lingering: map[*Process]bool{},
+	}
+	h.prepare = sync.OnceFunc(h.chooseDomain)
+	closeOnExec()
+	// An error leaves it as it was.
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+	var err error
+	if h.self, err = procfs.Self(); err != nil {
+		h.report.add("proc", "no", "it shows nothing: "+err.Error())
+		return h
+	}
+	h.report.add("proc", "yes", "")
+	if opts.Guard == "" {
+		h.report.add("guard", "no", "the program has none")
+	} else {
+		h.report.add("guard", "yes", "starts with the first process")
+	}
+	h.setupTags()
+	h.setupAdoption()
+	return h
+}
+
+// closeOnExec marks the descriptors that the program was given.
+func closeOnExec() {
+	if unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC) == nil { // Linux 5.11
+		return
+	}
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+}
+
+// setupTags finds out whether children can be tagged: a container may have set a
+// lower hard limit.
+func (h *Host) setupTags() {
+	var err error
+	if h.opts.without["tags"] {
+		err = errors.New("taken away")
+	} else if h.limit, err = procfs.ReadTag(0); err == nil {
+		trial := h.self.Tag(0)
+		if err = procfs.SetTag(trial); err == nil {
+			got, readErr := procfs.ReadTag(0)
+			err = errors.Join(readErr, procfs.SetTag(h.limit))
+			if err == nil && got != trial {
+				err = errors.New("RLIMIT_RTTIME does not hold 64 bits")
+			}
+		}
+	}
+	if h.tags = err == nil; h.tags {
+		h.report.add("tag", "yes", "RLIMIT_RTTIME "+strconv.FormatUint(uint64(h.self.Tag(0)), 10)+" and up")
+	} else {
+		h.report.add("tag", "no", "the environment marker alone: "+err.Error())
+	}
+}
+
+// setupAdoption makes orphans come to the main thread.
+func (h *Host) setupAdoption() {
+	if unix.Gettid() != unix.Getpid() {
+		h.report.add("subreaper", "no", "Setup was not called on the main thread")
+		return
+	}
+	if h.opts.without["subreaper"] {
+		h.report.add("subreaper", "no", "taken away")
+		return
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		h.report.add("subreaper", "no", err.Error())
+		return
+	}
+	h.adopts = true
+	h.report.add("subreaper", "yes", "")
+	list := "/proc/self/task/" + strconv.Itoa(unix.Getpid()) + "/children"
+	fd, err := unix.Open(list, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if h.opts.without["children"] {
+		unix.Close(fd)
+		err = errors.New("taken away")
+	}
+	if err != nil {
+		h.report.add("children lists", "no", "all of /proc is searched instead: "+err.Error())
+		return
+	}
+	h.lists, h.own = true, fd
+	h.report.add("children lists", "yes", "")
+}
+
+// Run calls f in another goroutine and reaps orphans on the main thread until f
+// returns; then it lets the guard go and returns what f did. children must carry
+// SIGCHLD (os/signal.Notify, a channel of 1). It is called on the main thread,
+// which must fork nothing: what forks calls it from within f.
+func (h *Host) Run(children <-chan os.Signal, f func() int) int {
+	code := make(chan int, 1)
+	go func() { code <- f() }()
+	for {
+		select {
+		case c := <-code:
+			h.close()
+			return c
+		case <-children:
+			h.reapOrphans()
+		}
+	}
+}
+
+// reapOrphans reaps what the main thread has adopted. __WNOTHREAD keeps it from
+// stealing the status of a child that another thread has forked (wait4(2)).
+func (h *Host) reapOrphans() {
+	if !h.adopts {
+		return
+	}
+	h.mu.Lock()
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WNOTHREAD, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			break
+		}
+		delete(h.adopted, pid)
+	}
+	var ended []*Process
+	for p := range h.lingering {
+		ended = append(ended, p)
+	}
+	h.mu.Unlock()
+	for _, p := range ended {
+		h.settle(p)
+	}
+}
+
+// settle finishes an ended process if nothing of it is left.
+func (h *Host) settle(p *Process) {
+	if !h.empty(p) {
+		return
+	}
+	h.mu.Lock()
+	first := h.lingering[p]
+	delete(h.lingering, p)
+	h.mu.Unlock()
+	if first {
+		p.finish()
+	}
+}
+
+// fork starts a program with the tag.
+func (h *Host) fork(tag procfs.Tag, path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, err error) {
+	h.forking.Lock()
+	defer h.forking.Unlock()
+	if h.tags {
+		if err := procfs.SetTag(tag); err == nil {
+			defer procfs.SetTag(h.limit)
+		}
+	}
+	pidfd = -1
+	return forkExec(path, argv, attr, &h.noPidfd)
+}

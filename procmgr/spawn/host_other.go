@@ -1,0 +1,42 @@
+//go:build !linux
+
+package spawn
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+)
+
+// Host is what the whole program does for the processes that it starts. This
+// system offers nothing of that kind.
+type Host struct{}
+
+// SetupOptions say what a program can offer. Nothing of it is used here.
+type SetupOptions struct {
+	Guard string
+	Log   *slog.Logger
+}
+
+// Setup prepares the program for starting processes.
+func Setup(SetupOptions) *Host { return &Host{} }
+
+// Run calls f and returns what it did.
+func (h *Host) Run(_ <-chan os.Signal, f func() int) int { return f() }
+
+// Limit refuses every kill domain but the one that there is.
+func (h *Host) Limit(best Domain) error {
+	if best != systemDomain {
+		return fmt.Errorf("there is no kill domain %q on this system; it is %s", best, systemDomain)
+	}
+	return nil
+}
+
+// Domain returns the kill domain.
+func (h *Host) Domain() Domain { return systemDomain }
+
+// Report returns what was found.
+func (h *Host) Report() Report { return Report{Domain: systemDomain} }
+
+// Sweep does nothing: nothing marks what another program has left behind.
+func (h *Host) Sweep() {}

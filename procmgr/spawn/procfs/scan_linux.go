@@ -1,0 +1,120 @@
+package procfs
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// Pids calls visit for every process that /proc shows. An error means that
+// nothing was proved: /proc cannot be read, or does not even show the caller.
+func Pids(visit func(pid int)) error {
+	self, seen := syscall.Getpid(), false
+	err := entries("/proc", func(name []byte) {
+		if pid := int(atoi(name)); pid > 0 {
+			seen = seen || pid == self
+			visit(pid)
+		}
+	})
+	if err == nil && !seen {
+		err = syscall.ENOENT
+	}
+	return err
+}
+
+// entries calls visit for every name in a directory, without "." and "..".
+func entries(path string, visit func(name []byte)) error {
+	fd, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := syscall.ReadDirent(fd, buf)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return err
+		}
+		for rest := buf[:n]; len(rest) > 0; {
+			d := (*syscall.Dirent)(unsafe.Pointer(&rest[0]))
+			start := int(unsafe.Offsetof(d.Name))
+			name := rest[start:d.Reclen]
+			for i, c := range name {
+				if c == 0 {
+					name = name[:i]
+					break
+				}
+			}
+			rest = rest[d.Reclen:]
+			if string(name) != "." && string(name) != ".." {
+				visit(name)
+			}
+		}
+	}
+}
+
+// Children calls visit for every child of a process, zombies included
+// (proc_pid_task_tid_children(5): children are listed by the thread that forked
+// them). An error that is not ENOENT or ESRCH means that the kernel has no such
+// lists.
+func Children(pid int, visit func(pid int)) error {
+	tasks := "/proc/" + itoa(pid) + "/task"
+	var first error
+	err := entries(tasks, func(tid []byte) {
+		if err := ChildrenOf(tasks+"/"+string(tid)+"/children", visit); err != nil && first == nil {
+			first = err
+		}
+	})
+	if err == nil {
+		err = first
+	}
+	return err
+}
+
+// ChildrenOf calls visit for every number in one list of children.
+func ChildrenOf(path string, visit func(pid int)) error {
+	fd, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	return eachNumber(func(buf []byte, _ int64) (int, error) { return readFd(fd, buf) }, visit)
+}
+
+// ReadChildren is ChildrenOf for a list that is kept open.
+func ReadChildren(fd int, visit func(pid int)) error {
+	return eachNumber(func(buf []byte, at int64) (int, error) {
+		for {
+			n, err := syscall.Pread(fd, buf, at)
+			if err != syscall.EINTR {
+				return n, err
+			}
+		}
+	}, visit)
+}
+
+// eachNumber reads numbers that blanks divide.
+func eachNumber(read func(buf []byte, at int64) (int, error), visit func(n int)) error {
+	var buf [512]byte
+	number, at := 0, int64(0)
+	for {
+		n, err := read(buf[:], at)
+		if err != nil || n == 0 {
+			if number > 0 {
+				visit(number)
+			}
+			return err
+		}
+		at += int64(n)
+		for _, c := range buf[:n] {
+			if c >= '0' && c <= '9' {
+				number = number*10 + int(c-'0')
+			} else if number > 0 {
+				visit(number)
+				number = 0
+			}
+		}
+	}
+}

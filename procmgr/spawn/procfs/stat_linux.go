@@ -1,0 +1,125 @@
+package procfs
+
+import "syscall"
+
+// Stat is what proc_pid_stat(5) tells of a process.
+type Stat struct {
+	Pid, Ppid      int
+	Group, Session int
+	State          byte   // one letter, as in ps(1)
+	Command        string // its name, at most 15 bytes
+	Start          uint64 // when it began, in clock ticks since boot
+}
+
+// Alive says that it is more than an entry that waits to be reaped.
+func (s Stat) Alive() bool { return s.State != 'Z' && s.State != 'X' }
+
+// Living reads the facts of a process and says whether it is alive. An error means
+// that it cannot be known.
+func Living(pid int) (s Stat, alive bool, err error) {
+	s, err = ReadStat(pid)
+	if err == syscall.ENOENT || err == syscall.ESRCH {
+		return s, false, nil
+	}
+	return s, err == nil && s.Alive(), err
+}
+
+// ReadStat reads the facts of a process. ESRCH or ENOENT mean that there is no
+// such process.
+func ReadStat(pid int) (Stat, error) {
+	var buf [1024]byte
+	text, err := read("/proc/"+itoa(pid)+"/stat", buf[:])
+	if err != nil {
+		return Stat{}, err
+	}
+	// "pid (comm) state ppid pgrp session …": the name may hold anything, so the
+	// fields are counted from its last bracket.
+	open, end := -1, -1
+	for i, c := range text {
+		if c == '(' && open < 0 {
+			open = i
+		}
+		if c == ')' {
+			end = i
+		}
+	}
+	if open < 0 || end < open || end+2 >= len(text) {
+		return Stat{}, syscall.EIO
+	}
+	s := Stat{Pid: pid, Command: string(text[open+1 : end]), State: text[end+2]}
+	field := 3 // the state
+	for rest := text[end+2:]; len(rest) > 0; field++ {
+		word := rest
+		for i, c := range rest {
+			if c == ' ' {
+				word = rest[:i]
+				break
+			}
+		}
+		rest = rest[min(len(word)+1, len(rest)):]
+		switch field {
+		case 4:
+			s.Ppid = int(atoi(word))
+		case 5:
+			s.Group = int(atoi(word))
+		case 6:
+			s.Session = int(atoi(word))
+		case 22:
+			s.Start = atoi(word)
+			return s, nil
+		}
+	}
+	return Stat{}, syscall.EIO
+}
+
+// read reads a small file of /proc in one go.
+func read(path string, buf []byte) ([]byte, error) {
+	fd, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd)
+	n, err := readFd(fd, buf)
+	return buf[:max(n, 0)], err
+}
+
+func open(path string) (int, error) {
+	for {
+		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err != syscall.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func readFd(fd int, buf []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, buf)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// atoi reads a number without sign; anything else is 0.
+func atoi(text []byte) (n uint64) {
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n
+}
+
+func itoa(n int) string {
+	var buf [20]byte
+	i := len(buf)
+	for {
+		i--
+		buf[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			return string(buf[i:])
+		}
+	}
+}

@@ -1,0 +1,257 @@
+//go:build linux
+
+package spawn
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+// shape is a way in which commands leave processes about. In its script SLEEP is
+// a program that sleeps and can be recognised, whatever became of its
+// environment, session and parents.
+type shape struct {
+	script  string
+	sleeps  int  // how many of them there are
+	escapes bool // some leave the process group
+	exits   bool // the command ends by itself
+}
+
+func shapes() map[string]shape {
+	return map[string]shape{
+		"single":                    {script: `exec SLEEP`, sleeps: 1},
+		"pipeline":                  {script: `SLEEP | SLEEP | cat`, sleeps: 2},
+		"subshells":                 {script: `(SLEEP; :) & (SLEEP; :) & wait`, sleeps: 2},
+		"setsid":                    {script: `setsid SLEEP & wait`, sleeps: 1, escapes: true},
+		"double fork":               {script: `(setsid sh -c 'SLEEP & SLEEP & wait' &) ; sleep 1000`, sleeps: 2, escapes: true},
+		"daemon":                    {script: `(setsid sh -c 'SLEEP & SLEEP & wait' &) ; exit 3`, sleeps: 2, escapes: true, exits: true},
+		"daemon that closes":        {script: `(setsid sh -c 'SLEEP & SLEEP & wait' >/dev/null 2>&1 &) ; exit 3`, sleeps: 2, escapes: true, exits: true},
+		"in the group, left":        {script: `SLEEP & SLEEP >/dev/null 2>&1 & exit 3`, sleeps: 2, exits: true},
+		"environment wiped":         {script: `(env -i setsid sh -c 'setsid SLEEP & SLEEP' &) ; sleep 1000`, sleeps: 2, escapes: true},
+		"environment wiped, left":   {script: `(env -i setsid sh -c 'setsid SLEEP & SLEEP' &) ; exit 3`, sleeps: 2, escapes: true, exits: true},
+		"ignores SIGTERM":           {script: `trap '' TERM; SLEEP & (setsid SLEEP &); wait`, sleeps: 2, escapes: true},
+		"stops itself":              {script: `SLEEP & (setsid SLEEP &); kill -STOP $$`, sleeps: 2, escapes: true},
+		"fifty":                     {script: `for i in 1 2 3 4 5; do (for j in 1 2 3 4 5; do SLEEP & done; for j in 1 2 3 4 5; do (setsid SLEEP &) ; done; wait) & done; wait`, sleeps: 50, escapes: true},
+		"forks while it is killed":  {script: `i=0; while [ $i -lt 300 ]; do i=$((i+1)); SLEEP & done; wait`, sleeps: 5},
+		"leaves while it is killed": {script: `i=0; while [ $i -lt 300 ]; do i=$((i+1)); (setsid SLEEP &) ; done; wait`, sleeps: 5, escapes: true},
+		"floods":                    {script: `yes & (setsid yes & setsid SLEEP &) ; wait`, sleeps: 1, escapes: true},
+	}
+}
+
+// startShape starts one and waits until all of it runs.
+func startShape(t *testing.T, s shape) (*run, string) {
+	t.Helper()
+	command, token := proctest.Sleeper()
+	r := shell(t, strings.ReplaceAll(s.script, "SLEEP", command))
+	proctest.Within(t, "the shape stands", func() bool { return len(proctest.Sleepers(token)) >= s.sleeps })
+	return r, token
+}
+
+func eachShape(t *testing.T, test func(t *testing.T, s shape)) {
+	for _, name := range slices.Sorted(mapsKeys(shapes())) {
+		s := shapes()[name]
+		t.Run(name, func(t *testing.T) {
+			if s.escapes && host.Domain() == DomainGroup {
+				t.Skip("the process group does not hold it")
+			}
+			if *withoutFlag == "tags" && host.Domain() != DomainCgroup && strings.Contains(s.script, "env -i") {
+				t.Skip("the environment marker is gone and there are no tags")
+			}
+			test(t, s)
+		})
+	}
+}
+
+func mapsKeys(m map[string]shape) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func TestKillEndsEveryShape(t *testing.T) {
+	eachShape(t, func(t *testing.T, s shape) {
+		r, token := startShape(t, s)
+		if s.exits {
+			if e := r.ended(); e.Code != 3 {
+				t.Errorf("got %+v", e)
+			}
+		}
+		begin := time.Now()
+		if err := r.Signal(Kill); err != nil {
+			t.Fatal(err)
+		}
+		r.emptied()
+		took := time.Since(begin)
+		if left := proctest.Sleepers(token); len(left) > 0 {
+			t.Errorf("said to be empty, and %d live", len(left))
+		}
+		if !s.exits {
+			if e := r.ended(); e.Signal != "SIGKILL" {
+				t.Errorf("got %+v", e)
+			}
+		}
+		t.Logf("gone after %v", took)
+	})
+}
+
+// Terminate reaches all of it, but what ignores it.
+func TestTerminateReachesEveryShape(t *testing.T) {
+	eachShape(t, func(t *testing.T, s shape) {
+		if strings.Contains(s.script, "300") || strings.Contains(s.script, "trap") {
+			t.Skip("more come while it is sent, or ignore it")
+		}
+		r, token := startShape(t, s)
+		if err := r.Signal(Terminate); err != nil {
+			t.Fatal(err)
+		}
+		r.emptied()
+		if left := proctest.Sleepers(token); len(left) > 0 {
+			t.Errorf("%d live", len(left))
+		}
+	})
+}
+
+func TestMembersAreEverything(t *testing.T) {
+	eachShape(t, func(t *testing.T, s shape) {
+		r, token := startShape(t, s)
+		if s.exits {
+			r.ended()
+		}
+		if strings.Contains(s.script, "300") {
+			return
+		}
+		list, err := r.Members()
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := map[int]bool{}
+		for _, m := range list {
+			known[m.Pid] = true
+			if m.Command == "" || m.State == "" || m.State == "Z" {
+				t.Errorf("got %+v", m)
+			}
+		}
+		for _, pid := range proctest.Sleepers(token) {
+			if !known[pid] {
+				t.Errorf("%d is not among %v", pid, list)
+			}
+		}
+	})
+}
+
+// What outlives the command is told, keeps being read, and its own end is seen.
+func TestDescendantsAreFollowedToTheirEnd(t *testing.T) {
+	cue := filepath.Join(t.TempDir(), "cue")
+	r := shell(t, fmt.Sprintf(`(setsid sh -c 'while ! [ -e %s ]; do sleep 0.01; done; echo late' &) ; exit 0`, cue))
+	r.ended()
+	if host.Domain() != DomainGroup {
+		if n := members(r.Process); n < 1 {
+			t.Errorf("%d members", n)
+		}
+		select {
+		case <-r.empty:
+			t.Error("empty")
+		default:
+		}
+	}
+	if err := os.WriteFile(cue, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.await("late")
+	r.emptied()
+	if n := members(r.Process); n != 0 {
+		t.Errorf("%d members", n)
+	}
+}
+
+// Another's descendants are left alone.
+func TestKillLeavesOthersAlone(t *testing.T) {
+	daemon := shapes()["daemon"]
+	if host.Domain() == DomainGroup {
+		daemon = shapes()["in the group, left"]
+	}
+	other, token := startShape(t, daemon)
+	other.ended()
+	foreign := unshareChild(t)
+	eachShape(t, func(t *testing.T, s shape) {
+		r, _ := startShape(t, s)
+		if err := r.Signal(Kill); err != nil {
+			t.Fatal(err)
+		}
+		r.emptied()
+	})
+	if n := len(proctest.Sleepers(token)); n != 2 {
+		t.Errorf("%d of the other's two live", n)
+	}
+	if !proctest.Alive(foreign) {
+		t.Error("a child that is no command was killed")
+	}
+}
+
+// unshareChild starts a sleeper that is not the spawner's.
+func unshareChild(t *testing.T) int {
+	t.Helper()
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process.Pid
+}
+
+func TestSignalsByName(t *testing.T) {
+	r := shell(t, `for s in INT HUP QUIT USR1 USR2; do trap "echo got-$s" $s; done; echo ready; while :; do sleep 0.01; done`)
+	r.await("ready")
+	for sig, name := range map[Signal]string{Interrupt: "INT", Hangup: "HUP", Quit: "QUIT", User1: "USR1", User2: "USR2"} {
+		if err := r.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		r.await("got-" + name)
+	}
+}
+
+func TestStopAndContinue(t *testing.T) {
+	r, token := startShape(t, shape{script: `(setsid SLEEP &) ; exec SLEEP`, sleeps: 2})
+	all := proctest.Sleepers(token)
+	if host.Domain() == DomainGroup {
+		all = []int{r.Pid()}
+	}
+	stopped := func() bool {
+		return !slices.ContainsFunc(all, func(pid int) bool {
+			s, err := procfs.ReadStat(pid)
+			return err != nil || s.State != 'T'
+		})
+	}
+	if err := r.Signal(Stop); err != nil {
+		t.Fatal(err)
+	}
+	proctest.Within(t, "all stopped", stopped)
+	if !r.Suspended() {
+		t.Error("not suspended")
+	}
+	if err := r.Signal(Continue); err != nil {
+		t.Fatal(err)
+	}
+	proctest.Within(t, "going on", func() bool { return !r.Suspended() && !stopped() })
+	for _, pid := range proctest.Sleepers(token) { // where the domain is the group, one is left
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
