@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -24,23 +25,31 @@ func unattended() []string {
 	}
 }
 
-// environ builds the environment of a process. Later entries win, and each name
-// stands once.
-func (m *Manager) environ(scope Scope, id, dir string, spec *Spec) []string {
-	env := &environment{index: map[string]int{}}
-	for _, kv := range m.opts.Environ {
-		if name, _, _ := strings.Cut(kv, "="); !m.denied(name) {
+// inherited returns what the environments of all processes begin with.
+func (o *Options) inherited() []string {
+	var env environment
+	for _, kv := range o.Environ {
+		if name, _, _ := strings.Cut(kv, "="); !o.denied(name) {
 			env.set(kv)
 		}
 	}
 	env.set(unattended()...)
+	return env.list()
+}
+
+// environ builds the environment of a process. Later entries win, and each name
+// stands once.
+func (m *Manager) environ(scope Scope, id, dir string, spec *Spec) []string {
+	env := newEnvironment(m.inherited)
 	env.set("PWD=" + dir) // the one inherited names the server's directory
 
-	if updated, err := m.opts.UpdateEnv(append([]string(nil), env.entries...)); err != nil {
-		m.opts.Log.Warn("environment hook failed; going on without it", "process_id", id, "error", err)
-	} else {
-		env = &environment{index: map[string]int{}}
-		env.set(updated...)
+	if m.opts.UpdateEnv != nil {
+		if updated, err := m.opts.UpdateEnv(env.list()); err != nil {
+			m.opts.Log.Warn("environment hook failed; going on without it", "process_id", id, "error", err)
+		} else {
+			env = &environment{}
+			env.set(updated...)
+		}
 	}
 
 	for _, added := range []map[string]string{spec.Ambient, spec.Env} {
@@ -54,14 +63,14 @@ func (m *Manager) environ(scope Scope, id, dir string, spec *Spec) []string {
 		env.set(envChat + "=" + chat)
 	}
 	env.set(envProcessID + "=" + id)
-	return env.entries
+	return env.list()
 }
 
-func (m *Manager) denied(name string) bool {
+func (o *Options) denied(name string) bool {
 	if strings.HasPrefix(name, envPrefix) || name == "OLDPWD" {
 		return true
 	}
-	for _, pattern := range m.opts.DenyEnv {
+	for _, pattern := range o.DenyEnv {
 		prefix, any := strings.CutSuffix(pattern, "*")
 		if name == pattern || any && strings.HasPrefix(name, prefix) {
 			return true
@@ -70,10 +79,43 @@ func (m *Manager) denied(name string) bool {
 	return false
 }
 
-// environment is a list of KEY=value in which each key stands once.
-type environment struct {
+// inheritance is a list of KEY=value in which each key stands once. It does not
+// change, so that all processes can share it.
+type inheritance struct {
 	entries []string
 	index   map[string]int // of a key in entries
+}
+
+func newInheritance(entries []string) inheritance {
+	i := inheritance{entries, map[string]int{}}
+	for n, kv := range entries {
+		name, _, _ := strings.Cut(kv, "=")
+		i.index[name] = n
+	}
+	return i
+}
+
+// environment is a list of KEY=value in which each key stands once.
+type environment struct {
+	entries []string       // an empty one was taken out
+	shared  map[string]int // of the keys that were inherited, in entries
+	own     map[string]int // of those that were added
+}
+
+func newEnvironment(from inheritance) *environment {
+	const room = 8 // for what is usually added
+	return &environment{
+		entries: append(make([]string, 0, len(from.entries)+room), from.entries...),
+		shared:  from.index,
+	}
+}
+
+func (e *environment) find(name string) (int, bool) {
+	if i, ok := e.shared[name]; ok {
+		return i, true
+	}
+	i, ok := e.own[name]
+	return i, ok
 }
 
 func (e *environment) set(entries ...string) {
@@ -82,26 +124,27 @@ func (e *environment) set(entries ...string) {
 		if !ok || name == "" {
 			continue // Windows keeps per-drive directories as "=C:=…"; nothing else has this form
 		}
-		if i, known := e.index[name]; known {
+		if i, known := e.find(name); known {
 			e.entries[i] = kv
 			continue
 		}
-		e.index[name] = len(e.entries)
+		if e.own == nil {
+			e.own = map[string]int{}
+		}
+		e.own[name] = len(e.entries)
 		e.entries = append(e.entries, kv)
 	}
 }
 
 func (e *environment) unset(name string) {
-	i, known := e.index[name]
-	if !known {
-		return
+	if i, known := e.find(name); known {
+		e.entries[i] = ""
 	}
-	last := len(e.entries) - 1
-	e.entries[i] = e.entries[last]
-	moved, _, _ := strings.Cut(e.entries[i], "=")
-	e.index[moved] = i
-	e.entries = e.entries[:last]
-	delete(e.index, name)
+}
+
+// list returns the entries.
+func (e *environment) list() []string {
+	return slices.DeleteFunc(slices.Clone(e.entries), func(kv string) bool { return kv == "" })
 }
 
 // workdir decides where a process runs.

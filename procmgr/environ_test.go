@@ -86,6 +86,9 @@ func TestFailingEnvironmentHookIsLoggedAndLeftOut(t *testing.T) {
 		Log:       slog.New(slog.NewTextHandler(&text, nil)),
 	})
 	_, out := wait(t, m, sh(t, m, "echo $KEEP"))
+	if err := m.Close(t.Context()); err != nil { // then nobody writes to the log
+		t.Fatal(err)
+	}
 	if out != "1\n" || !strings.Contains(text.String(), "no luck") {
 		t.Errorf("got %q and the log %q", out, &text)
 	}

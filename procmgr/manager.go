@@ -11,7 +11,8 @@ import (
 
 // Manager owns processes. Its methods may be called concurrently.
 type Manager struct {
-	opts Options
+	opts      Options
+	inherited inheritance // environment that all processes begin with
 
 	mu        sync.Mutex // guards the fields below
 	seq       uint64
@@ -24,8 +25,11 @@ type Manager struct {
 
 // New returns a Manager. Close it to end what it runs.
 func New(opts Options) *Manager {
+	opts = opts.withDefaults()
 	return &Manager{
-		opts:     opts.withDefaults(),
+		opts:      opts,
+		inherited: newInheritance(opts.inherited()),
+
 		scopes:   map[Scope]map[string]*process{},
 		requests: map[Scope]map[string]*request{},
 	}

@@ -67,9 +67,6 @@ func (o Options) withDefaults() Options {
 	if o.Wrap == nil {
 		o.Wrap = func(argv []string) []string { return argv }
 	}
-	if o.UpdateEnv == nil {
-		o.UpdateEnv = func(env []string) ([]string, error) { return env, nil }
-	}
 	if o.Dir == nil {
 		o.Dir = func() string { return "" }
 	}

@@ -2,6 +2,7 @@ package procmgr
 
 import (
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -138,8 +139,10 @@ func (p *process) exited(e EngineExit) {
 	if exit.Signal != "" {
 		how = slog.String("signal", exit.Signal)
 	}
-	p.log.Info("process ended", how, "reason", string(exit.Reason), "duration", exit.At.Sub(p.facts.StartedAt).Round(time.Millisecond), "output_bytes", p.output.Total())
+	// Who waits goes first: the rest of this is nobody's answer.
 	close(p.done)
+	runtime.Gosched()
+	p.log.Info("process ended", how, "reason", string(exit.Reason), "duration", exit.At.Sub(p.facts.StartedAt).Round(time.Millisecond), "output_bytes", p.output.Total())
 }
 
 // emptied is the event that nothing of the process is alive any more. From here

@@ -10,12 +10,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +26,7 @@ import (
 // asked for.
 var (
 	domainFlag = flag.String("domain", "", "best kill domain to use")
+	runsFlag   = flag.Int("runs", 500, "commands that TestEveryRunIsWhole runs")
 	host       *spawn.Host
 )
 
@@ -40,10 +39,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		children := make(chan os.Signal, 1)
-		signal.Notify(children, syscall.SIGCHLD)
-		defer signal.Stop(children)
-		return host.Run(children, tests)
+		return host.Run(tests)
 	})
 }
 
@@ -425,16 +421,6 @@ func (g guarded) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, e
 type guardedProcess struct{ EngineProcess }
 
 func (guardedProcess) Signal(Signal) error { return ErrNotPermitted }
-
-func TestTwoHundredRunsAreWhole(t *testing.T) {
-	m := newManager(t, Options{})
-	for i := range 200 {
-		p, out := wait(t, m, sh(t, m, fmt.Sprintf("echo %d", i)))
-		if p.Exit.Code != 0 || p.Exit.Reason != ReasonExited || p.OutputOpen || out != fmt.Sprintf("%d\n", i) {
-			t.Fatalf("run %d: %+v, output %q", i, p.Exit, out)
-		}
-	}
-}
 
 func TestInvalidSpecs(t *testing.T) {
 	m := newManager(t, Options{})

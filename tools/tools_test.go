@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,11 +241,14 @@ func TestSurvivorsAreNamed(t *testing.T) {
 }
 
 func TestRecordsCarryChatAndToolCall(t *testing.T) {
-	var log bytes.Buffer
-	a := newAgent(t, &log)
+	records := &logged{}
+	a := newAgent(t, records)
 	a.callWith("process_start", `{"command":"echo secret"}`, `{"coder.com/chat-id":"c1","claudecode/toolUseId":"use1"}`)
+	// The last is written when the answer is on its way already.
+	proctest.Within(t, "the record of the end", func() bool { return strings.Contains(records.String(), "process ended") })
+	log := records.String()
 	n := 0
-	for line := range strings.Lines(log.String()) {
+	for line := range strings.Lines(log) {
 		n++
 		if !strings.Contains(line, `"chat_id":"c1"`) || !strings.Contains(line, `"tool_call_id":"use1"`) || !strings.Contains(line, `"process_id":`) {
 			t.Errorf("incomplete record: %s", line)
@@ -254,8 +258,26 @@ func TestRecordsCarryChatAndToolCall(t *testing.T) {
 		}
 	}
 	if n != 2 { // started, ended
-		t.Errorf("%d records:\n%s", n, &log)
+		t.Errorf("%d records:\n%s", n, log)
 	}
+}
+
+// logged is a log that can be read while it is written.
+type logged struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func TestToolsWorkInADeletedDirectory(t *testing.T) {
@@ -332,13 +354,13 @@ func TestCallsOfAChatAreBounded(t *testing.T) {
 }
 
 func TestTraceContextReachesTheChild(t *testing.T) {
-	var log bytes.Buffer
-	a := newAgent(t, &log)
+	records := &logged{}
+	a := newAgent(t, records)
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	meta := `{"traceparent":"` + parent + `","tracestate":"k=v"}`
 	r := a.callWith("process_start", `{"command":"echo $TRACEPARENT $TRACESTATE","request_id":"r"}`, meta)
-	if r.ProcessOutput.Output != parent+" k=v\n" || !strings.Contains(log.String(), parent) {
-		t.Errorf("got %q and the log %s", r.ProcessOutput.Output, &log)
+	if r.ProcessOutput.Output != parent+" k=v\n" || !strings.Contains(records.String(), parent) {
+		t.Errorf("got %q and the log %s", r.ProcessOutput.Output, records)
 	}
 	// Another attempt is another span, and still the same request.
 	if again := a.callWith("process_start", `{"command":"echo $TRACEPARENT $TRACESTATE","request_id":"r"}`, `{}`); !again.Attached {

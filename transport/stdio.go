@@ -73,7 +73,7 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	read := make(chan error, 1)
-	go func() { read <- s.read(ctx, bufio.NewReaderSize(in, 64<<10)) }()
+	go s.read(ctx, bufio.NewReaderSize(in, 64<<10), read)
 	var err error
 	last := time.Duration(0)
 	hungUp := s.HungUp
@@ -112,22 +112,34 @@ func (s *Stdio) noMoreRoom() {
 	s.room.Signal()
 }
 
-func (s *Stdio) read(ctx context.Context, in *bufio.Reader) error {
+// read reads until the end, whose error it sends. Whoever has read a request
+// answers it, and leaves the reading to another goroutine: an answer begins at
+// once then, on the thread that is already awake.
+func (s *Stdio) read(ctx context.Context, in *bufio.Reader, end chan<- error) {
 	for {
 		s.awaitRoom()
 		line, err := readLine(in)
+		var answer func()
 		switch {
 		case errors.Is(err, errLineTooLong):
-			s.refuse(&protocolError{nil, mcp.INVALID_REQUEST, fmt.Sprintf("the message is longer than %d bytes", MaxLineBytes)})
-			continue
+			err = nil
+			answer = s.refuse(&protocolError{nil, mcp.INVALID_REQUEST, fmt.Sprintf("the message is longer than %d bytes", MaxLineBytes)})
 		case len(line) > 0:
-			s.dispatch(ctx, line)
+			answer = s.dispatch(ctx, line)
 		}
-		if err == io.EOF {
-			return nil
+		switch {
+		case err == io.EOF:
+			end <- nil
+		case err != nil:
+			end <- fmt.Errorf("read: %w", err)
+		case answer != nil:
+			go s.read(ctx, in, end)
 		}
-		if err != nil {
-			return fmt.Errorf("read: %w", err)
+		if answer != nil {
+			answer()
+		}
+		if err != nil || answer != nil {
+			return
 		}
 	}
 }
@@ -148,14 +160,14 @@ func (s *Stdio) awaitRoom() {
 	}
 }
 
-// dispatch answers a message. A request may wait, to be done or to be read by
-// the client, so each runs on its own; a notification is quick and has no answer.
-func (s *Stdio) dispatch(ctx context.Context, line []byte) {
+// dispatch takes a message and returns what answers it. A request may wait, to be
+// done or to be read by the client; a notification is quick and has no answer.
+func (s *Stdio) dispatch(ctx context.Context, line []byte) (answer func()) {
 	number := s.requests.number()
 	m, bad := parse(line, number)
 	switch {
 	case bad != nil:
-		s.refuse(bad)
+		return s.refuse(bad)
 	case m.method == cancelled:
 		s.requests.cancel(connection, m.cancels)
 	case !m.isRequest():
@@ -168,7 +180,7 @@ func (s *Stdio) dispatch(ctx context.Context, line []byte) {
 		ctx, cancel := context.WithCancel(ctx)
 		q := &request{id: m.id, owner: connection, cancel: cancel}
 		q.slot.Hold, q.slot.Waiting = true, s.waiting
-		s.run(number, q, func() []byte {
+		return s.run(number, q, func() []byte {
 			ctx := tools.WithSlot(tools.WithNotify(m.context(ctx), s.notify(number)), &q.slot)
 			response := s.handle(ctx, &m)
 			text, err := s.encoder.answer(q.id, response, &q.slot)
@@ -179,6 +191,7 @@ func (s *Stdio) dispatch(ctx context.Context, line []byte) {
 			return text
 		})
 	}
+	return nil
 }
 
 // handle gives a message to the MCP server. A tool call of the old era goes to
@@ -203,17 +216,18 @@ func (s *Stdio) handle(ctx context.Context, m *message) mcp.JSONRPCMessage {
 }
 
 // refuse answers a message that is none.
-func (s *Stdio) refuse(bad *protocolError) {
-	s.run(s.requests.number(), &request{id: bad.id, cancel: func() {}}, bad.encode)
+func (s *Stdio) refuse(bad *protocolError) func() {
+	return s.run(s.requests.number(), &request{id: bad.id, cancel: func() {}}, bad.encode)
 }
 
-// run answers a request with what answer returns, unless it is cancelled before.
-func (s *Stdio) run(number uint64, q *request, answer func() []byte) {
+// run returns what answers a request with what answer returns, unless it is
+// cancelled before; nil if it is too late for that.
+func (s *Stdio) run(number uint64, q *request, answer func() []byte) func() {
 	if !s.requests.begin(number, q) {
-		return
+		return nil
 	}
 	s.busyBy(1)
-	go func() {
+	return func() {
 		defer s.busyBy(-1)
 		defer s.requests.finish(number)
 		defer func() {
@@ -228,7 +242,7 @@ func (s *Stdio) run(number uint64, q *request, answer func() []byte) {
 		if q.slot.Leave != nil {
 			q.slot.Leave()
 		}
-	}()
+	}
 }
 
 // waiting is told when a call begins and ends to wait for a process.

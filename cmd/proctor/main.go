@@ -31,7 +31,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	host := spawn.Setup(spawn.SetupOptions{Guard: early.GuardName})
-	os.Exit(host.Run(childSignals(), func() int {
+	os.Exit(host.Run(func() int {
 		return run(ctx, system{
 			args:    os.Args[1:],
 			environ: os.Environ(),

@@ -1,12 +1,6 @@
 package main
 
-import (
-	"io/fs"
-	"os"
-)
+import "io/fs"
 
 // ownFile is always true: the profile of a Windows user is its own.
 func ownFile(fs.FileInfo) bool { return true }
-
-// childSignals returns nothing: Windows has no such signal.
-func childSignals() <-chan os.Signal { return nil }

@@ -98,7 +98,7 @@ func (h *Host) tryChild(g *cgroup) error {
 		return err
 	}
 	defer unix.Close(null)
-	pid, pidfd, err := h.fork(h.limit, "/bin/sh", []string{"sh", "-c", "exit 7"}, &syscall.ProcAttr{
+	pid, pidfd, err := h.fork(h.limit.Tag(), "/bin/sh", []string{"sh", "-c", "exit 7"}, &syscall.ProcAttr{
 		Dir: "/", Files: []uintptr{uintptr(null), uintptr(null), uintptr(null)},
 		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL, UseCgroupFD: true, CgroupFD: g.fd},
 	})

@@ -25,9 +25,11 @@ type domain struct {
 	number  uint64        // its number in the host
 	born    uint64        // in clock ticks since boot: nothing of it is older
 	cgroup  *cgroup       // nil: none of its own
-	pending chan struct{} // nil unless it has the process group alone; of one: a signal was sent
+	group   bool          // nothing leads to what has left the process group
+	changed chan struct{} // of one: a signal was sent, or it was given up
 
 	// Guarded by Process.mu.
+	orphan    handle      // which watchOrphans waits for
 	condemned bool        // a kill was asked for
 	ending    bool        // the goroutine that carries it out runs
 	late      *time.Timer // starts it when the leader does not die
@@ -36,9 +38,8 @@ type domain struct {
 // fork starts the program in the best domain that there is.
 func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) error {
 	h := p.spawner.host
-	if h == nil || h.Domain() == DomainGroup {
-		p.domain.pending = make(chan struct{}, 1)
-	}
+	p.domain.group = h == nil || h.Domain() == DomainGroup
+	p.domain.changed = make(chan struct{}, 1)
 	if h == nil {
 		pid, pidfd, err := forkExec(path, argv, attr, &p.spawner.noPidfd)
 		if err == nil {
@@ -80,9 +81,6 @@ func park(pidfd int) handle {
 	return handle{os.NewFile(uintptr(pidfd), "pidfd")}
 }
 
-// groupOnly says that nothing leads to what has left the process group.
-func (p *Process) groupOnly() bool { return p.domain.pending != nil }
-
 // bootTicks is now, as proc_pid_stat(5) counts it, a tick early.
 func bootTicks() uint64 {
 	var now unix.Timespec
@@ -101,14 +99,30 @@ func (p *Process) prepare() {
 // leaderEndedLocked goes on with a kill, now that what the leader was parent of
 // has come to the main thread.
 func (p *Process) leaderEndedLocked() {
-	if p.domain.condemned && !p.spawner.host.empty(p) {
+	if p.domain.condemned {
+		p.endEscapedLocked()
+	}
+}
+
+// endEscapedLocked has killed what is left, if some of it was not in the group
+// that was killed already. Of the rest only the end is to be awaited.
+func (p *Process) endEscapedLocked() {
+	h := p.spawner.host
+	if h.noOrphans() {
+		return
+	}
+	h.mu.Lock()
+	orphans, err := h.orphansLocked(p)
+	h.mu.Unlock()
+	escaped := func(s procfs.Stat) bool { return s.Group != p.pid }
+	if err != nil || slices.ContainsFunc(orphans, escaped) {
 		p.endLocked()
 	}
 }
 
 // emptyLocked says that nothing is left of a reaped leader's domain.
 func (p *Process) emptyLocked() bool {
-	if !p.groupOnly() {
+	if !p.domain.group {
 		return p.spawner.host.empty(p)
 	}
 	left, err := p.reapedMembersLocked()
@@ -117,22 +131,54 @@ func (p *Process) emptyLocked() bool {
 
 // linger has finish called once nothing is left.
 func (p *Process) linger() {
-	if p.groupOnly() {
-		p.spawner.wg.Go(func() { p.watchGroup(p.domain.pending) })
-		return
+	if p.domain.group {
+		p.spawner.wg.Go(func() { p.watchGroup(p.domain.changed) })
+	} else {
+		p.spawner.wg.Go(p.watchOrphans)
 	}
+}
+
+// watchOrphans waits for the end of one orphan after the other until none is
+// left. What an orphan forks comes to us when it dies.
+func (p *Process) watchOrphans() {
+	const first, longest = time.Millisecond, time.Second
 	h := p.spawner.host
-	h.mu.Lock()
-	h.lingering[p] = true
-	h.mu.Unlock()
-	h.settle(p) // it may have become empty meanwhile
+	for pause := first; ; pause = min(2*pause, longest) {
+		if h.empty(p) {
+			p.finish()
+			return
+		}
+		p.mu.Lock()
+		gone := p.gone
+		if p.domain.condemned && !gone {
+			p.endEscapedLocked()
+		}
+		p.mu.Unlock()
+		if gone {
+			return
+		}
+		if h.awaitOrphan(p) {
+			pause = first / 2
+			continue
+		}
+		// Something lives that cannot be waited for: no pidfds, or it is in the
+		// cgroup and not ours.
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-p.domain.changed:
+			timer.Stop()
+		}
+	}
 }
 
 // leave gives back what the domain has of the host.
 func (p *Process) leave() {
-	if p.groupOnly() {
-		p.announce()
-	}
+	p.announce()
+	p.mu.Lock()
+	orphan := p.domain.orphan
+	p.mu.Unlock()
+	orphan.close()
 	if p.spawner.host != nil {
 		p.spawner.host.unregister(p)
 	}
@@ -141,17 +187,17 @@ func (p *Process) leave() {
 	}
 }
 
-// announce tells who watches the group that it is time to look.
+// announce tells who watches that it is time to look.
 func (p *Process) announce() {
 	select {
-	case p.domain.pending <- struct{}{}:
+	case p.domain.changed <- struct{}{}:
 	default:
 	}
 }
 
 // membersLocked returns what lives of the domain.
 func (p *Process) membersLocked() ([]Member, error) {
-	if p.groupOnly() {
+	if p.domain.group {
 		return p.groupMembersLocked()
 	}
 	found, err := p.spawner.host.find(p, !p.reaped, false)
@@ -165,7 +211,7 @@ func (p *Process) membersLocked() ([]Member, error) {
 // signalLocked signals the group, then each living process outside of it.
 func (p *Process) signalLocked(sig unix.Signal) error {
 	err := p.signalGroupLocked(sig)
-	if p.groupOnly() {
+	if p.domain.group {
 		p.announce()
 		return err
 	}
@@ -194,7 +240,7 @@ func (p *Process) signalLocked(sig unix.Signal) error {
 // its orphans come to the main thread then, and if there are none, as is usual,
 // that is the proof that nothing is left.
 func (p *Process) killLocked() error {
-	if p.groupOnly() {
+	if p.domain.group {
 		defer p.announce()
 		return p.signalGroupLocked(unix.SIGKILL)
 	}
@@ -206,6 +252,7 @@ func (p *Process) killLocked() error {
 		err = nil
 	}
 	p.domain.condemned = true
+	p.announce()
 	switch {
 	case p.ended:
 		p.endLocked()
@@ -231,11 +278,7 @@ func (p *Process) endLocked() {
 		p.end()
 		p.mu.Lock()
 		p.domain.ending = false
-		ended := p.reaped
 		p.mu.Unlock()
-		if ended {
-			p.spawner.host.settle(p)
-		}
 	})
 }
 
@@ -244,9 +287,11 @@ func (p *Process) endLocked() {
 // so rounds go on; those that were forked while a round looked are in the next.
 func (p *Process) end() {
 	h := p.spawner.host
-	if c := p.domain.cgroup; c != nil {
-		c.kill()
+	p.mu.Lock()
+	if !p.gone { // else the cgroup is another's by now
+		p.domain.cgroup.kill()
 	}
+	p.mu.Unlock()
 	const (
 		first, longest = 200 * time.Microsecond, 10 * time.Millisecond
 		manyMoves      = 5 // rounds with somebody new: it forks as fast as we kill
@@ -265,6 +310,9 @@ func (p *Process) end() {
 			return
 		}
 		moving := false
+		if !h.lists {
+			h.nudge() // the dead are in the way of the search
+		}
 		for _, s := range found {
 			key := procfs.Stat{Pid: s.Pid, Start: s.Start}
 			moving = moving || !known[key]
@@ -298,7 +346,10 @@ func (h *Host) chase(p *Process, found []procfs.Stat) {
 	for range tries {
 		for pid := last + 1; pid <= last+ahead; pid++ {
 			if h.carries(pid, p) {
-				_ = procfs.Signal(pid, unix.SIGKILL, func() bool { return h.carries(pid, p) })
+				_ = procfs.Signal(pid, unix.SIGKILL, func() bool {
+					s, err := procfs.ReadStat(pid)
+					return err == nil && h.carries(pid, p) && h.descends(s, p)
+				})
 				last = pid
 			}
 		}
@@ -312,13 +363,13 @@ func (h *Host) register(p *Process) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.processes[p.domain.number] = p
+	h.awake()
 }
 
 func (h *Host) unregister(p *Process) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.processes, p.domain.number)
-	delete(h.lingering, p)
 	for pid, owner := range h.adopted {
 		if owner == p {
 			h.adopted[pid] = nil

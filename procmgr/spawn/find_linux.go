@@ -13,11 +13,8 @@ import (
 // if it is empty, that is the proof, for less than a microsecond. A process that
 // adopts orphans itself hides them only while it lives, and it is on the list.
 func (h *Host) empty(p *Process) bool {
-	if h.lists {
-		var buf [1]byte
-		if n, err := unix.Pread(h.own, buf[:], 0); n == 0 && err == nil {
-			return true
-		}
+	if h.noOrphans() {
+		return true
 	}
 	h.mu.Lock()
 	orphans, err := h.orphansLocked(p)
@@ -25,13 +22,22 @@ func (h *Host) empty(p *Process) bool {
 	return err == nil && len(orphans) == 0 && !p.domain.cgroup.populated()
 }
 
-// orphansLocked returns the living orphans of p. While Host.mu is held none is
-// reaped, so their numbers are theirs.
-func (h *Host) orphansLocked(p *Process) (alive []int, err error) {
+// noOrphans says that the main thread is parent of nothing.
+func (h *Host) noOrphans() bool {
+	if !h.lists {
+		return false
+	}
+	var buf [1]byte
+	n, err := unix.Pread(h.own, buf[:], 0)
+	return n == 0 && err == nil
+}
+
+// orphansLocked returns the living orphans of p, and reaps the dead. While
+// Host.mu is held nobody else reaps an orphan, so their numbers are theirs.
+func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 	if !h.lists {
 		return h.searchLocked(p)
 	}
-	dead := map[int]bool{}
 	var failed error
 	for again := true; again; {
 		// What a dead one forked comes to the list before it shows as dead: so
@@ -43,17 +49,18 @@ func (h *Host) orphansLocked(p *Process) (alive []int, err error) {
 				owner = h.ownerLocked(pid)
 				h.adopted[pid] = owner
 			}
-			if owner != p || dead[pid] {
+			if owner != nil && owner != p {
 				return
 			}
-			_, lives, statErr := procfs.Living(pid)
+			s, lives, statErr := procfs.Living(pid)
 			switch {
 			case statErr != nil:
 				failed = statErr
-			case lives:
-				alive = append(alive, pid)
-			default:
-				dead[pid], again = true, true
+			case !lives:
+				h.reapLocked(pid)
+				again = true
+			case owner == p:
+				alive = append(alive, s)
 			}
 		})
 		if err = cmp.Or(err, failed); err != nil {
@@ -63,17 +70,66 @@ func (h *Host) orphansLocked(p *Process) (alive []int, err error) {
 	return alive, nil
 }
 
+// reapLocked reaps an orphan, or with -1 each that is dead. The first any thread
+// may do, for what is on the main thread's list is nobody else's. The second only
+// the main thread may: __WNOTHREAD keeps it from stealing the status of a child
+// that another has forked (wait4(2)).
+func (h *Host) reapLocked(pid int) {
+	flags := unix.WNOHANG
+	if pid < 0 {
+		flags |= unix.WNOTHREAD
+	}
+	for {
+		var status unix.WaitStatus
+		reaped, err := unix.Wait4(pid, &status, flags, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || reaped <= 0 {
+			return
+		}
+		delete(h.adopted, reaped)
+		if pid > 0 {
+			return
+		}
+	}
+}
+
+// awaitOrphan waits until one of p's orphans has ended, and returns at once if
+// there is none. It returns false if it cannot wait for what there is, or p was
+// given up meanwhile.
+func (h *Host) awaitOrphan(p *Process) bool {
+	h.mu.Lock()
+	orphans, err := h.orphansLocked(p)
+	pidfd := -1
+	if len(orphans) > 0 {
+		// It is not reaped while the lock is held: the number is its own.
+		pidfd, err = procfs.OpenPidfd(orphans[0].Pid)
+	}
+	h.mu.Unlock()
+	if err != nil || pidfd < 0 {
+		return err == nil && !p.domain.cgroup.populated()
+	}
+	orphan := park(pidfd)
+	defer orphan.close()
+	p.mu.Lock()
+	p.domain.orphan = orphan
+	gone := p.gone
+	p.mu.Unlock()
+	return gone || awaitPidfd(orphan)
+}
+
 // ownerLocked returns whose an orphan is, nil if nothing tells. That it descends
 // from one of our commands is certain: else the kernel would not have given it
 // to us.
 func (h *Host) ownerLocked(pid int) *Process {
-	if tag, err := procfs.ReadTag(pid); err == nil && h.tags && tag.Of(h.self) {
-		if p := h.processes[tag.Number()]; p != nil {
-			return p
+	if h.tags {
+		if tag, err := procfs.ReadTag(pid); err == nil && tag.Of(h.self) && h.processes[tag.Number()] != nil {
+			return h.processes[tag.Number()]
 		}
 	}
-	s, err := procfs.ReadStat(pid)
-	if err != nil || !s.Alive() {
+	s, alive, err := procfs.Living(pid)
+	if err != nil || !alive {
 		return nil
 	}
 	for _, p := range h.processes {
@@ -93,19 +149,48 @@ func (h *Host) ownerLocked(pid int) *Process {
 }
 
 // searchLocked looks at every process for the tag of p, or its marker where
-// there are no tags. The leader counts.
-func (h *Host) searchLocked(p *Process) (alive []int, err error) {
+// there are no tags. The leader counts. A tag alone proves nothing: a program that
+// forks by other means while a command is forked gives it to its child as well.
+func (h *Host) searchLocked(p *Process) (alive []procfs.Stat, err error) {
 	var failed error
 	err = procfs.Pids(func(pid int) {
 		if h.carries(pid, p) {
-			_, lives, statErr := procfs.Living(pid)
-			if lives {
-				alive = append(alive, pid)
+			s, lives, statErr := procfs.Living(pid)
+			if lives && h.descends(s, p) {
+				alive = append(alive, s)
 			}
 			failed = cmp.Or(statErr, failed)
 		}
 	})
 	return alive, cmp.Or(err, failed)
+}
+
+// descends says that a process comes from p's leader or from an orphan, and not
+// from a child that the program has by other means.
+func (h *Host) descends(s procfs.Stat, p *Process) bool {
+	for s.Pid != p.pid {
+		if s.Ppid == h.self.Pid {
+			return h.isOrphan(s.Pid)
+		}
+		parent, err := procfs.ReadStat(s.Ppid)
+		if err != nil || parent.Start > s.Start {
+			// Its parent has died under our eyes. The next look knows more.
+			return false
+		}
+		s = parent
+	}
+	return true
+}
+
+// isOrphan says that the main thread is a process's parent. Where the kernel has
+// no lists of children nothing tells an orphan from a child that the program has by
+// other means: see Exclude.
+func (h *Host) isOrphan(pid int) (found bool) {
+	if !h.lists {
+		return true
+	}
+	_ = procfs.ReadChildren(h.own, func(child int) { found = found || child == pid })
+	return found
 }
 
 // carries says that a process is marked as one of p's.
@@ -125,16 +210,18 @@ func (h *Host) carries(pid int, p *Process) bool {
 func (h *Host) find(p *Process, leader, everywhere bool) (found []procfs.Stat, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	todo, err := h.orphansLocked(p)
+	known, err := h.orphansLocked(p)
+	if err == nil && everywhere && h.lists {
+		var more []procfs.Stat
+		more, err = h.searchLocked(p)
+		known = append(known, more...)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if everywhere && h.lists {
-		more, err := h.searchLocked(p)
-		if err != nil {
-			return nil, err
-		}
-		todo = append(todo, more...)
+	var todo []int
+	for _, s := range known {
+		todo = append(todo, s.Pid)
 	}
 	todo = p.domain.cgroup.appendPids(todo)
 	if leader {

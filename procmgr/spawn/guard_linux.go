@@ -157,19 +157,29 @@ func (h *Host) close() {
 
 // endUnknown kills the orphans that belong to no process.
 func (h *Host) endUnknown() {
-	for begin := time.Now(); h.lists && time.Since(begin) < time.Second; pause() {
+	for begin := time.Now(); h.adopts && time.Since(begin) < time.Second; pause() {
 		h.reapOrphans()
 		h.mu.Lock()
 		left := 0
-		_ = procfs.ReadChildren(h.own, func(pid int) {
-			left++
+		end := func(pid int) {
 			if s, alive, _ := procfs.Living(pid); alive {
+				left++
 				h.opts.Log.Warn("ending an orphan that belongs to no process", "pid", pid, "command", s.Command)
+				_ = unix.Kill(pid, unix.SIGKILL) // nobody but us reaps it
 			}
-			_ = unix.Kill(pid, unix.SIGKILL) // nobody but us reaps it
-		})
+		}
+		if h.lists {
+			_ = procfs.ReadChildren(h.own, end)
+		} else {
+			_ = procfs.Pids(func(pid int) {
+				if s, err := procfs.ReadStat(pid); err == nil && s.Ppid == h.self.Pid && procfs.BelongsTo(pid, h.self) {
+					end(pid)
+				}
+			})
+		}
 		h.mu.Unlock()
 		if left == 0 {
+			h.reapOrphans()
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,11 +21,11 @@ import (
 type Host struct {
 	opts   SetupOptions
 	self   procfs.Instance
-	tags   bool       // children can be tagged
-	limit  procfs.Tag // the program's own, to put back after each fork
-	lists  bool       // the kernel lists children
-	adopts bool       // orphans come to the main thread
-	own    int        // the main thread's list of children, kept open; -1 without lists
+	tags   bool         // children can be tagged
+	limit  procfs.Limit // the program's own, to put back after each fork
+	lists  bool         // the kernel lists children
+	adopts bool         // orphans come to the main thread
+	own    int          // the main thread's list of children, kept open; -1 without lists
 
 	prepare func()   // chooses the domain, once
 	best    Domain   // what may be chosen at most
@@ -38,10 +39,12 @@ type Host struct {
 
 	forking sync.Mutex // guards the program's soft RLIMIT_RTTIME: every fork holds it
 
+	asleep atomic.Bool   // the main thread does not look for orphans to reap
+	wake   chan struct{} // of one: has it look again
+
 	mu        sync.Mutex          // guards the maps, and keeps orphans from being reaped
 	processes map[uint64]*Process // by number, until nothing of them is left
 	adopted   map[int]*Process    // whose an orphan is, nil if nobody knows
-	lingering map[*Process]bool   // have ended and left something alive
 }
 
 // SetupOptions say what a program can offer.
@@ -72,7 +75,7 @@ func Setup(opts SetupOptions) *Host {
 	}
 	h := &Host{
 		opts: opts, own: -1,
-		processes: map[uint64]*Process{}, adopted: map[int]*Process{}, lingering: map[*Process]bool{},
+		wake: make(chan struct{}, 1), processes: map[uint64]*Process{}, adopted: map[int]*Process{},
 	}
 	h.prepare = sync.OnceFunc(h.chooseDomain)
 	closeOnExec()
@@ -117,12 +120,12 @@ func (h *Host) setupTags() {
 	var err error
 	if h.opts.without["tags"] {
 		err = errors.New("taken away")
-	} else if h.limit, err = procfs.ReadTag(0); err == nil {
+	} else if h.limit, err = procfs.ReadLimit(); err == nil {
 		trial := h.self.Tag(0)
-		if err = procfs.SetTag(trial); err == nil {
-			got, readErr := procfs.ReadTag(0)
-			err = errors.Join(readErr, procfs.SetTag(h.limit))
-			if err == nil && got != trial {
+		if err = h.limit.Set(trial); err == nil {
+			got, readErr := procfs.ReadLimit()
+			err = errors.Join(readErr, h.limit.Set(h.limit.Tag()))
+			if err == nil && got.Tag() != trial {
 				err = errors.New("RLIMIT_RTTIME does not hold 64 bits")
 			}
 		}
@@ -164,64 +167,74 @@ func (h *Host) setupAdoption() {
 	h.report.add("children lists", "yes", "")
 }
 
-// Run calls f in another goroutine and reaps orphans on the main thread until f
-// returns; then it lets the guard go and returns what f did. children must carry
-// SIGCHLD (os/signal.Notify, a channel of 1). It is called on the main thread,
-// which must fork nothing: what forks calls it from within f.
-func (h *Host) Run(children <-chan os.Signal, f func() int) int {
+// Run calls f in another goroutine, and lets the guard go and returns when f has
+// returned. It is called on the main thread, which must fork nothing: what forks
+// is called by f. Now and then it reaps what died unseen, orphans of commands that
+// still run.
+func (h *Host) Run(f func() int) int {
+	const (
+		pause = time.Second
+		most  = 10 // looks without a command before nobody looks
+	)
 	code := make(chan int, 1)
 	go func() { code <- f() }()
-	for {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for idle := 0; ; {
 		select {
 		case c := <-code:
 			h.close()
 			return c
-		case <-children:
+		case <-h.wake:
+			idle = 0
+			ticker.Reset(pause)
 			h.reapOrphans()
+		case <-ticker.C:
+			if idle++; h.reapOrphans() > 0 {
+				idle = 0
+			}
+			if idle == most {
+				ticker.Stop()
+				h.asleep.Store(true)
+			}
 		}
 	}
 }
 
-// reapOrphans reaps what the main thread has adopted. __WNOTHREAD keeps it from
-// stealing the status of a child that another thread has forked (wait4(2)).
-func (h *Host) reapOrphans() {
-	if !h.adopts {
-		return
-	}
-	h.mu.Lock()
-	for {
-		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WNOTHREAD, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || pid <= 0 {
-			break
-		}
-		delete(h.adopted, pid)
-	}
-	var ended []*Process
-	for p := range h.lingering {
-		ended = append(ended, p)
-	}
-	h.mu.Unlock()
-	for _, p := range ended {
-		h.settle(p)
+// awake has the main thread look for orphans again, now and then.
+func (h *Host) awake() {
+	if h.asleep.Load() && h.asleep.CompareAndSwap(true, false) {
+		h.nudge()
 	}
 }
 
-// settle finishes an ended process if nothing of it is left.
-func (h *Host) settle(p *Process) {
-	if !h.empty(p) {
-		return
+// nudge has the main thread look for orphans now.
+func (h *Host) nudge() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
 	}
+}
+
+// reapOrphans reaps what the main thread has adopted, and returns how many
+// commands there are of which something lives.
+func (h *Host) reapOrphans() int {
 	h.mu.Lock()
-	first := h.lingering[p]
-	delete(h.lingering, p)
-	h.mu.Unlock()
-	if first {
-		p.finish()
+	defer h.mu.Unlock()
+	if h.adopts {
+		h.reapLocked(-1)
 	}
+	return len(h.processes)
+}
+
+// Exclude calls f while no command is forked. A program that starts processes by
+// other means does so in f: they would else inherit, now and then, the mark of a
+// command that is forked at the same moment, and should the program be killed,
+// the guard would take them for what that command has left behind.
+func (h *Host) Exclude(f func()) {
+	h.forking.Lock()
+	defer h.forking.Unlock()
+	f()
 }
 
 // fork starts a program with the tag.
@@ -229,8 +242,8 @@ func (h *Host) fork(tag procfs.Tag, path string, argv []string, attr *syscall.Pr
 	h.forking.Lock()
 	defer h.forking.Unlock()
 	if h.tags {
-		if err := procfs.SetTag(tag); err == nil {
-			defer procfs.SetTag(h.limit)
+		if err := h.limit.Set(tag); err == nil {
+			defer h.limit.Set(h.limit.Tag())
 		}
 	}
 	pidfd = -1

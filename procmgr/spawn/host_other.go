@@ -5,7 +5,6 @@ package spawn
 import (
 	"fmt"
 	"log/slog"
-	"os"
 )
 
 // Host is what the whole program does for the processes that it starts. This
@@ -22,7 +21,10 @@ type SetupOptions struct {
 func Setup(SetupOptions) *Host { return &Host{} }
 
 // Run calls f and returns what it did.
-func (h *Host) Run(_ <-chan os.Signal, f func() int) int { return f() }
+func (h *Host) Run(f func() int) int { return f() }
+
+// Exclude calls f.
+func (h *Host) Exclude(f func()) { f() }
 
 // Limit refuses every kill domain but the one that there is.
 func (h *Host) Limit(best Domain) error {

@@ -44,7 +44,7 @@ func shapes() map[string]shape {
 		"stops itself":              {script: `SLEEP & (setsid SLEEP &); kill -STOP $$`, sleeps: 2, escapes: true},
 		"fifty":                     {script: `for i in 1 2 3 4 5; do (for j in 1 2 3 4 5; do SLEEP & done; for j in 1 2 3 4 5; do (setsid SLEEP &) ; done; wait) & done; wait`, sleeps: 50, escapes: true},
 		"forks while it is killed":  {script: `i=0; while [ $i -lt 300 ]; do i=$((i+1)); SLEEP & done; wait`, sleeps: 5},
-		"leaves while it is killed": {script: `i=0; while [ $i -lt 300 ]; do i=$((i+1)); (setsid SLEEP &) ; done; wait`, sleeps: 5, escapes: true},
+		"leaves while it is killed": {script: `i=0; while [ $i -lt 300 ]; do i=$((i+1)); (setsid SLEEP &) ; done; sleep 1000`, sleeps: 5, escapes: true},
 		"floods":                    {script: `yes & (setsid yes & setsid SLEEP &) ; wait`, sleeps: 1, escapes: true},
 	}
 }
@@ -85,6 +85,18 @@ func mapsKeys(m map[string]shape) func(func(string) bool) {
 
 func TestKillEndsEveryShape(t *testing.T) {
 	eachShape(t, func(t *testing.T, s shape) {
+		var times []time.Duration
+		for range *trialsFlag {
+			times = append(times, killShape(t, s))
+		}
+		slices.Sort(times)
+		t.Logf("gone after %v at most, half of them after %v", times[len(times)-1], times[len(times)/2])
+	})
+}
+
+// killShape starts a shape, kills it and returns how long that took.
+func killShape(t *testing.T, s shape) (took time.Duration) {
+	t.Run("", func(t *testing.T) {
 		r, token := startShape(t, s)
 		if s.exits {
 			if e := r.ended(); e.Code != 3 {
@@ -96,7 +108,7 @@ func TestKillEndsEveryShape(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.emptied()
-		took := time.Since(begin)
+		took = time.Since(begin)
 		if left := proctest.Sleepers(token); len(left) > 0 {
 			t.Errorf("said to be empty, and %d live", len(left))
 		}
@@ -105,8 +117,8 @@ func TestKillEndsEveryShape(t *testing.T) {
 				t.Errorf("got %+v", e)
 			}
 		}
-		t.Logf("gone after %v", took)
 	})
+	return took
 }
 
 // Terminate reaches all of it, but what ignores it.
@@ -253,5 +265,54 @@ func TestStopAndContinue(t *testing.T) {
 	proctest.Within(t, "going on", func() bool { return !r.Suspended() && !stopped() })
 	for _, pid := range proctest.Sleepers(token) { // where the domain is the group, one is left
 		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// carry counts the living processes with a token in their arguments.
+func carry(token string) (n int) {
+	_ = procfs.Pids(func(pid int) {
+		if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(string(line), token) && proctest.Alive(pid) {
+			n++
+		}
+	})
+	return n
+}
+
+// A chain of processes that fork and die as fast as they can, each in a session
+// of its own, is never where one looks. A cgroup holds it; else it is hunted, and
+// what cannot be caught is named.
+func TestKillHuntsAChain(t *testing.T) {
+	if host.Domain() == DomainGroup {
+		t.Skip("the process group does not hold it")
+	}
+	if _, err := exec.LookPath("perl"); err != nil {
+		t.Fatal(err)
+	}
+	for range *trialsFlag {
+		t.Run("", func(t *testing.T) {
+			// It ends by itself, should it get away.
+			_, token := proctest.Sleeper()
+			r := shell(t, `exec perl -MPOSIX -e '# `+token+`
+				$|=1; print "ready\n"; $n=0; while ($n++ < 300000) { my $p = fork; if (!defined $p) { next } if ($p) { POSIX::_exit(0) } POSIX::setsid() }'`)
+			r.await("ready")
+			r.ended()
+			begin := time.Now()
+			if err := r.Signal(Kill); err != nil && err != ErrGone {
+				t.Fatal(err)
+			}
+			select {
+			case <-r.empty:
+				t.Logf("gone after %v", time.Since(begin))
+				if n := carry(token); n > 0 && host.lists {
+					t.Errorf("said to be empty, and %d live", n)
+				}
+			case <-time.After(killTime + 2*time.Second):
+				left, err := r.Members()
+				t.Logf("not gone after %v: %v %v", time.Since(begin), left, err)
+				if host.Domain() == DomainCgroup {
+					t.Error("a cgroup must hold it")
+				}
+			}
+		})
 	}
 }

@@ -120,6 +120,9 @@ type Spawner struct {
 	wg      sync.WaitGroup // goroutines, and commands until they are empty
 	buffers sync.Pool      // of *[readBytes]byte: a buffer is held only while there is something to read
 	noPidfd atomic.Bool    // the kernel refuses pidfds
+
+	bigPipes  atomic.Int32          // how many pipes are large now
+	lastFound atomic.Pointer[found] // the program that was looked up last
 }
 
 // New returns a Spawner. With a host, which [Setup] returns, it has the best kill

@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// setPipeSize does nothing: macOS sizes pipes by itself.
+func setPipeSize(uintptr, int) bool { return false }
+
 const ioctlUnread = 0x4004667f // FIONREAD: how many bytes wait to be read
 
 // handle is empty: macOS has none.

@@ -11,6 +11,13 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
+// setPipeSize changes how much a pipe holds, see F_SETPIPE_SZ in fcntl(2). It
+// fails for a user who has too much in pipes, and when more is in it.
+func setPipeSize(fd uintptr, bytes int) bool {
+	_, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, bytes)
+	return err == nil
+}
+
 const ioctlUnread = unix.TIOCINQ // FIONREAD: how many bytes wait to be read
 
 // bareDomain is what a signal reaches when the program has set nothing up.
@@ -47,20 +54,26 @@ func forkExec(path string, argv []string, attr *syscall.ProcAttr, refused *atomi
 
 // awaitExit returns when a child has ended and is not reaped yet.
 func awaitExit(pid int, h handle) {
-	if h.file != nil {
-		if raw, err := h.file.SyscallConn(); err == nil {
-			ended := false
-			err = raw.Read(func(fd uintptr) bool {
-				ended = !stillRuns(unix.P_PIDFD, int(fd), unix.WNOHANG)
-				return ended
-			})
-			if err == nil && ended {
-				return
-			}
-		}
+	if !awaitPidfd(h) {
+		stillRuns(unix.P_PID, pid, 0) // no pidfd: a thread waits
 	}
-	// No pidfd: a thread waits.
-	stillRuns(unix.P_PID, pid, 0)
+}
+
+// awaitPidfd returns true when a child has ended, and false when there is no
+// pidfd to wait for or it was closed.
+func awaitPidfd(h handle) (ended bool) {
+	if h.file == nil {
+		return false
+	}
+	raw, err := h.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		ended = !stillRuns(unix.P_PIDFD, int(fd), unix.WNOHANG)
+		return ended
+	})
+	return err == nil && ended
 }
 
 // stillRuns looks without reaping. Any error counts as an end: there is nothing

@@ -40,7 +40,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	if search == nil {
 		search = cmd.Env
 	}
-	path, err := lookPath(cmd.Argv[0], search)
+	path, err := s.lookPath(cmd.Argv[0], search)
 	if err != nil {
 		return nil, err
 	}
@@ -178,9 +178,15 @@ func (p *Process) read() {
 	if err != nil {
 		return
 	}
+	size := pipeSize{p: p, raw: raw}
+	defer size.shrink()
 	for {
+		size.prepare()
 		more, err := p.readSome(raw, readBytes)
+		size.add(more)
 		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && !p.Ended():
+			size.shrink()
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			// The command has ended and someone else holds the pipe. What is in
 			// it now holds all that the command wrote; nobody else reads it, so
@@ -390,9 +396,14 @@ func openInput(text []byte) (ours *os.File, theirs int, err error) {
 	return os.NewFile(uintptr(fds[1]), "input"), fds[0], nil
 }
 
+// found is what a look for a program has found.
+type found struct{ name, path, file string }
+
 // lookPath finds the program as execvp(3) does, in the PATH of env. The library
-// function of that name reads the server's own environment instead.
-func lookPath(name string, env []string) (string, error) {
+// function of that name reads the server's own environment instead. What was
+// found last, most often the shell, is only looked at again: a PATH has many
+// directories.
+func (s *Spawner) lookPath(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
@@ -405,14 +416,21 @@ func lookPath(name string, env []string) (string, error) {
 	if path == "" {
 		path = "/usr/local/bin:/usr/bin:/bin"
 	}
+	if last := s.lastFound.Load(); last != nil && last.name == name && last.path == path && executable(last.file) {
+		return last.file, nil
+	}
 	for _, dir := range filepath.SplitList(path) {
 		file := filepath.Join(dir, name)
-		if !filepath.IsAbs(file) {
-			continue // a program found by where one stands is a surprise
-		}
-		if info, err := os.Stat(file); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+		// A program found by where one stands is a surprise.
+		if filepath.IsAbs(file) && executable(file) {
+			s.lastFound.Store(&found{name, path, file})
 			return file, nil
 		}
 	}
 	return "", &fs.PathError{Op: "exec", Path: name, Err: fs.ErrNotExist}
+}
+
+func executable(file string) bool {
+	var st unix.Stat_t
+	return unix.Stat(file, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o111 != 0
 }

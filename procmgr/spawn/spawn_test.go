@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,6 +27,9 @@ import (
 var (
 	domainFlag  = flag.String("domain", "", "best kill domain to use")
 	withoutFlag = flag.String("without", "", "comma-separated: children, pidfd, tags")
+	trialsFlag  = flag.Int("trials", 1, "trials of each shape")
+	killsFlag   = flag.Int("kills", 2000, "signals that TestReusedPids sends")
+	insideFlag  = flag.Bool("inside", false, "run in the namespace of TestReusedPids")
 	host        *Host
 )
 
@@ -44,10 +46,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		children := make(chan os.Signal, 1)
-		signal.Notify(children, unix.SIGCHLD)
-		defer signal.Stop(children)
-		return host.Run(children, tests)
+		return host.Run(tests)
 	})
 }
 
@@ -74,6 +73,21 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 	if cmd.Dir == "" {
 		cmd.Dir = t.TempDir()
 	}
+	r, err := begin(t, s, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Signal(Kill)
+		r.emptied()
+		r.Release()
+		s.Wait()
+	})
+	return r
+}
+
+// begin starts a command that the test ends itself.
+func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
 	r := &run{t: t, exit: make(chan Exit, 1), empty: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
 	p, err := s.Start(cmd, Events{
@@ -92,17 +106,8 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 		Exited:       func(e Exit) { r.exit <- e },
 		Emptied:      func() { close(r.empty) },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	r.Process = p
-	t.Cleanup(func() {
-		p.Signal(Kill)
-		r.emptied()
-		p.Release()
-		s.Wait()
-	})
-	return r
+	return r, err
 }
 
 // members counts the living members of the group.
@@ -370,5 +375,29 @@ func TestStartErrors(t *testing.T) {
 func TestStolenStatusIsLost(t *testing.T) {
 	if e := reap(1); !e.Lost || e.Code != -1 {
 		t.Errorf("not our child: got %+v", e)
+	}
+}
+
+// A busy pipe becomes larger, and small again when it is quiet.
+func TestBusyPipesAreLarge(t *testing.T) {
+	s := New(host)
+	cue := filepath.Join(t.TempDir(), "cue")
+	r := startWith(t, s, Command{Argv: []string{"sh", "-c", "dd if=/dev/zero bs=1M count=50 2>/dev/null; while ! [ -e " + cue + " ]; do sleep 0.01; done; echo end"}})
+	size := func() (n int) {
+		raw, err := r.output.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.Control(func(fd uintptr) { n, _ = unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0) })
+		return n
+	}
+	proctest.Within(t, "large", func() bool { return size() == bigPipe })
+	proctest.Within(t, "small again", func() bool { return size() == usualPipe })
+	proctest.Within(t, "not counted any more", func() bool { return s.bigPipes.Load() == 0 })
+	if err := os.WriteFile(cue, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.ended(); e.Code != 0 {
+		t.Errorf("got %+v", e)
 	}
 }

@@ -80,6 +80,9 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	return p, nil
 }
 
+// found is not used: package os/exec looks programs up.
+type found struct{}
+
 // newJob makes a job object that is ended when its last handle is closed.
 func newJob() (windows.Handle, error) {
 	job, err := windows.CreateJobObject(nil, nil)

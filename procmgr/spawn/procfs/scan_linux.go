@@ -38,16 +38,18 @@ func entries(path string, visit func(name []byte)) error {
 			return err
 		}
 		for rest := buf[:n]; len(rest) > 0; {
-			d := (*syscall.Dirent)(unsafe.Pointer(&rest[0]))
-			start := int(unsafe.Offsetof(d.Name))
-			name := rest[start:d.Reclen]
+			// struct linux_dirent64 of getdents64(2). The last one may be shorter
+			// than syscall.Dirent, which no pointer may be made to then.
+			const nameAt, lengthAt = int(unsafe.Offsetof(syscall.Dirent{}.Name)), unsafe.Offsetof(syscall.Dirent{}.Reclen)
+			length := *(*uint16)(unsafe.Pointer(&rest[lengthAt]))
+			name := rest[nameAt:length]
 			for i, c := range name {
 				if c == 0 {
 					name = name[:i]
 					break
 				}
 			}
-			rest = rest[d.Reclen:]
+			rest = rest[length:]
 			if string(name) != "." && string(name) != ".." {
 				visit(name)
 			}

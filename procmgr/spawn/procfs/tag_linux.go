@@ -76,13 +76,10 @@ func (t Tag) Instance() (pid int, fits func(start uint64) bool, ok bool) {
 
 const rlimitRTTime = 15 // RLIMIT_RTTIME, on every architecture
 
-type rlimit struct{ soft, hard uint64 }
-
-// ReadTag returns the soft limit of a process, 0 for the caller's own. It works
-// for processes of the same user, and for root. Where that is refused it reads
-// what everybody may read.
+// ReadTag returns the soft limit of a process. It works for processes of the same
+// user, and for root. Where that is refused it reads what everybody may read.
 func ReadTag(pid int) (Tag, error) {
-	var old rlimit
+	var old Limit
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), rlimitRTTime, 0, uintptr(unsafe.Pointer(&old)), 0, 0)
 	switch errno {
 	case 0:
@@ -120,16 +117,26 @@ func readLimits(pid int) (Tag, error) {
 	return 0, syscall.EIO
 }
 
-// SetTag changes the caller's own soft limit, which all of its threads share and
-// its children inherit. The hard limit stays.
-func SetTag(t Tag) error {
-	var limit rlimit
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, rlimitRTTime, 0, uintptr(unsafe.Pointer(&limit)), 0, 0)
+// Limit is the caller's own RLIMIT_RTTIME.
+type Limit struct{ soft, hard uint64 }
+
+// ReadLimit returns it.
+func ReadLimit() (l Limit, err error) {
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, rlimitRTTime, 0, uintptr(unsafe.Pointer(&l)), 0, 0)
 	if errno != 0 {
-		return errno
+		err = errno
 	}
-	limit.soft = uint64(t)
-	_, _, errno = syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, rlimitRTTime, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	return l, err
+}
+
+// Tag is its soft part.
+func (l Limit) Tag() Tag { return Tag(l.soft) }
+
+// Set changes the caller's own soft limit, which all of its threads share and its
+// children inherit. The hard limit stays.
+func (l Limit) Set(t Tag) error {
+	limit := Limit{uint64(t), l.hard}
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, rlimitRTTime, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
 	if errno != 0 {
 		return errno
 	}

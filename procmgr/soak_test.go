@@ -1,0 +1,100 @@
+//go:build linux
+
+package procmgr
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/coder/quartz"
+
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+// footprint is what the program holds.
+type footprint struct{ descriptors, goroutines, threads, rssKiB int }
+
+func measure(t *testing.T) (f footprint) {
+	t.Helper()
+	runtime.GC()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(status) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch string(name) {
+		case "Threads":
+			fmt.Sscan(string(value), &f.threads)
+		case "VmRSS":
+			fmt.Sscan(string(value), &f.rssKiB)
+		}
+	}
+	f.descriptors, f.goroutines = len(fds), runtime.NumGoroutine()
+	return f
+}
+
+// TestEveryRunIsWhole runs many commands, two at a time. Each exit code must be
+// the right one, each first answer that says so must hold all output, and nothing
+// may be left of them but what is remembered on purpose.
+func TestEveryRunIsWhole(t *testing.T) {
+	clock := quartz.NewMock(t).WithLogger(quartz.NoOpLogger)
+	m := newManager(t, Options{Clock: clock})
+	const batch = 250
+	var before footprint
+	for done := 0; done < *runsFlag; done += batch {
+		var wg sync.WaitGroup
+		for half := range 2 {
+			wg.Go(func() {
+				for i := half; i < batch; i += 2 {
+					code, text := i%256, strconv.Itoa(done+i)
+					p, out := wait(t, m, sh(t, m, "echo "+text+"; exit "+strconv.Itoa(code)))
+					if p.Exit.Code != code || p.Exit.Reason != ReasonExited || out != text+"\n" || p.OutputOpen {
+						t.Errorf("run %s: %+v, output %q", text, p, out)
+					}
+					m.Told(p.Scope, p.ID)
+				}
+			})
+		}
+		wg.Wait()
+		if t.Failed() {
+			return
+		}
+		// They are forgotten, so that what stays is a leak.
+		list, _ := m.List(Chat("c"), FilterAll, batch)
+		for _, p := range list {
+			waitGone(t, m, p)
+			proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
+		}
+		for range 2 { // the second of Told and Emptied sets the time
+			clock.Advance(DefaultForgetAfter).MustWait(t.Context())
+		}
+		if list, _ := m.List(Chat("c"), FilterAll, batch); len(list) > 0 {
+			t.Fatalf("%d are not forgotten", len(list))
+		}
+		if done == 0 {
+			before = measure(t)
+		}
+	}
+	after := measure(t)
+	t.Logf("%d runs: before %+v, after %+v", *runsFlag, before, after)
+	if after.descriptors > before.descriptors+40 || after.goroutines > before.goroutines+5 || after.threads > before.threads+5 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	if after.rssKiB > before.rssKiB*3/2+8<<10 {
+		t.Errorf("resident memory grew from %d to %d KiB", before.rssKiB, after.rssKiB)
+	}
+	if left, _ := filepath.Glob("/sys/fs/cgroup/unified/proctor-*/*"); len(left) > 1000 {
+		t.Errorf("%d cgroups are left", len(left))
+	}
+}
