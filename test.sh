@@ -5,16 +5,21 @@
 #   ./test.sh              everything, as CI does
 #   ./test.sh --fuzz 5m    fuzz each target that long (default 10s)
 #   ./test.sh --messages 10000000   send so many mutated messages (default 20000)
+#   ./test.sh --trials     also end every shape of process tree, and servers, a
+#                          thousand times in each kill domain, run 100,000 commands
+#                          and send 100,000 signals among reused pids (an hour)
 set -euo pipefail
 cd "$(dirname "$0")"
 
 fuzztime=10s
 messages=20000
+trials=
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' test.sh; }
 while [ $# -gt 0 ]; do
   case $1 in
     --fuzz) [ $# -gt 1 ] || { usage >&2; exit 2; }; fuzztime=$2; shift 2 ;;
     --messages) [ $# -gt 1 ] || { usage >&2; exit 2; }; messages=$2; shift 2 ;;
+    --trials) trials=1; shift ;;
     --help) usage; exit ;;
     *) echo "test.sh: unknown argument: $1" >&2; usage >&2; exit 2 ;;
   esac
@@ -32,6 +37,8 @@ missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev) # the race detector links with it
 command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
 command -v ps >/dev/null || missing+=(procps)
+command -v setsid >/dev/null || missing+=(util-linux)
+command -v perl >/dev/null || missing+=(perl-base)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "test.sh: missing: ${missing[*]}; install them, or run this as root on Debian" >&2
@@ -62,6 +69,39 @@ go run "$staticcheck" ./...
 
 step go test
 go test -race -shuffle=on ./...
+
+step each kill domain, and without what a machine may lack
+go test -race -c -o "$bin/spawn.test" ./procmgr/spawn
+go test -race -c -o "$bin/procmgr.test" ./procmgr
+chmod 755 "$bin"
+in_domain() { # COMMAND… with the flags of the test binaries
+  (cd procmgr/spawn && "$bin/spawn.test" "$@" -test.timeout 30m)
+}
+for domain in descendants process_group; do
+  in_domain -domain "$domain"
+  (cd procmgr && "$bin/procmgr.test" -domain "$domain")
+done
+for lack in children pidfd tags; do
+  in_domain -domain descendants -without "$lack"
+done
+in_domain -without tags
+if [ "$(id -u)" = 0 ]; then
+  id proctor-test >/dev/null 2>&1 || useradd --system --no-create-home proctor-test
+  as_user() { (cd / && setpriv --reuid proctor-test --regid proctor-test --clear-groups env HOME=/ TMPDIR=/tmp "$@"); }
+  as_user "$bin/spawn.test"
+  as_user "$bin/procmgr.test" -test.run 'Run|Kill|Terminate|Close|Forget|Descend|Signal|Suspend'
+fi
+
+if [ -n "$trials" ]; then
+  step trials
+  go test -c -o "$bin/quick.test" ./procmgr/spawn
+  for domain in cgroup descendants process_group; do
+    (cd procmgr/spawn && "$bin/quick.test" -test.run 'KillEnds|Chain' -test.v -test.timeout 60m -trials 65 -domain "$domain")
+    (cd procmgr/spawn && "$bin/quick.test" -test.run 'Reused' -test.v -test.timeout 60m -kills 100000 -domain "$domain")
+    go test ./procmgr -run EveryRun -v -timeout 60m -args -runs 100000 -domain "$domain"
+  done
+  go test ./cmd/proctor -run 'NothingSurvives|Guard|Sweeps' -v -timeout 120m -args -trials 100
+fi
 
 step "$messages" mutated messages
 go test ./transport -run '^TestMutatedMessages$' -v -timeout 6h -messages "$messages"

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -70,7 +71,8 @@ type program struct {
 	tools   *tools.Tools
 	log     *logger
 	grace   time.Duration
-	swept   chan struct{} // closed when what dead servers left is ended
+	ready   chan struct{} // closed when prepare is through
+	closing chan struct{} // closed when there is no time for it any more
 }
 
 func (o *options) program(sys system) (*program, error) {
@@ -128,17 +130,25 @@ func (o *options) program(sys system) (*program, error) {
 	p := &program{manager: manager, tools: tools.New(tools.Options{
 		Manager: manager, Rules: o.rules, Log: log.Logger,
 		MaxCallsPerChat: o.maxCallsPerChat, MaxCallsPerToken: o.maxCallsPerToken,
-	}), log: log, grace: o.grace, swept: make(chan struct{})}
+	}), log: log, grace: o.grace, ready: make(chan struct{}), closing: make(chan struct{})}
 	go p.prepare(sys.host)
 	return p, nil
 }
 
 // prepare does beside the start what the first process would else wait for.
 func (p *program) prepare(host *spawn.Host) {
-	defer close(p.swept)
+	defer close(p.ready)
 	if host != nil {
 		p.log.Info("ready to start processes", "kill_domain", string(host.Domain()))
 		host.Sweep()
+	}
+	// Most servers wait most of the time: what the start has used goes back.
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		debug.FreeOSMemory()
+	case <-p.closing:
 	}
 }
 
@@ -147,13 +157,16 @@ const (
 	// closeTime is when close gives up, after the grace: the manager's time after
 	// a kill, and some.
 	closeTime = 2 * time.Second
+	// settleTime is how long a start and its first questions take at most.
+	settleTime = 300 * time.Millisecond
 )
 
 // close ends everything that runs.
 func (p *program) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.grace+closeTime)
 	defer cancel()
-	<-p.swept
+	close(p.closing)
+	<-p.ready
 	if err := p.manager.Close(ctx); err != nil {
 		return failure{err}
 	}
