@@ -139,6 +139,7 @@ func (o *options) program(sys system) (*program, error) {
 func (p *program) prepare(host *spawn.Host) {
 	defer close(p.ready)
 	if host != nil {
+		host.LogTo(p.log.Logger)
 		p.log.Info("ready to start processes", "kill_domain", string(host.Domain()))
 		host.Sweep()
 	}

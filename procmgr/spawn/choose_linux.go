@@ -123,9 +123,9 @@ func (h *Host) Sweep() {
 	}
 	for _, gone := range h.leftBehind() {
 		if procfs.EndInstance(gone.instance, gone.cgroups, 2, 200, pause) {
-			h.opts.Log.Warn("ended what a server that is gone had left behind", "server_pid", gone.instance.Pid)
+			h.log.Load().Warn("ended what a server that is gone had left behind", "server_pid", gone.instance.Pid)
 		} else {
-			h.opts.Log.Warn("cannot end what a server that is gone has left behind", "server_pid", gone.instance.Pid)
+			h.log.Load().Warn("cannot end what a server that is gone has left behind", "server_pid", gone.instance.Pid)
 		}
 	}
 }

@@ -13,15 +13,35 @@
 // exit is announced. The announcement therefore comes after every byte that was
 // written before the exit.
 //
-// # Group
+// # Kill domain
 //
 // A command leads a session and a process group of its own, and a signal goes to
 // the whole group. After the leader is reaped, its number may be used again as
 // soon as the group is empty, so from then on the group is reached only through
 // its pidfd, or, where the kernel cannot do that, member by member.
 //
+// What has left the group is found, on Linux, if the program has called [Setup].
+// Orphans among its descendants come to its main thread, which forks nothing: an
+// empty list of that thread's children proves that nothing of any command is
+// left but the commands themselves. Otherwise each orphan is asked whose it is:
+// by its tag, its session, its marker (package procfs), or its cgroup. A kill goes
+// to the group; when the leader is dead and there are orphans outside of it, it
+// goes on (kill_linux.go): cgroup.kill where each command has a cgroup, then
+// rounds over what is found, until a round finds nothing alive.
+//
+// A domain that outlives its command is watched until it is empty
+// ([Events].Emptied), through a pidfd of one orphan after the other.
+//
+// # Death of the program
+//
+// A guard (guard_linux.go, package early) ends everything when the program is
+// killed. [Host.Sweep] ends what a program and its guard, killed at once, have left.
+//
 // # Goroutines
 //
-// Two per command, and a third while it is given input: all are started and
-// awaited by the [Spawner] ([Spawner.Wait]). None locks its thread.
+// Two per command, a third while it is given input, one while it outlives its
+// leader, one while a kill goes on. All are started and awaited by the [Spawner]
+// ([Spawner.Wait]). One more keeps the guard; [Host.Run] awaits it. None ends with
+// its thread locked, which would end the thread and, with it, what it forked
+// (PR_SET_PDEATHSIG).
 package spawn

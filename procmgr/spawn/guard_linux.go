@@ -60,7 +60,7 @@ func (h *Host) keepGuard() {
 			return
 		default:
 		}
-		h.opts.Log.Warn("the guard has ended; starting another", "error", err)
+		h.log.Load().Warn("the guard has ended; starting another", "error", err)
 		if time.Since(begin) > longest {
 			pause = shortest
 		}
@@ -164,7 +164,7 @@ func (h *Host) endUnknown() {
 		end := func(pid int) {
 			if s, alive, _ := procfs.Living(pid); alive {
 				left++
-				h.opts.Log.Warn("ending an orphan that belongs to no process", "pid", pid, "command", s.Command)
+				h.log.Load().Warn("ending an orphan that belongs to no process", "pid", pid, "command", s.Command)
 				_ = unix.Kill(pid, unix.SIGKILL) // nobody but us reaps it
 			}
 		}

@@ -20,6 +20,7 @@ import (
 // program; [Setup] makes it.
 type Host struct {
 	opts   SetupOptions
+	log    atomic.Pointer[slog.Logger]
 	self   procfs.Instance
 	tags   bool         // children can be tagged
 	limit  procfs.Limit // the program's own, to put back after each fork
@@ -53,8 +54,6 @@ type SetupOptions struct {
 	// early.GuardName in a program that imports package early, and only there.
 	// Empty is no guard.
 	Guard string
-	// Log gets what an operator should know. Nil discards.
-	Log *slog.Logger
 
 	without map[string]bool // what a test takes away
 }
@@ -70,13 +69,11 @@ type SetupOptions struct {
 //   - It adopts the orphans among its descendants (PR_SET_CHILD_SUBREAPER).
 //   - Its soft RLIMIT_RTTIME is another for a moment at each fork.
 func Setup(opts SetupOptions) *Host {
-	if opts.Log == nil {
-		opts.Log = slog.New(slog.DiscardHandler)
-	}
 	h := &Host{
 		opts: opts, own: -1,
 		wake: make(chan struct{}, 1), processes: map[uint64]*Process{}, adopted: map[int]*Process{},
 	}
+	h.LogTo(slog.New(slog.DiscardHandler))
 	h.prepare = sync.OnceFunc(h.chooseDomain)
 	closeOnExec()
 	// An error leaves it as it was.
@@ -97,6 +94,10 @@ func Setup(opts SetupOptions) *Host {
 	h.setupAdoption()
 	return h
 }
+
+// LogTo says where what an operator should know is logged: a guard that died,
+// what was swept. It is discarded before.
+func (h *Host) LogTo(log *slog.Logger) { h.log.Store(log) }
 
 // closeOnExec marks the descriptors that the program was given.
 func closeOnExec() {

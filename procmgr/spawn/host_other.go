@@ -14,7 +14,6 @@ type Host struct{}
 // SetupOptions say what a program can offer. Nothing of it is used here.
 type SetupOptions struct {
 	Guard string
-	Log   *slog.Logger
 }
 
 // Setup prepares the program for starting processes.
@@ -25,6 +24,9 @@ func (h *Host) Run(f func() int) int { return f() }
 
 // Exclude calls f.
 func (h *Host) Exclude(f func()) { f() }
+
+// LogTo does nothing: there is nothing to tell.
+func (h *Host) LogTo(*slog.Logger) {}
 
 // Limit refuses every kill domain but the one that there is.
 func (h *Host) Limit(best Domain) error {

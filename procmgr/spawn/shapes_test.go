@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -315,4 +316,48 @@ func TestKillHuntsAChain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the kernel does not let go is named until it is: a frozen process (cgroups
+// version 1) is in state D, and SIGKILL waits for its thaw.
+func TestAProcessInStateDIsASurvivor(t *testing.T) {
+	freezer, err := os.MkdirTemp("/sys/fs/cgroup/freezer", "proctor-test-")
+	if err != nil {
+		t.Skip("SKIPPED: no freezer of cgroups version 1:", err)
+	}
+	write := func(name, value string) {
+		if err := os.WriteFile(filepath.Join(freezer, name), []byte(value), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	thaw := sync.OnceFunc(func() { write("freezer.state", "THAWED") })
+	t.Cleanup(func() {
+		thaw()
+		proctest.Within(t, "the freezer is empty", func() bool { return os.Remove(freezer) == nil })
+	})
+	r, token := startShape(t, shape{script: `SLEEP & wait`, sleeps: 1})
+	frozen := proctest.Sleepers(token)[0]
+	write("cgroup.procs", fmt.Sprint(frozen))
+	write("freezer.state", "FROZEN")
+	state := func(m Member) bool { return m.Pid == frozen && m.State == "D" }
+	proctest.Within(t, "frozen", func() bool {
+		list, _ := r.Members()
+		return slices.ContainsFunc(list, state)
+	})
+	if err := r.Signal(Kill); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.ended(); e.Signal != "SIGKILL" {
+		t.Errorf("got %+v", e)
+	}
+	if list, err := r.Members(); err != nil || len(list) != 1 || !state(list[0]) {
+		t.Errorf("survivors %v, %v", list, err)
+	}
+	select {
+	case <-r.empty:
+		t.Error("said to be empty")
+	default:
+	}
+	thaw()
+	r.emptied()
 }

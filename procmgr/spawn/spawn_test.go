@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 		for _, what := range strings.Split(*withoutFlag, ",") {
 			without[what] = true
 		}
-		host = Setup(SetupOptions{Guard: early.GuardName, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), without: without})
+		host = Setup(SetupOptions{Guard: early.GuardName, without: without})
+		host.LogTo(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 		if *domainFlag != "" {
 			if err := host.Limit(Domain(*domainFlag)); err != nil {
 				panic(err)

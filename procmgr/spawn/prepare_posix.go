@@ -1,0 +1,75 @@
+//go:build linux || darwin
+
+package spawn
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipe returns our end of a new pipe, ready for the poller, and the other end.
+func pipe() (ours *os.File, theirs int, err error) {
+	var fds [2]int
+	if err := pipeCloexec(&fds); err != nil {
+		return nil, -1, os.NewSyscallError("pipe", err)
+	}
+	unix.SetNonblock(fds[0], true)
+	return os.NewFile(uintptr(fds[0]), "output"), fds[1], nil
+}
+
+// openInput returns the descriptor a command reads, and where to write text.
+func openInput(text []byte) (ours *os.File, theirs int, err error) {
+	if text == nil {
+		theirs, err = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return nil, theirs, os.NewSyscallError("open "+os.DevNull, err)
+	}
+	var fds [2]int
+	if err := pipeCloexec(&fds); err != nil {
+		return nil, -1, os.NewSyscallError("pipe", err)
+	}
+	unix.SetNonblock(fds[1], true)
+	return os.NewFile(uintptr(fds[1]), "input"), fds[0], nil
+}
+
+// found is what a look for a program has found.
+type found struct{ name, path, file string }
+
+// lookPath finds the program as execvp(3) does, in the PATH of env. The library
+// function of that name reads the server's own environment instead. What was
+// found last, most often the shell, is only looked at again: a PATH has many
+// directories.
+func (s *Spawner) lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	var path string
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = value
+		}
+	}
+	if path == "" {
+		path = "/usr/local/bin:/usr/bin:/bin"
+	}
+	if last := s.lastFound.Load(); last != nil && last.name == name && last.path == path && executable(last.file) {
+		return last.file, nil
+	}
+	for _, dir := range filepath.SplitList(path) {
+		file := filepath.Join(dir, name)
+		// A program found by where one stands is a surprise.
+		if filepath.IsAbs(file) && executable(file) {
+			s.lastFound.Store(&found{name, path, file})
+			return file, nil
+		}
+	}
+	return "", &fs.PathError{Op: "exec", Path: name, Err: fs.ErrNotExist}
+}
+
+func executable(file string) bool {
+	var st unix.Stat_t
+	return unix.Stat(file, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o111 != 0
+}

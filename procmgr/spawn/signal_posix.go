@@ -1,0 +1,133 @@
+//go:build linux || darwin
+
+package spawn
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ended says that the exit was seen, also while it waits to be announced.
+func (p *Process) Ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
+// Signal sends sig to the whole kill domain. It is the only place that sends one
+// to a command. ErrGone means that nothing was left to receive it. What Kill does
+// not reach at once it goes on to end until nothing is left; Emptied tells.
+func (p *Process) Signal(sig Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return ErrGone
+	}
+	if sig == Kill {
+		return p.killLocked()
+	}
+	err := p.signalLocked(number(sig))
+	if err == nil && sig == Terminate {
+		// What SIGTERM has ended needs no waking.
+		_ = p.signalLocked(unix.SIGCONT)
+	}
+	return err
+}
+
+// number is the kernel's for a signal.
+func number(sig Signal) unix.Signal {
+	switch sig {
+	case Terminate:
+		return unix.SIGTERM
+	case Interrupt:
+		return unix.SIGINT
+	case Hangup:
+		return unix.SIGHUP
+	case Quit:
+		return unix.SIGQUIT
+	case User1:
+		return unix.SIGUSR1
+	case User2:
+		return unix.SIGUSR2
+	case Stop:
+		return unix.SIGSTOP
+	case Continue:
+		return unix.SIGCONT
+	}
+	return unix.SIGKILL
+}
+
+// signalGroupLocked signals the leader's group.
+func (p *Process) signalGroupLocked(sig unix.Signal) error {
+	var err error
+	if p.reaped {
+		err = p.signalReapedLocked(sig)
+	} else {
+		err = unix.Kill(-p.pid, sig)
+	}
+	if err == unix.ESRCH {
+		return ErrGone
+	}
+	return err
+}
+
+// Members returns the living processes of the kill domain. An error means that
+// they cannot be seen.
+func (p *Process) Members() ([]Member, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return nil, nil
+	}
+	return p.membersLocked()
+}
+
+// groupMembersLocked returns the living members of the leader's group.
+func (p *Process) groupMembersLocked() ([]Member, error) {
+	if p.reaped {
+		return p.reapedMembersLocked()
+	}
+	return groupMembers(p.pid)
+}
+
+// watchGroup looks again and again until the group of an ended command is empty:
+// the kernel announces the end of processes that are not our children to nobody.
+// The pause grows to a second, and starts anew when a signal was sent.
+func (p *Process) watchGroup(signalled <-chan struct{}) {
+	const first, longest = time.Millisecond, time.Second
+	for pause := first; ; pause = min(2*pause, longest) {
+		p.mu.Lock()
+		gone := p.gone
+		members, err := p.groupMembersLocked()
+		p.mu.Unlock()
+		switch {
+		case gone:
+			return
+		case err == nil && len(members) == 0:
+			p.finish()
+			return
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-signalled:
+			timer.Stop()
+			pause = first / 2
+		}
+	}
+}
+
+// Release gives the process up: our end of the pipe is closed, so that whoever
+// holds the other end gets SIGPIPE at its next write, and what lives of an ended
+// command is left to itself.
+func (p *Process) Release() {
+	p.output.Close()
+	p.closeInput()
+	p.mu.Lock()
+	ended := p.reaped
+	p.mu.Unlock()
+	if ended && p.giveUp() {
+		p.spawner.wg.Done()
+	}
+}
