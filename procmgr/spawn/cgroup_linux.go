@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,9 +21,19 @@ const (
 	spareFew = 4
 	// spareMost is how many are kept for use again, each with a descriptor.
 	spareMost = 32
-	// cgroupPrefix begins the name of a server's directory; its instance follows.
-	cgroupPrefix = "proctor-"
 )
+
+// cgroupName returns the name of an instance's directory. Who sweeps must know
+// whether the instance lives, and its number and start mean something in its
+// namespaces only.
+func cgroupName(instance string) string {
+	name := "proctor-" + instance
+	for _, ns := range []string{"pid", "time"} {
+		id, _ := os.Readlink("/proc/self/ns/" + ns) // "pid:[4026531836]"
+		name += "-" + strings.Trim(strings.TrimPrefix(id, ns+":"), "[]")
+	}
+	return name
+}
 
 // cgroups is the pool of cgroups of a host, below one directory (cgroups(7)). A
 // nil one has none.
@@ -46,7 +55,7 @@ type cgroup struct {
 
 // newCgroups makes the directory below the program's own cgroup.
 func newCgroups(own string, instance procfs.Instance) (*cgroups, error) {
-	dir := filepath.Join(own, cgroupPrefix+instance.String())
+	dir := filepath.Join(own, cgroupName(instance.String()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -209,10 +218,10 @@ func (g *cgroup) event(name string) string {
 // populated says that something in it or below is alive.
 func (g *cgroup) populated() bool { return g != nil && g.event("populated") == "1" }
 
-// appendPids adds the processes in it and below.
-func (g *cgroup) appendPids(pids []int) []int {
+// pids returns the processes in it and below.
+func (g *cgroup) pids() (pids []int) {
 	if g == nil {
-		return pids
+		return nil
 	}
 	_ = filepath.WalkDir(g.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
@@ -228,6 +237,3 @@ func (g *cgroup) appendPids(pids []int) []int {
 	})
 	return pids
 }
-
-// holds says that the process is in it or below.
-func (g *cgroup) holds(pid int) bool { return g != nil && slices.Contains(g.appendPids(nil), pid) }

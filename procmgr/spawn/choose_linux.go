@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -147,9 +148,11 @@ func (h *Host) leftBehind() (list []leftover) {
 		}
 	}
 	if h.cgroups != nil {
-		dirs, _ := filepath.Glob(filepath.Dir(h.cgroups.dir) + "/" + cgroupPrefix + "*")
+		before, after, _ := strings.Cut(cgroupName("*"), "*")
+		dirs, _ := filepath.Glob(filepath.Dir(h.cgroups.dir) + "/" + before + "*" + after)
 		for _, dir := range dirs {
-			if i, ok := procfs.ParseInstance(filepath.Base(dir)[len(cgroupPrefix):]); ok {
+			name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(dir), before), after)
+			if i, ok := procfs.ParseInstance(name); ok {
 				add(i, dir)
 			}
 		}

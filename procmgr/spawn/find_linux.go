@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"cmp"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -36,7 +37,7 @@ func (h *Host) noOrphans() bool {
 // Host.mu is held nobody else reaps an orphan, so their numbers are theirs.
 func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 	if !h.lists {
-		return h.searchLocked(p)
+		return h.search(p)
 	}
 	var failed error
 	for again := true; again; {
@@ -70,11 +71,12 @@ func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 	return alive, nil
 }
 
-// reapLocked reaps an orphan, or with -1 each that is dead. The first any thread
+// reapLocked reaps an orphan, or with -1 each that is dead, and says whether there
+// are others. The first any thread
 // may do, for what is on the main thread's list is nobody else's. The second only
 // the main thread may: __WNOTHREAD keeps it from stealing the status of a child
 // that another has forked (wait4(2)).
-func (h *Host) reapLocked(pid int) {
+func (h *Host) reapLocked(pid int) (others bool) {
 	flags := unix.WNOHANG
 	if pid < 0 {
 		flags |= unix.WNOTHREAD
@@ -86,11 +88,11 @@ func (h *Host) reapLocked(pid int) {
 			continue
 		}
 		if err != nil || reaped <= 0 {
-			return
+			return err == nil
 		}
 		delete(h.adopted, reaped)
 		if pid > 0 {
-			return
+			return true
 		}
 	}
 }
@@ -141,17 +143,17 @@ func (h *Host) ownerLocked(pid int) *Process {
 		return h.processes[number]
 	}
 	for _, p := range h.processes {
-		if p.domain.cgroup.holds(pid) {
+		if slices.Contains(p.domain.cgroup.pids(), pid) {
 			return p
 		}
 	}
 	return nil
 }
 
-// searchLocked looks at every process for the tag of p, or its marker where
+// search looks at every process for the tag of p, or its marker where
 // there are no tags. The leader counts. A tag alone proves nothing: a program that
 // forks by other means while a command is forked gives it to its child as well.
-func (h *Host) searchLocked(p *Process) (alive []procfs.Stat, err error) {
+func (h *Host) search(p *Process) (alive []procfs.Stat, err error) {
 	var failed error
 	err = procfs.Pids(func(pid int) {
 		if h.carries(pid, p) {
@@ -206,53 +208,52 @@ func (h *Host) carries(pid int, p *Process) bool {
 // find returns the living processes of p's domain: its orphans, what its cgroup
 // holds, the leader if asked for, and whatever descends from them; and, if
 // everywhere is set, each process of the machine that is marked as one of them.
-// An error means that it could not look.
+// An error means that it could not look. Once it returns, a number may be another
+// process's.
 func (h *Host) find(p *Process, leader, everywhere bool) (found []procfs.Stat, err error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	known, err := h.orphansLocked(p)
+	todo, err := h.orphansLocked(p)
+	h.mu.Unlock()
 	if err == nil && everywhere && h.lists {
 		var more []procfs.Stat
-		more, err = h.searchLocked(p)
-		known = append(known, more...)
+		more, err = h.search(p)
+		todo = append(todo, more...)
 	}
 	if err != nil {
 		return nil, err
 	}
-	var todo []int
-	for _, s := range known {
-		todo = append(todo, s.Pid)
-	}
-	todo = p.domain.cgroup.appendPids(todo)
-	if leader {
-		todo = append(todo, p.pid)
-	}
 	seen := map[int]bool{}
-	if !leader {
+	add := func(pid, parent int) {
+		s, alive, statErr := procfs.Living(pid)
+		// Its parent may have died since.
+		if alive && s.Start >= p.domain.born && (parent == 0 || s.Ppid == parent || s.Ppid == h.self.Pid) {
+			todo = append(todo, s)
+		}
+		err = cmp.Or(err, statErr)
+	}
+	for _, pid := range p.domain.cgroup.pids() {
+		add(pid, 0)
+	}
+	if leader {
+		add(p.pid, h.self.Pid)
+	} else {
 		seen[p.pid] = true // its number is reserved, or another's by now
 	}
 	for len(todo) > 0 {
-		pid := todo[len(todo)-1]
+		s := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if seen[pid] {
+		if seen[s.Pid] {
 			continue
 		}
-		seen[pid] = true
-		s, lives, err := procfs.Living(pid)
-		if err != nil {
-			return nil, err
-		}
-		if !lives || s.Start < p.domain.born {
-			continue
-		}
+		seen[s.Pid] = true
 		found = append(found, s)
 		if h.lists {
 			// A child that is gone meanwhile is no loss: what it forked is on our
 			// list, or in the next look.
-			_ = procfs.Children(pid, func(child int) { todo = append(todo, child) })
+			_ = procfs.Children(s.Pid, func(child int) { add(child, s.Pid) })
 		}
 	}
-	return found, nil
+	return found, err
 }
 
 // signal signals a process that find has found, if it still is that one.

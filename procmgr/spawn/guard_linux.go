@@ -157,13 +157,10 @@ func (h *Host) close() {
 
 // endUnknown kills the orphans that belong to no process.
 func (h *Host) endUnknown() {
-	for begin := time.Now(); h.adopts && time.Since(begin) < time.Second; pause() {
-		h.reapOrphans()
+	for begin := time.Now(); h.reapOrphans() && time.Since(begin) < time.Second; pause() {
 		h.mu.Lock()
-		left := 0
 		end := func(pid int) {
 			if s, alive, _ := procfs.Living(pid); alive {
-				left++
 				h.log.Load().Warn("ending an orphan that belongs to no process", "pid", pid, "command", s.Command)
 				_ = unix.Kill(pid, unix.SIGKILL) // nobody but us reaps it
 			}
@@ -178,10 +175,6 @@ func (h *Host) endUnknown() {
 			})
 		}
 		h.mu.Unlock()
-		if left == 0 {
-			h.reapOrphans()
-			return
-		}
 	}
 }
 

@@ -191,7 +191,8 @@ func (h *Host) Run(f func() int) int {
 			ticker.Reset(pause)
 			h.reapOrphans()
 		case <-ticker.C:
-			if idle++; h.reapOrphans() > 0 {
+			h.reapOrphans()
+			if idle++; h.runs() {
 				idle = 0
 			}
 			if idle == most {
@@ -217,15 +218,19 @@ func (h *Host) nudge() {
 	}
 }
 
-// reapOrphans reaps what the main thread has adopted, and returns how many
-// commands there are of which something lives.
-func (h *Host) reapOrphans() int {
+// reapOrphans reaps what the main thread has adopted, and says whether something
+// of it is left.
+func (h *Host) reapOrphans() (left bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.adopts {
-		h.reapLocked(-1)
-	}
-	return len(h.processes)
+	return h.adopts && h.reapLocked(-1)
+}
+
+// runs says that there is a command of which something lives.
+func (h *Host) runs() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.processes) > 0
 }
 
 // Exclude calls f while no command is forked. A program that starts processes by
