@@ -40,7 +40,7 @@ type EngineEvents struct {
 	Output       func(p []byte)   // more output; p is valid during the call
 	OutputClosed func()           // once: no more output; before Exited unless a descendant holds it
 	Exited       func(EngineExit) // once: every byte written before the exit was delivered
-	Emptied      func()           // once, after Exited, unless released before: nothing it forked is alive
+	Emptied      func()           // once, after Exited, unless that said so or it was released: nothing it forked is alive
 }
 
 // EngineExit is how a command ended.
@@ -49,6 +49,7 @@ type EngineExit struct {
 	Code   int       // exit code, unless Signal or Lost
 	Signal string    // name of the signal that ended it
 	Lost   bool      // nobody knows
+	Empty  bool      // nothing that it forked is alive
 	Usage  Usage
 }
 

@@ -441,7 +441,7 @@ type lossy struct{ Engine }
 
 func (l lossy) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
 	exited := events.Exited
-	events.Exited = func(e EngineExit) { exited(EngineExit{At: e.At, Lost: true}) }
+	events.Exited = func(e EngineExit) { exited(EngineExit{At: e.At, Lost: true, Empty: e.Empty}) }
 	return l.Engine.Start(cmd, events)
 }
 

@@ -23,7 +23,7 @@ func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, err
 		Emptied:      events.Emptied,
 		Exited: func(e spawn.Exit) {
 			events.Exited(EngineExit{
-				At: e.At, Code: e.Code, Signal: e.Signal, Lost: e.Lost,
+				At: e.At, Code: e.Code, Signal: e.Signal, Lost: e.Lost, Empty: e.Empty,
 				Usage: Usage{User: e.User, System: e.System, MaxRSS: e.MaxRSS},
 			})
 		},

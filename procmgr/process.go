@@ -57,7 +57,7 @@ type process struct {
 	engine  EngineProcess
 	request *request      // the one that started it, or nil
 	done    chan struct{} // closed when the exit can be read
-	empty   chan struct{} // closed after done, when nothing that it forked is alive
+	empty   chan struct{} // closed when it has ended and nothing that it forked is alive
 
 	mu     sync.Mutex // guards the fields below
 	state  State
@@ -131,6 +131,9 @@ func (p *process) exited(e EngineExit) {
 	}
 	exit := p.exit
 	p.mu.Unlock()
+	if e.Empty {
+		p.emptied()
+	}
 
 	if e.Lost {
 		p.log.Warn("exit status was taken by another part of the program")

@@ -96,7 +96,7 @@ func (p *Process) emptyLocked() bool {
 	return err == nil && len(left) == 0
 }
 
-// linger has finish called once nothing is left.
+// linger has Emptied called once nothing is left.
 func (p *Process) linger() {
 	if p.domain.group {
 		p.spawner.wg.Go(func() { p.watchGroup(p.domain.changed) })
@@ -112,7 +112,7 @@ func (p *Process) watchOrphans() {
 	h := p.spawner.host
 	for pause := first; ; pause = min(2*pause, longest) {
 		if h.empty(p) {
-			p.finish()
+			p.giveUp(p.events.Emptied)
 			return
 		}
 		p.mu.Lock()

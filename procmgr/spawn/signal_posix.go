@@ -105,7 +105,7 @@ func (p *Process) watchGroup(signalled <-chan struct{}) {
 		case gone:
 			return
 		case err == nil && len(members) == 0:
-			p.finish()
+			p.giveUp(p.events.Emptied)
 			return
 		}
 		timer := time.NewTimer(pause)
@@ -127,7 +127,7 @@ func (p *Process) Release() {
 	p.mu.Lock()
 	ended := p.reaped
 	p.mu.Unlock()
-	if ended && p.giveUp() {
-		p.spawner.wg.Done()
+	if ended {
+		p.giveUp(func() {})
 	}
 }

@@ -82,8 +82,8 @@ type Events struct {
 	OutputClosed func()
 	// Exited is called once, after every byte written before the exit was delivered.
 	Exited func(Exit)
-	// Emptied is called once, after Exited: nothing that the command forked is
-	// alive. It is not called after [Process.Release].
+	// Emptied is called once, after Exited, unless that said so already: nothing
+	// that the command forked is alive. It is not called after [Process.Release].
 	Emptied func()
 }
 
@@ -97,6 +97,8 @@ type Exit struct {
 	Signal string
 	// Lost says that another part of the program took the exit status.
 	Lost bool
+	// Empty says that nothing that it forked is alive.
+	Empty bool
 	// User and System are the CPU time of the command and of the descendants it
 	// waited for (getrusage(2)).
 	User, System time.Duration

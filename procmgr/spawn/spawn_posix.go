@@ -96,29 +96,21 @@ func (p *Process) follow() {
 	p.mu.Lock()
 	exit := reap(p.pid)
 	p.reaped = true
-	empty := p.emptyLocked()
+	exit.Empty = p.emptyLocked()
 	p.mu.Unlock()
 	p.closeInput()
 	exit.At = at
 	p.events.Exited(exit)
-	if empty {
-		p.finish()
+	if exit.Empty {
+		p.giveUp(func() {})
 	} else {
 		p.linger()
 	}
 }
 
-// finish ends the life of a process of which nothing is left.
-func (p *Process) finish() {
-	if p.giveUp() {
-		p.events.Emptied()
-		p.spawner.wg.Done()
-	}
-}
-
-// giveUp lets go of the domain: it is never signalled again. It says whether it
-// was the first to do so.
-func (p *Process) giveUp() bool {
+// giveUp lets go of the domain, which is never signalled again, and calls tell if
+// that was not done before.
+func (p *Process) giveUp(tell func()) {
 	p.mu.Lock()
 	first := !p.gone
 	p.gone = true
@@ -126,8 +118,9 @@ func (p *Process) giveUp() bool {
 	if first {
 		p.handle.close()
 		p.leave()
+		tell()
+		p.spawner.wg.Done()
 	}
-	return first
 }
 
 // reap takes the leader's status. It does not block: the exit was seen.

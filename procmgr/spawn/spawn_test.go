@@ -104,8 +104,14 @@ func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
 			}
 		},
 		OutputClosed: func() { close(r.closed) },
-		Exited:       func(e Exit) { r.exit <- e },
-		Emptied:      func() { close(r.empty) },
+		Exited: func(e Exit) {
+			if e.Empty {
+				close(r.empty)
+			}
+			e.Empty = false
+			r.exit <- e
+		},
+		Emptied: func() { close(r.empty) },
 	})
 	r.Process = p
 	return r, err

@@ -148,32 +148,35 @@ func (p *Process) follow() {
 	case <-p.settled:
 	case <-drained.C:
 	}
+	members, err := p.Members()
+	exit.Empty = err == nil && len(members) == 0
 	p.events.Exited(exit)
-
+	if exit.Empty {
+		p.giveUp(func() {})
+		return
+	}
 	for pause := time.Millisecond; ; pause = min(2*pause, time.Second) {
 		members, err := p.Members()
 		if err == nil && len(members) == 0 {
-			if p.giveUp() {
-				p.events.Emptied()
-				p.spawner.wg.Done()
-			}
+			p.giveUp(p.events.Emptied)
 			return
 		}
 		time.Sleep(pause)
 	}
 }
 
-// giveUp closes the job, which ends what is in it, and says whether it was the
-// first to do so.
-func (p *Process) giveUp() bool {
+// giveUp closes the job, which ends what is in it, and calls tell if that was not
+// done before.
+func (p *Process) giveUp(tell func()) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.gone {
-		return false
-	}
+	first := !p.gone
 	p.gone = true
-	_ = windows.CloseHandle(p.job)
-	return true
+	p.mu.Unlock()
+	if first {
+		_ = windows.CloseHandle(p.job)
+		tell()
+		p.spawner.wg.Done()
+	}
 }
 
 // Pid is the system's number of the command.
@@ -228,7 +231,7 @@ func (p *Process) Members() ([]Member, error) {
 // Release closes our end of the pipe and, of an ended command, the job.
 func (p *Process) Release() {
 	p.output.Close()
-	if p.Ended() && p.giveUp() {
-		p.spawner.wg.Done()
+	if p.Ended() {
+		p.giveUp(func() {})
 	}
 }
