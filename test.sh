@@ -37,6 +37,7 @@ missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev) # the race detector links with it
 command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
 command -v ps >/dev/null || missing+=(procps)
+command -v curl >/dev/null || missing+=(curl)
 command -v setsid >/dev/null || missing+=(util-linux)
 command -v perl >/dev/null || missing+=(perl-base)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -41,5 +41,8 @@ type StartError struct {
 	Err error  // the system's reason
 }
 
-func (e *StartError) Error() string { return fmt.Sprintf("cannot start process: %v", e.Err) }
+func (e *StartError) Error() string {
+	return fmt.Sprintf("cannot start process in %s: %v", e.Dir, e.Err)
+}
+
 func (e *StartError) Unwrap() error { return e.Err }

@@ -321,8 +321,10 @@ func TestDescendantsAreCountedAndSignalled(t *testing.T) {
 	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
 		t.Fatal(err)
 	}
-	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
-	p, _, _ = m.Output(p.Scope, p.ID)
+	p = waitGone(t, m, p)
+	if proctest.Alive(left) {
+		t.Error("the descendant lives")
+	}
 	if p.Descendants != 0 || p.Exit.Reason != ReasonExited {
 		t.Errorf("got %+v", p)
 	}

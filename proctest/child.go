@@ -67,6 +67,9 @@ func runChild(args []string) {
 				fmt.Println(key, "unset")
 			}
 		}
+	case "headless":
+		fmt.Println(os.Getpid())
+		exitThread()
 	case "sleep":
 		select {}
 	default:

@@ -101,6 +101,7 @@ func children() (pids []string) {
 //	flood BYTES      writes so many bytes of "x" lines, exits 0
 //	half-rune        writes the first two of three bytes of "€", waits for a line of input, writes the third
 //	fork N           starts N sleeping children, prints "ready", sleeps
+//	headless         prints its pid and ends its main thread; the others go on
 //	http             serves HTTP on a free port, prints its address, answers "hello"
 //	env KEY…         prints each variable as KEY=value, or "KEY unset"
 func Child(args ...string) string {

@@ -150,7 +150,7 @@ func (t *Tools) signalled(c *call, in schemas.SignalInput, ends ...*ending) answ
 	writeNotes(&text, c.notes)
 	switch {
 	case len(ends) == 0:
-		text.WriteString("Nothing was signalled.\n")
+		text.WriteString("Nothing of this chat is alive, so nothing was signalled.\n")
 	case unseen:
 	case in.Signal == string(procmgr.SignalStop):
 		text.WriteString("What is alive stands still until process_signal continue.\n")

@@ -166,7 +166,11 @@ func ready(pid int) bool {
 }
 
 func TestGuardIsSmallAndHoldsNothing(t *testing.T) {
-	s := launch(t, []string{"SECRET=1"}, "stdio")
+	users(t, testGuard)
+}
+
+func testGuard(t *testing.T, as func(*exec.Cmd)) {
+	s := launchWith(t, as, []string{"SECRET=1"}, "stdio")
 	s.call("process_start", `{"command":"sleep 100","background":true}`)
 	guard := fmt.Sprintf("/proc/%d/", s.guard())
 	rollup, err := os.ReadFile(guard + "smaps_rollup")
@@ -187,6 +191,9 @@ func TestGuardIsSmallAndHoldsNothing(t *testing.T) {
 	}
 	if env, _ := os.ReadFile(guard + "environ"); len(env) > 0 {
 		t.Errorf("environment %q", env)
+	}
+	if info, err := os.Stat(guard + "environ"); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Errorf("the guard is dumpable: %v", err) // its files belong to its user then
 	}
 	fds, _ := os.ReadDir(guard + "fd")
 	for _, fd := range fds {
@@ -218,29 +225,41 @@ func TestAnotherGuardTakesOver(t *testing.T) {
 // by the next server of the same user, and nothing else is.
 func TestTheNextServerSweeps(t *testing.T) {
 	users(t, func(t *testing.T, as func(*exec.Cmd)) {
-		s := launchWith(t, as, nil, "stdio")
-		token := s.startEverything()
-		guard := s.guard()
-		bystander := launchWith(t, as, nil, "stdio", "--grace", "200ms")
-		other := bystander.startEverything()
-
-		s.cmd.Process.Signal(syscall.SIGSTOP) // it starts no other guard
-		if err := syscall.Kill(guard, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		s.cmd.Process.Kill()
-		s.in.Close()
-		proctest.Within(t, "the server is gone", func() bool { return !proctest.Alive(s.cmd.Process.Pid) })
-		if len(proctest.Sleepers(token)) == 0 {
-			t.Fatal("nothing is left to sweep")
-		}
-		next := launchWith(t, as, nil, "stdio")
-		next.call("process_list", "{}")
-		next.noneLeft(token)
-		if len(proctest.Sleepers(other)) != 6 {
-			t.Error("another server's processes were ended")
-		}
+		t.Run("everything", func(t *testing.T) { sweeps(t, as, (*server).startEverything) })
+		t.Run("what has no marker", func(t *testing.T) {
+			sweeps(t, as, func(s *server) string {
+				sleep, token := proctest.Sleeper()
+				s.call("process_start", `{"command":"env -i setsid `+sleep+` & sleep 100","background":true}`)
+				proctest.Within(t, "it stands", func() bool { return len(proctest.Sleepers(token)) == 1 })
+				return token
+			})
+		})
 	})
+}
+
+func sweeps(t *testing.T, as func(*exec.Cmd), start func(*server) string) {
+	s := launchWith(t, as, nil, "stdio")
+	token := start(s)
+	guard := s.guard()
+	bystander := launchWith(t, as, nil, "stdio", "--grace", "200ms")
+	other := bystander.startEverything()
+
+	s.cmd.Process.Signal(syscall.SIGSTOP) // it starts no other guard
+	if err := syscall.Kill(guard, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Process.Kill()
+	s.in.Close()
+	proctest.Within(t, "the server is gone", func() bool { return !proctest.Alive(s.cmd.Process.Pid) })
+	if len(proctest.Sleepers(token)) == 0 {
+		t.Fatal("nothing is left to sweep")
+	}
+	next := launchWith(t, as, nil, "stdio")
+	next.call("process_list", "{}")
+	next.noneLeft(token)
+	if len(proctest.Sleepers(other)) != 6 {
+		t.Error("another server's processes were ended")
+	}
 }
 
 // Children of an ordinary user cannot look into the server, nor do they get the

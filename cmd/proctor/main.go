@@ -21,13 +21,19 @@ func main() {
 	// A client that goes away must not end us before what it started is ended:
 	// with SIGPIPE caught, writing to it is an error like any other. Ignored
 	// instead of caught, it would be ignored in our children too.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ignored := []os.Signal{syscall.SIGPIPE}
 	ends := []os.Signal{syscall.SIGTERM}
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
-		if !signal.Ignored(sig) { // nohup asks for that
+		if signal.Ignored(sig) { // nohup asks for that, and & in a script
+			ignored = append(ignored, sig)
+		} else {
 			ends = append(ends, sig)
 		}
 	}
+	if signal.Ignored(syscall.SIGQUIT) {
+		ignored = append(ignored, syscall.SIGQUIT)
+	}
+	signal.Notify(make(chan os.Signal, 1), ignored...)
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	host := spawn.Setup(spawn.SetupOptions{Guard: early.GuardName})

@@ -124,7 +124,11 @@ func (c *cgroups) make() (*cgroup, error) {
 	c.made++
 	dir := filepath.Join(c.dir, strconv.Itoa(c.made))
 	c.mu.Unlock()
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	err := os.Mkdir(dir, 0o755)
+	if os.IsNotExist(err) && os.Mkdir(c.dir, 0o755) == nil {
+		err = os.Mkdir(dir, 0o755) // somebody has cleaned up
+	}
+	if err != nil {
 		return nil, err
 	}
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

@@ -44,6 +44,11 @@ func (h *Host) chooseDomain() {
 	h.domain = DomainGroup
 	if h.best != "" {
 		h.report.add("limited to", string(h.best), "")
+		defer func() {
+			if h.domain != h.best {
+				h.log.Load().Warn("the kill domain that was asked for is not to be had; see proctor doctor", "asked", string(h.best), "kill_domain", string(h.domain))
+			}
+		}()
 	}
 	if h.adopts && h.best != DomainGroup {
 		h.domain = DomainDescendants
@@ -162,18 +167,19 @@ func (h *Host) leftBehind() (list []leftover) {
 		if err != nil {
 			return
 		}
-		server, fits, ok := tag.Instance()
+		// The tag holds a part of the start only, which is enough for tags. The
+		// marker has it whole, and finds what has no tag any more.
+		i, fits, ok := tag.Instance()
 		if !ok || !sameNamespaces(pid) {
 			return
 		}
-		if s, err := procfs.ReadStat(server); err == nil && s.Alive() && fits(s.Start) {
+		if s, alive, err := procfs.Living(i.Pid); err != nil || alive && (s.State == '?' || fits(s.Start)) {
 			return
 		}
-		// The tag holds a part of the start only; the marker has it whole. Without
-		// both nothing is condemned.
-		if i, _, ok := procfs.ParseMarker(procfs.ReadMarker(pid)); ok && tag.Of(i) {
-			add(i, "")
+		if marked, _, ok := procfs.ParseMarker(procfs.ReadMarker(pid)); ok && tag.Of(marked) {
+			i = marked
 		}
+		add(i, "")
 	})
 	return list
 }

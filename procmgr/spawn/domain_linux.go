@@ -48,7 +48,7 @@ func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) error
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, c.fd
 	}
 	pid, pidfd, err := h.fork(tag, path, argv, attr)
-	if c := p.domain.cgroup; c != nil && (err == unix.ENODEV || err == unix.EBUSY) {
+	if c := p.domain.cgroup; c != nil && err != nil && (err == unix.EBUSY || err == unix.EOPNOTSUPP || c.event("populated") == "") {
 		// Somebody else removed or changed the cgroup; the command shall run.
 		p.domain.cgroup = nil
 		h.cgroups.drop(c)
@@ -136,6 +136,14 @@ func (p *Process) watchOrphans() {
 		case <-p.domain.changed:
 			timer.Stop()
 		}
+	}
+}
+
+// distrust keeps the cgroup of a command that was killed by somebody else from
+// being used again: whoever wrote to its cgroup.kill has spoilt it.
+func (p *Process) distrustLocked(exit Exit) {
+	if exit.Signal == "SIGKILL" && !p.domain.condemned && p.domain.cgroup != nil {
+		p.domain.cgroup.killed.Store(true)
 	}
 }
 

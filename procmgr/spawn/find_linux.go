@@ -14,13 +14,18 @@ import (
 // if it is empty, that is the proof, for less than a microsecond. A process that
 // adopts orphans itself hides them only while it lives, and it is on the list.
 func (h *Host) empty(p *Process) bool {
+	// The cgroup knows better: of what has entered another pid namespace, or was
+	// cloned as a child of ours (CLONE_PARENT), the list tells nothing.
+	if p.domain.cgroup.populated() {
+		return false
+	}
 	if h.noOrphans() {
 		return true
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	orphans, err := h.orphansLocked(p)
-	h.mu.Unlock()
-	return err == nil && len(orphans) == 0 && !p.domain.cgroup.populated()
+	return err == nil && len(orphans) == 0
 }
 
 // noOrphans says that the main thread is parent of nothing.
@@ -40,6 +45,7 @@ func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 		return h.search(p)
 	}
 	var failed error
+	dead := map[int]bool{}
 	for again := true; again; {
 		// What a dead one forked comes to the list before it shows as dead: so
 		// after the first sight of a dead one the list is read again.
@@ -53,14 +59,18 @@ func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 			if owner != nil && owner != p {
 				return
 			}
+			if h.reapLocked(pid) {
+				again = true
+				return
+			}
+			// A dead one that cannot be reaped yet is held by its tracer (ptrace(2)).
 			s, lives, statErr := procfs.Living(pid)
 			switch {
 			case statErr != nil:
 				failed = statErr
-			case !lives:
-				h.reapLocked(pid)
-				again = true
-			case owner == p:
+			case !lives && !dead[pid]:
+				dead[pid], again = true, true
+			case lives && owner == p:
 				alive = append(alive, s)
 			}
 		})
@@ -71,28 +81,21 @@ func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 	return alive, nil
 }
 
-// reapLocked reaps an orphan, or with -1 each that is dead, and says whether there
-// are others. The first any thread
-// may do, for what is on the main thread's list is nobody else's. The second only
-// the main thread may: __WNOTHREAD keeps it from stealing the status of a child
-// that another has forked (wait4(2)).
-func (h *Host) reapLocked(pid int) (others bool) {
-	flags := unix.WNOHANG
-	if pid < 0 {
-		flags |= unix.WNOTHREAD
-	}
+// reapLocked reaps an orphan if it is dead, and says whether it was. Any thread
+// may: what is on the main thread's list is nobody else's.
+func (h *Host) reapLocked(pid int) bool {
+	reaped, _ := wait(pid, 0)
+	delete(h.adopted, reaped)
+	return reaped == pid
+}
+
+// wait reaps a child, or with -1 one of those that flags leave, and returns which:
+// 0 with no error if none is dead, and with an error if there is none.
+func wait(pid, flags int) (reaped int, err error) {
 	for {
 		var status unix.WaitStatus
-		reaped, err := unix.Wait4(pid, &status, flags, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || reaped <= 0 {
-			return err == nil
-		}
-		delete(h.adopted, reaped)
-		if pid > 0 {
-			return true
+		if reaped, err = unix.Wait4(pid, &status, unix.WNOHANG|flags, nil); err != unix.EINTR {
+			return max(reaped, 0), err
 		}
 	}
 }
@@ -125,9 +128,16 @@ func (h *Host) awaitOrphan(p *Process) bool {
 // from one of our commands is certain: else the kernel would not have given it
 // to us.
 func (h *Host) ownerLocked(pid int) *Process {
+	own, number, ok := procfs.ParseMarker(procfs.ReadMarker(pid))
+	marked := h.processes[number]
+	if !ok || own != h.self {
+		marked = nil
+	}
 	if h.tags {
 		if tag, err := procfs.ReadTag(pid); err == nil && tag.Of(h.self) && h.processes[tag.Number()] != nil {
-			return h.processes[tag.Number()]
+			// A process may have given itself another's tag; its environment it had
+			// to change as well.
+			return cmp.Or(marked, h.processes[tag.Number()])
 		}
 	}
 	s, alive, err := procfs.Living(pid)
@@ -139,8 +149,8 @@ func (h *Host) ownerLocked(pid int) *Process {
 			return p
 		}
 	}
-	if own, number, ok := procfs.ParseMarker(procfs.ReadMarker(pid)); ok && own == h.self && h.processes[number] != nil {
-		return h.processes[number]
+	if marked != nil {
+		return marked
 	}
 	for _, p := range h.processes {
 		if slices.Contains(p.domain.cgroup.pids(), pid) {
@@ -261,8 +271,8 @@ func (h *Host) signal(p *Process, s procfs.Stat, sig unix.Signal) error {
 	h.mu.Lock() // no orphan is reaped meanwhile
 	defer h.mu.Unlock()
 	return procfs.Signal(s.Pid, sig, func() bool {
-		now, err := procfs.ReadStat(s.Pid)
-		if err != nil || now.Start != s.Start {
+		now, alive, err := procfs.Living(s.Pid)
+		if err != nil || !alive || now.Start != s.Start {
 			return false
 		}
 		if h.adopted[s.Pid] == p {

@@ -132,6 +132,10 @@ func (h *Host) close() {
 	left := len(h.processes)
 	h.mu.Unlock()
 	if left == 0 {
+		if h.self.Pid > 0 {
+			// What has made itself a child of ours, or of another namespace's init.
+			procfs.EndInstance(h.self, "", 1, 100, pause)
+		}
 		h.cgroups.close()
 	}
 	g := &h.guard

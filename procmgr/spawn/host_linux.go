@@ -50,9 +50,10 @@ type Host struct {
 
 // SetupOptions say what a program can offer.
 type SetupOptions struct {
-	// Guard is the first argument with which this program becomes a guard:
-	// early.GuardName in a program that imports package early, and only there.
-	// Empty is no guard.
+	// Guard is early.GuardName of package early, which the program must import:
+	// that makes it become a guard when it is started with this as its first
+	// argument, and locks its main goroutine to the main thread. Empty says that it
+	// does not import it: then there is no guard, and orphans are not adopted.
 	Guard string
 
 	without map[string]bool // what a test takes away
@@ -140,8 +141,12 @@ func (h *Host) setupTags() {
 
 // setupAdoption makes orphans come to the main thread.
 func (h *Host) setupAdoption() {
+	if h.opts.Guard == "" {
+		h.report.add("subreaper", "no", "the program does not import package early")
+		return
+	}
 	if unix.Gettid() != unix.Getpid() {
-		h.report.add("subreaper", "no", "Setup was not called on the main thread")
+		h.report.add("subreaper", "no", "Setup was not called from the main goroutine")
 		return
 	}
 	if h.opts.without["subreaper"] {
@@ -219,11 +224,21 @@ func (h *Host) nudge() {
 }
 
 // reapOrphans reaps what the main thread has adopted, and says whether something
-// of it is left.
+// of it is left. __WNOTHREAD keeps it from stealing the status of a child that
+// another thread has forked (wait4(2)).
 func (h *Host) reapOrphans() (left bool) {
+	if !h.adopts {
+		return false
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.adopts && h.reapLocked(-1)
+	for {
+		reaped, err := wait(-1, unix.WNOTHREAD)
+		if reaped == 0 {
+			return err == nil
+		}
+		delete(h.adopted, reaped)
+	}
 }
 
 // runs says that there is a command of which something lives.

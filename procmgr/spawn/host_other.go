@@ -13,7 +13,7 @@ type Host struct{}
 
 // SetupOptions say what a program can offer. Nothing of it is used here.
 type SetupOptions struct {
-	Guard string
+	Guard string // early.GuardName
 }
 
 // Setup prepares the program for starting processes.

@@ -1,7 +1,10 @@
 package spawn
 
 import (
+	"bytes"
+	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +19,9 @@ const (
 	// killTime is how long a kill goes on against what does not die or forks as
 	// fast as it is killed.
 	killTime = 10 * time.Second
+	// guardTime is what the guard of another program of this kind has, if that ran
+	// within the domain: what carries its marks only it can find.
+	guardTime = 300 * time.Millisecond
 )
 
 // killLocked kills the group. What is outside is killed once the leader is dead:
@@ -120,6 +126,9 @@ func (p *Process) end() {
 			h.nudge() // the dead are in the way of the search
 		}
 		for _, s := range found {
+			if time.Since(begin) < guardTime && h.isGuard(s) {
+				continue
+			}
 			key := procfs.Stat{Pid: s.Pid, Start: s.Start}
 			moving = moving || !known[key]
 			known[key] = true
@@ -135,6 +144,15 @@ func (p *Process) end() {
 		time.Sleep(pause)
 		pause = min(2*pause, longest)
 	}
+}
+
+// isGuard says that a process calls itself a guard of a program like this.
+func (h *Host) isGuard(s procfs.Stat) bool {
+	if s.Command != "exe" || h.opts.Guard == "" { // it is started as /proc/self/exe
+		return false
+	}
+	line, _ := os.ReadFile("/proc/" + strconv.Itoa(s.Pid) + "/cmdline")
+	return bytes.HasPrefix(line, []byte(h.opts.Guard+"\x00"))
 }
 
 // chase tries the numbers after the last one that was seen. The kernel gives them

@@ -361,3 +361,64 @@ func TestAProcessInStateDIsASurvivor(t *testing.T) {
 	thaw()
 	r.emptied()
 }
+
+// A process whose main thread has ended shows as a zombie, and lives.
+func TestAZombieWithThreadsLives(t *testing.T) {
+	if host.Domain() == DomainGroup {
+		t.Skip("the process group does not hold it")
+	}
+	r := shell(t, "(setsid "+strings.TrimPrefix(proctest.Child("headless"), "exec ")+" &) ; exit 3")
+	r.await("\n")
+	var pid int
+	fmt.Sscan(r.text(), &pid)
+	proctest.Within(t, "its main thread has ended", func() bool {
+		s, err := procfs.ReadStat(pid)
+		return err == nil && s.State == 'Z'
+	})
+	r.ended()
+	if n := members(r.Process); n != 1 {
+		t.Errorf("%d members", n)
+	}
+	if err := r.Signal(Kill); err != nil {
+		t.Fatal(err)
+	}
+	r.emptied()
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task", pid)); err == nil {
+		t.Error("it lives")
+	}
+}
+
+// A command that kills its own cgroup takes nobody with it.
+func TestASpoiltCgroupIsNotUsedAgain(t *testing.T) {
+	if host.Domain() != DomainCgroup {
+		t.Skip("there are no cgroups")
+	}
+	r := shell(t, `g=$(sed -n s/^0:://p /proc/self/cgroup); for d in /sys/fs/cgroup /sys/fs/cgroup/unified; do echo 1 > $d$g/cgroup.kill; done 2>/dev/null; sleep 1000`)
+	if e := r.ended(); e.Signal != "SIGKILL" {
+		t.Fatalf("got %+v", e)
+	}
+	r.emptied()
+	for range spareFew + 2 {
+		if e := shell(t, "exit 5").ended(); e.Code != 5 {
+			t.Fatalf("the next one: %+v", e)
+		}
+	}
+}
+
+// Starting goes on when somebody removes the cgroups.
+func TestCgroupsThatAreRemoved(t *testing.T) {
+	if host.Domain() != DomainCgroup {
+		t.Skip("there are no cgroups")
+	}
+	shell(t, "exit 0").ended()
+	procfs.RemoveCgroup(host.cgroups.dir)
+	for range spareMost + 2 {
+		if e := shell(t, "exit 5").ended(); e.Code != 5 {
+			t.Fatalf("got %+v", e)
+		}
+	}
+	r, _ := startShape(t, shapes()["setsid"])
+	if r.domain.cgroup == nil {
+		t.Error("cgroups are not used any more")
+	}
+}

@@ -33,8 +33,9 @@ func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) (err 
 	return err
 }
 
-func (p *Process) prepare()           {}
-func (p *Process) leaderEndedLocked() {}
+func (p *Process) prepare()            {}
+func (p *Process) leaderEndedLocked()  {}
+func (p *Process) distrustLocked(Exit) {}
 
 func (p *Process) emptyLocked() bool {
 	left, err := p.reapedMembersLocked()

@@ -96,6 +96,7 @@ func (p *Process) follow() {
 	p.mu.Lock()
 	exit := reap(p.pid)
 	p.reaped = true
+	p.distrustLocked(exit)
 	exit.Empty = p.emptyLocked()
 	p.mu.Unlock()
 	p.closeInput()

@@ -1,11 +1,10 @@
 // Package early holds what must happen before the rest of a program that runs
-// processes is initialised. Such a program imports it for that alone, from
-// package main:
+// processes is initialised. Such a program imports it in package main,
 //
-//	import _ "github.com/proctor-mcp/proctor/procmgr/spawn/early"
+//	import "github.com/proctor-mcp/proctor/procmgr/spawn/early"
 //
-// Without it, spawn.Setup finds the main thread unlocked and says what it then
-// cannot do.
+// and gives its GuardName to spawn.Setup, which without it adopts no orphans and has
+// no guard.
 //
 // The two functions named init are the only ones of this tree. Both stand here
 // for what the kernel and the runtime offer no other moment for:

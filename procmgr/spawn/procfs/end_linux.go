@@ -39,8 +39,8 @@ func killRound(i Instance) (found bool, err error) {
 		if !BelongsTo(pid, i) {
 			return
 		}
-		s, err := ReadStat(pid)
-		if err != nil || !s.Alive() || s.Start < i.Start {
+		s, alive, err := Living(pid)
+		if err != nil || !alive || s.Start < i.Start {
 			return
 		}
 		found = true

@@ -9,20 +9,29 @@ type Stat struct {
 	State          byte   // one letter, as in ps(1)
 	Command        string // its name, at most 15 bytes
 	Start          uint64 // when it began, in clock ticks since boot
+	Threads        int
 }
 
-// Alive says that it is more than an entry that waits to be reaped.
-func (s Stat) Alive() bool { return s.State != 'Z' && s.State != 'X' }
+// Alive says that it is more than an entry that waits to be reaped. One whose main
+// thread has ended shows as a zombie as long as others go on.
+func (s Stat) Alive() bool { return s.State != 'X' && (s.State != 'Z' || s.Threads > 1) }
 
 // Living reads the facts of a process and says whether it is alive. An error means
-// that it cannot be known.
+// that it cannot be known. Of one that /proc hides (hidepid in proc(5)) nothing is
+// known but that it is there.
 func Living(pid int) (s Stat, alive bool, err error) {
 	s, err = ReadStat(pid)
-	if err == syscall.ENOENT || err == syscall.ESRCH {
+	if err == syscall.ESRCH || err == syscall.ENOENT && syscall.Kill(pid, 0) == syscall.ESRCH {
 		return s, false, nil
+	}
+	if err == syscall.ENOENT {
+		return Stat{Pid: pid, State: '?', Command: "?", Start: hidden}, true, nil
 	}
 	return s, err == nil && s.Alive(), err
 }
+
+// hidden stands for a start that is not known, later than any.
+const hidden = 1<<64 - 1
 
 // ReadStat reads the facts of a process. ESRCH or ENOENT mean that there is no
 // such process.
@@ -64,6 +73,8 @@ func ReadStat(pid int) (Stat, error) {
 			s.Group = int(atoi(word))
 		case 6:
 			s.Session = int(atoi(word))
+		case 20:
+			s.Threads = int(atoi(word))
 		case 22:
 			s.Start = atoi(word)
 			return s, nil

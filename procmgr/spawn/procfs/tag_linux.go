@@ -21,6 +21,9 @@ func Self() (Instance, error) {
 // Lives says that the instance runs. An error means that it cannot be known.
 func (i Instance) Lives() (bool, error) {
 	s, alive, err := Living(i.Pid)
+	if err == nil && alive && s.Start == hidden {
+		err = syscall.EACCES
+	}
 	return alive && s.Start == i.Start, err
 }
 
@@ -66,12 +69,11 @@ func (t Tag) Of(i Instance) bool { return t&^tagNumbers == i.Tag(0) }
 // Number returns the number of the process.
 func (t Tag) Number() uint64 { return uint64(t & tagNumbers) }
 
-// Instance returns whose tag it is: its pid, and whether the start fits. ok is
-// false for a limit that is no tag.
-func (t Tag) Instance() (pid int, fits func(start uint64) bool, ok bool) {
-	pid = int(t >> 40 & (1<<22 - 1))
-	low := uint64(t>>24) & (1<<16 - 1)
-	return pid, func(start uint64) bool { return start&(1<<16-1) == low }, t>>62 == 1 && pid > 0
+// Instance returns whose tag it is, with no more of its start than a tag holds:
+// fits says whether one agrees with that. ok is false for a limit that is no tag.
+func (t Tag) Instance() (i Instance, fits func(start uint64) bool, ok bool) {
+	i = Instance{int(t >> 40 & (1<<22 - 1)), uint64(t>>24) & (1<<16 - 1)}
+	return i, func(start uint64) bool { return start&(1<<16-1) == i.Start }, t>>62 == 1 && i.Pid > 0
 }
 
 const rlimitRTTime = 15 // RLIMIT_RTTIME, on every architecture

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package proctest
+
+func exitThread() { panic("only Linux has threads that end alone") }
