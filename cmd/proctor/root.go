@@ -44,6 +44,7 @@ type options struct {
 	killDomain     string
 	rules          caller.Rules
 	log            logOptions
+	isServer       bool // it runs for long, and cleans up behind others of its kind
 
 	maxCallsPerChat, maxCallsPerToken int
 }
@@ -131,16 +132,21 @@ func (o *options) program(sys system) (*program, error) {
 		Manager: manager, Rules: o.rules, Log: log.Logger,
 		MaxCallsPerChat: o.maxCallsPerChat, MaxCallsPerToken: o.maxCallsPerToken,
 	}), log: log, grace: o.grace, ready: make(chan struct{}), closing: make(chan struct{})}
-	go p.prepare(sys.host)
+	go p.prepare(sys.host, o.isServer)
 	return p, nil
 }
 
 // prepare does beside the start what the first process would else wait for.
-func (p *program) prepare(host *spawn.Host) {
+func (p *program) prepare(host *spawn.Host, isServer bool) {
 	defer close(p.ready)
 	if host != nil {
 		host.LogTo(p.log.Logger)
 		p.log.Info("ready to start processes", "kill_domain", string(host.Domain()))
+	}
+	if !isServer {
+		return
+	}
+	if host != nil {
 		host.Sweep()
 	}
 	// Most servers wait most of the time: what the start has used goes back.

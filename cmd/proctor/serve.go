@@ -60,6 +60,7 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 	if err := o.checkAddresses(); err != nil {
 		return err
 	}
+	o.isServer = true
 	p, err := o.program(sys)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ command; when it closes the input, everything that it started is ended.`,
 		if o.workdir == "" {
 			o.workdir = startDirectory()
 		}
+		o.isServer = true
 		p, err := o.program(sys)
 		if err != nil {
 			return err
