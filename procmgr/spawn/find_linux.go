@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -72,6 +73,9 @@ func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 				dead[pid], again = true, true
 			case lives && owner == p:
 				alive = append(alive, s)
+			case lives && owner == nil && !h.tags && s.Start+execTicks > bootTicks():
+				// Its environment cannot be read in the middle of an exec.
+				failed = errNoOwner
 			}
 		})
 		if err = cmp.Or(err, failed); err != nil {
@@ -88,6 +92,13 @@ func (h *Host) reapLocked(pid int) bool {
 	delete(h.adopted, reaped)
 	return reaped == pid
 }
+
+// errNoOwner says that it is not known yet whose an orphan is.
+var errNoOwner = errors.New("an orphan is not known yet")
+
+// execTicks is how old an orphan without an owner is at least, in clock ticks, when
+// it is believed to have none.
+const execTicks = 100
 
 // wait reaps a child, or with -1 one of those that flags leave, and returns which:
 // 0 with no error if none is dead, and with an error if there is none.
