@@ -168,7 +168,7 @@ func TestForgettingLetsTheOutputGo(t *testing.T) {
 	clock := quartz.NewMock(t)
 	m := newManager(t, Options{Clock: clock})
 	// It hands its output to the other one, which opens it through /proc.
-	holder := sh(t, m, "read pid < "+fifo+"; exec 3>/proc/$pid/fd/1; echo held; exec sleep 100")
+	holder := sh(t, m, "read pid < "+fifo+"; exec 3>/proc/$pid/fd/2; echo held; exec sleep 100")
 	p := sh(t, m, "echo $$ > "+fifo+"; read forever < "+fifo)
 	awaitOutput(t, m, holder, "held")
 	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
