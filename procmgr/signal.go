@@ -47,7 +47,7 @@ func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration
 // that it cannot be seen.
 func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
 	p, err := m.find(scope, id)
-	if err != nil {
+	if err != nil || !p.lives() {
 		return nil, err
 	}
 	return p.engine.Members()

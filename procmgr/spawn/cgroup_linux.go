@@ -208,10 +208,20 @@ func (g *cgroup) kill() {
 	}
 }
 
-// event returns a value of cgroup.events, "" when it cannot be read.
+// event returns a value of cgroup.events, "" when it cannot be read. It is looked
+// at for each exit, so it is opened from the directory that is open already.
 func (g *cgroup) event(name string) string {
-	text, _ := os.ReadFile(g.dir + "/cgroup.events")
-	for line := range strings.Lines(string(text)) {
+	fd, err := unix.Openat(g.fd, "cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	var text [256]byte
+	n, err := unix.Read(fd, text[:])
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text[:n])) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSuffix(value, "\n")
 		}
