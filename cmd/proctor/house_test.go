@@ -155,6 +155,11 @@ func TestHouseRules(t *testing.T) {
 				report(at, "only cmd takes signals")
 			}
 		}
+		if dir != "procmgr/spawn/early" && dir != "proctest" {
+			for _, at := range called(f, "runtime", "LockOSThread") {
+				report(at, "a thread that ends with its goroutine ends what it has forked (PR_SET_PDEATHSIG)")
+			}
+		}
 		for _, decl := range f.Decls {
 			switch d := decl.(type) {
 			case *ast.FuncDecl:
