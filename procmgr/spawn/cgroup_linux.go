@@ -229,8 +229,19 @@ func (g *cgroup) event(name string) string {
 	return ""
 }
 
-// populated says that something in it or below is alive.
-func (g *cgroup) populated() bool { return g != nil && g.event("populated") == "1" }
+// populated says that something in it or below is alive, or may be: only a
+// cgroup that is gone needs no look, for it was empty.
+func (g *cgroup) populated() bool {
+	if g == nil {
+		return false
+	}
+	value := g.event("populated")
+	if value == "" {
+		var st unix.Stat_t
+		return unix.Stat(g.dir, &st) == nil
+	}
+	return value == "1"
+}
 
 // pids returns the processes in it and below.
 func (g *cgroup) pids() (pids []int) {

@@ -59,9 +59,10 @@ func (h *Host) chooseDomain() {
 		h.domain = DomainCgroup
 		h.report.add("cgroup v2", "yes", h.cgroups.dir)
 	}
-	if h.noPidfd.Load() {
+	if fd, err := procfs.OpenPidfd(os.Getpid()); err != nil || h.noPidfd.Load() {
 		h.report.add("pidfd", "no", "a thread waits for each command")
 	} else {
+		unix.Close(fd)
 		h.report.add("pidfd", "yes", "")
 	}
 }

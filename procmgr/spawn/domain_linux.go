@@ -139,7 +139,7 @@ func (p *Process) watchOrphans() {
 	}
 }
 
-// distrust keeps the cgroup of a command that was killed by somebody else from
+// distrustLocked keeps the cgroup of a command that was killed by somebody else from
 // being used again: whoever wrote to its cgroup.kill has spoilt it.
 func (p *Process) distrustLocked(exit Exit) {
 	if exit.Signal == "SIGKILL" && !p.domain.condemned && p.domain.cgroup != nil {

@@ -267,6 +267,5 @@ func (h *Host) fork(tag procfs.Tag, path string, argv []string, attr *syscall.Pr
 			defer h.limit.Set(h.limit.Tag())
 		}
 	}
-	pidfd = -1
 	return forkExec(path, argv, attr, &h.noPidfd)
 }

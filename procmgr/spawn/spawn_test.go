@@ -339,11 +339,15 @@ func TestNotSeeingIsNotGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := r.Members()
+	populated := r.domain.cgroup.populated()
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
 	if err == nil {
 		t.Error("without a descriptor it claims to see")
+	}
+	if r.domain.cgroup != nil && !populated {
+		t.Error("a cgroup that cannot be read counts as empty")
 	}
 	if members(r.Process) != 1 {
 		t.Error("the descendant is lost")
