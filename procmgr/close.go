@@ -63,6 +63,8 @@ func (m *Manager) Close(ctx context.Context) error {
 		return errors.New("a start has not come back")
 	case !within(killed, m.opts.Engine.Wait):
 		return errors.New("the output of a process is still being read")
+	case !within(killed, m.logging.Wait):
+		return errors.New("the log does not take the end of a process")
 	}
 	return nil
 }

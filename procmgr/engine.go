@@ -6,7 +6,8 @@ import "time"
 // default is this machine ([Local]).
 type Engine interface {
 	// Start starts cmd and returns once its program runs. After an error no
-	// event is delivered.
+	// event is delivered. Before [EngineProcess.Follow] was called, none but those
+	// of output is.
 	Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error)
 	// Wait returns when no event will be delivered any more. It is called once,
 	// after every process was released.
@@ -55,6 +56,8 @@ type EngineExit struct {
 
 // EngineProcess reaches a started command and what it forked.
 type EngineProcess interface {
+	// Follow has the exit told. It is called once.
+	Follow()
 	// Signal reaches the whole kill domain. What SignalKill does not end at once
 	// the engine goes on to end until Emptied. ErrNotRunning means that nothing is
 	// left to reach, ErrUnsupportedSignal that there is no such signal,

@@ -12,7 +12,8 @@ import (
 // Manager owns processes. Its methods may be called concurrently.
 type Manager struct {
 	opts      Options
-	inherited inheritance // environment that all processes begin with
+	inherited inheritance    // environment that all processes begin with
+	logging   sync.WaitGroup // for records of exits
 
 	mu        sync.Mutex // guards the fields below
 	seq       uint64

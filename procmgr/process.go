@@ -2,7 +2,6 @@ package procmgr
 
 import (
 	"log/slog"
-	"runtime"
 	"sync"
 	"time"
 
@@ -46,14 +45,13 @@ type Exit struct {
 	Usage  Usage
 }
 
-// process is the live one. The first block never changes after started.
+// process is the live one. The first block never changes once it is followed.
 type process struct {
 	seq     uint64 // order of starts
 	facts   Process
 	log     *slog.Logger
 	m       *Manager
 	output  output.Buffer
-	started chan struct{} // closed once engine and request are set: events wait for it
 	engine  EngineProcess
 	request *request      // the one that started it, or nil
 	done    chan struct{} // closed when the exit can be read
@@ -111,7 +109,6 @@ func (p *process) lives() bool {
 
 // exited is the event that the engine has seen the exit.
 func (p *process) exited(e EngineExit) {
-	<-p.started
 	p.mu.Lock()
 	p.exit = Exit{At: e.At, Code: e.Code, Signal: e.Signal, Usage: e.Usage, Reason: ReasonExited}
 	to := StateExited
@@ -135,16 +132,19 @@ func (p *process) exited(e EngineExit) {
 		p.emptied()
 	}
 
-	if e.Lost {
+	close(p.done)
+	// The engine has others to look after, and a log may block.
+	p.m.logging.Go(func() { p.logExit(exit) })
+}
+
+func (p *process) logExit(exit Exit) {
+	if exit.Reason == ReasonLost {
 		p.log.Warn("exit status was taken by another part of the program")
 	}
 	how := slog.Int("exit_code", exit.Code)
 	if exit.Signal != "" {
 		how = slog.String("signal", exit.Signal)
 	}
-	// Who waits goes first: the rest of this is nobody's answer.
-	close(p.done)
-	runtime.Gosched()
 	p.log.Info("process ended", how, "reason", string(exit.Reason), "duration", exit.At.Sub(p.facts.StartedAt).Round(time.Millisecond), "output_bytes", p.output.Total())
 }
 
@@ -163,7 +163,6 @@ func (p *process) emptied() {
 
 // outputClosed is the event that no more output will come.
 func (p *process) outputClosed() {
-	<-p.started
 	p.mu.Lock()
 	p.open = false
 	p.mu.Unlock()

@@ -64,7 +64,6 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 		seq: seq, m: m,
 		log:     log.With("process_id", id),
 		request: r,
-		started: make(chan struct{}),
 		done:    make(chan struct{}),
 		empty:   make(chan struct{}),
 		state:   StateRunning,
@@ -102,6 +101,6 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 	m.mu.Unlock()
 	p.log.Info("process started", "background", spec.Background)
 	p.log.Debug("process command", "command", command, "workdir", dir)
-	close(p.started)
+	p.engine.Follow()
 	return p, nil
 }

@@ -40,9 +40,10 @@ func cgroupName(instance string) string {
 type cgroups struct {
 	dir string
 
-	mu    sync.Mutex // guards the fields below
-	made  int        // names given so far
-	spare []*cgroup  // empty, never killed
+	mu        sync.Mutex // guards the fields below
+	made      int        // names given so far
+	spare     []*cgroup  // empty, never killed
+	refilling bool       // more are being made
 }
 
 // cgroup is one that is empty or holds one process's domain. A nil one holds
@@ -139,20 +140,35 @@ func (c *cgroups) make() (*cgroup, error) {
 	return &cgroup{dir: dir, fd: fd}, nil
 }
 
+// low says that refill is needed and does not run. It must be called then.
+func (c *cgroups) low() bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refilling || len(c.spare) >= spareFew {
+		return false
+	}
+	c.refilling = true
+	return true
+}
+
 // refill makes spare ones.
 func (c *cgroups) refill() {
-	if c == nil {
-		return
-	}
 	for {
 		c.mu.Lock()
 		enough := len(c.spare) >= spareFew
+		c.refilling = !enough
 		c.mu.Unlock()
 		if enough {
 			return
 		}
 		made, err := c.make()
 		if err != nil {
+			c.mu.Lock()
+			c.refilling = false
+			c.mu.Unlock()
 			return
 		}
 		c.keep(made)

@@ -34,7 +34,7 @@ func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) error
 	if h == nil {
 		pid, pidfd, err := forkExec(path, argv, attr, &p.spawner.noPidfd)
 		if err == nil {
-			p.pid, p.handle = pid, park(pidfd)
+			p.pid, p.pidfd = pid, pidfd
 		}
 		return err
 	}
@@ -59,8 +59,11 @@ func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) error
 		p.leave()
 		return err
 	}
-	p.pid, p.handle = pid, park(pidfd)
+	p.pid, p.pidfd = pid, pidfd
 	h.startGuard()
+	if h.cgroups.low() {
+		p.spawner.wg.Go(h.cgroups.refill)
+	}
 	return nil
 }
 
@@ -80,11 +83,16 @@ func bootTicks() uint64 {
 	return uint64(max(0, now.Nano()/(1e9/ticksPerSecond)-1))
 }
 
-// prepare does what the start need not wait for.
-func (p *Process) prepare() {
-	if h := p.spawner.host; h != nil {
-		h.cgroups.refill()
+// surelyEmpty says that nothing is left of a reaped leader's domain, if that can
+// be told in a moment.
+func (p *Process) surelyEmpty() bool {
+	if p.domain.group {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		err, ok := p.signalByHandle(0)
+		return ok && err == unix.ESRCH
 	}
+	return !p.domain.cgroup.populated() && p.spawner.host.noOrphans()
 }
 
 // emptyLocked says that nothing is left of a reaped leader's domain.

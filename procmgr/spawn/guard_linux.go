@@ -83,7 +83,9 @@ type child struct {
 // await waits for its end and reaps it.
 func (c child) await() error {
 	defer c.pidfd.close()
-	awaitExit(c.pid, c.pidfd)
+	if !awaitPidfd(c.pidfd) {
+		awaitExit(c.pid)
+	}
 	exit := reap(c.pid)
 	if exit.Signal != "" {
 		return errors.New("ended by " + exit.Signal)

@@ -2,10 +2,7 @@
 
 package spawn
 
-import (
-	"syscall"
-	"time"
-)
+import "time"
 
 const (
 	// busyBytes in full reads show that a pipe is busy. A larger one then saves
@@ -21,24 +18,17 @@ const (
 	pipeIdle = time.Second
 )
 
-// pipeSize makes the pipe of an output larger while it is busy.
+// pipeSize makes the pipe of an output larger while it is busy. It belongs to the
+// loop.
 type pipeSize struct {
-	p    *Process
-	raw  syscall.RawConn
-	full int // bytes that came in full reads
-	big  bool
-}
-
-// prepare is called before each read: of a large pipe it must return when
-// nothing comes.
-func (s *pipeSize) prepare() {
-	if s.big {
-		s.deadline(time.Now().Add(pipeIdle))
-	}
+	full int  // bytes that came in full reads
+	big  bool // it is large
+	busy bool // something came since the last look
 }
 
 // add counts what a read gave.
-func (s *pipeSize) add(n int) {
+func (s *pipeSize) add(p *Process, n int) {
+	s.busy = true
 	if s.big || n < readBytes {
 		return
 	}
@@ -46,34 +36,34 @@ func (s *pipeSize) add(n int) {
 		return
 	}
 	s.full = 0
-	if s.p.spawner.bigPipes.Add(1) > maxBigPipes || !s.set(bigPipe) {
-		s.p.spawner.bigPipes.Add(-1)
+	if p.spawner.bigPipes.Add(1) > maxBigPipes || !setPipeSize(p.output, bigPipe) {
+		p.spawner.bigPipes.Add(-1)
 		return
 	}
 	s.big = true
+	s.lookLater(p)
 }
 
-// shrink makes it as large as it was.
-func (s *pipeSize) shrink() {
-	if s.big {
-		s.big = false
-		s.set(usualPipe)
-		s.p.spawner.bigPipes.Add(-1)
-		s.deadline(time.Time{})
+func (s *pipeSize) lookLater(p *Process) {
+	s.busy = false
+	time.AfterFunc(pipeIdle, func() { p.loop.post(func() { s.look(p) }) })
+}
+
+// look makes a pipe that is quiet as large as it was.
+func (s *pipeSize) look(p *Process) {
+	switch {
+	case s.big && s.busy:
+		s.lookLater(p)
+	case s.big:
+		setPipeSize(p.output, usualPipe)
+		s.release(p)
 	}
 }
 
-func (s *pipeSize) set(bytes int) (ok bool) {
-	_ = s.raw.Control(func(fd uintptr) { ok = setPipeSize(fd, bytes) })
-	return ok
-}
-
-// deadline sets the end of the next read, unless the end of the command has set
-// its own.
-func (s *pipeSize) deadline(at time.Time) {
-	s.p.mu.Lock()
-	defer s.p.mu.Unlock()
-	if !s.p.ended {
-		_ = s.p.output.SetReadDeadline(at)
+// release gives up what it has of the bound.
+func (s *pipeSize) release(p *Process) {
+	if s.big {
+		s.big = false
+		p.spawner.bigPipes.Add(-1)
 	}
 }

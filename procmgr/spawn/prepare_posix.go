@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipe returns our end of a new pipe, ready for the poller, and the other end.
-func pipe() (ours *os.File, theirs int, err error) {
+// pipe returns our end of a new pipe, which does not block, and the other end.
+func pipe() (ours, theirs int, err error) {
 	var fds [2]int
 	if err := pipeCloexec(&fds); err != nil {
-		return nil, -1, os.NewSyscallError("pipe", err)
+		return -1, -1, os.NewSyscallError("pipe", err)
 	}
-	unix.SetNonblock(fds[0], true)
-	return os.NewFile(uintptr(fds[0]), "output"), fds[1], nil
+	_ = unix.SetNonblock(fds[0], true)
+	return fds[0], fds[1], nil
 }
 
 // openInput returns the descriptor a command reads, and where to write text.

@@ -97,9 +97,13 @@ func (p *Process) groupMembersLocked() ([]Member, error) {
 func (p *Process) watchGroup(signalled <-chan struct{}) {
 	const first, longest = time.Millisecond, time.Second
 	for pause := first; ; pause = min(2*pause, longest) {
+		var members []Member
+		var err error
 		p.mu.Lock()
 		gone := p.gone
-		members, err := p.groupMembersLocked()
+		if !gone {
+			members, err = p.groupMembersLocked()
+		}
 		p.mu.Unlock()
 		switch {
 		case gone:
@@ -122,7 +126,7 @@ func (p *Process) watchGroup(signalled <-chan struct{}) {
 // holds the other end gets SIGPIPE at its next write, and what lives of an ended
 // command is left to itself.
 func (p *Process) Release() {
-	p.output.Close()
+	p.loop.post(p.closeOutput)
 	p.closeInput()
 	p.mu.Lock()
 	ended := p.reaped

@@ -119,24 +119,22 @@ type Member struct {
 // may be called concurrently.
 type Spawner struct {
 	host    *Host          // nil: nothing process-wide was set up
-	wg      sync.WaitGroup // goroutines, and commands until they are empty
-	buffers sync.Pool      // of *[readBytes]byte: a buffer is held only while there is something to read
+	wg      sync.WaitGroup // goroutines, pipes, and commands until they are empty
 	noPidfd atomic.Bool    // the kernel refuses pidfds
 
 	bigPipes  atomic.Int32          // how many pipes are large now
 	lastFound atomic.Pointer[found] // the program that was looked up last
+
+	mu   sync.Mutex // guards the field below
+	loop *loop      // nil before the first start and after Wait
 }
 
 // New returns a Spawner. With a host, which [Setup] returns, it has the best kill
 // domain that the machine offers; with nil it has the process group, and does
 // nothing that concerns the whole program.
 func New(host *Host) *Spawner {
-	return &Spawner{host: host, buffers: sync.Pool{New: func() any { return new([readBytes]byte) }}}
+	return &Spawner{host: host}
 }
-
-// Wait returns when every goroutine has ended: all commands have ended, what
-// they forked is dead and their pipes are closed, or they were released.
-func (s *Spawner) Wait() { s.wg.Wait() }
 
 // Domain is what its signals reach.
 func (s *Spawner) Domain() Domain {

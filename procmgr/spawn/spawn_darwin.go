@@ -8,14 +8,9 @@ import (
 )
 
 // setPipeSize does nothing: macOS sizes pipes by itself.
-func setPipeSize(uintptr, int) bool { return false }
+func setPipeSize(_, _ int) bool { return false }
 
 const ioctlUnread = 0x4004667f // FIONREAD: how many bytes wait to be read
-
-// handle is empty: macOS has none.
-type handle struct{}
-
-func (handle) close() {}
 
 // systemDomain is what a signal reaches on macOS.
 const systemDomain = DomainGroup
@@ -33,9 +28,11 @@ func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) (err 
 	return err
 }
 
-func (p *Process) prepare()            {}
 func (p *Process) leaderEndedLocked()  {}
 func (p *Process) distrustLocked(Exit) {}
+
+// surelyEmpty says no: nothing tells it in a moment.
+func (p *Process) surelyEmpty() bool { return false }
 
 func (p *Process) emptyLocked() bool {
 	left, err := p.reapedMembersLocked()
@@ -86,7 +83,13 @@ func waitid(pid, options int) (int32, error) {
 
 // awaitExit returns when a child has ended and is not reaped yet. It blocks a
 // thread.
-func awaitExit(pid int, _ handle) { waitid(pid, waitExited|waitNoReap) }
+func awaitExit(pid int) { waitid(pid, waitExited|waitNoReap) }
+
+// runs says that a child has not ended.
+func runs(pid int) bool {
+	signo, err := waitid(pid, waitExited|waitNoReap|unix.WNOHANG)
+	return err == nil && signo == 0
+}
 
 // Suspended says that a signal has stopped the command.
 func (p *Process) Suspended() bool {

@@ -13,8 +13,8 @@ import (
 
 // setPipeSize changes how much a pipe holds, see F_SETPIPE_SZ in fcntl(2). It
 // fails for a user who has too much in pipes, and when more is in it.
-func setPipeSize(fd uintptr, bytes int) bool {
-	_, err := unix.FcntlInt(fd, unix.F_SETPIPE_SZ, bytes)
+func setPipeSize(fd, bytes int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, bytes)
 	return err == nil
 }
 
@@ -52,12 +52,12 @@ func forkExec(path string, argv []string, attr *syscall.ProcAttr, refused *atomi
 	return pid, -1, without
 }
 
-// awaitExit returns when a child has ended and is not reaped yet.
-func awaitExit(pid int, h handle) {
-	if !awaitPidfd(h) {
-		stillRuns(unix.P_PID, pid, 0) // no pidfd: a thread waits
-	}
-}
+// awaitExit returns when a child has ended and is not reaped yet. It blocks a
+// thread.
+func awaitExit(pid int) { stillRuns(unix.P_PID, pid, 0) }
+
+// runs says that a child has not ended.
+func runs(pid int) bool { return stillRuns(unix.P_PID, pid, unix.WNOHANG) }
 
 // awaitPidfd returns true when a child has ended, and false when there is no
 // pidfd to wait for or it was closed.
@@ -121,17 +121,11 @@ func (p *Process) signalReapedLocked(sig unix.Signal) error {
 }
 
 func (p *Process) signalByHandle(sig unix.Signal) (err error, supported bool) {
-	if p.handle.file == nil {
+	if p.pidfd < 0 || p.gone {
 		return nil, false
 	}
-	raw, err := p.handle.file.SyscallConn()
-	if err != nil {
-		return nil, false
-	}
-	controlErr := raw.Control(func(fd uintptr) {
-		err = unix.PidfdSendSignal(int(fd), sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
-	})
-	if controlErr != nil || err == unix.EINVAL || err == unix.ENOSYS {
+	err = unix.PidfdSendSignal(p.pidfd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	if err == unix.EINVAL || err == unix.ENOSYS {
 		return nil, false
 	}
 	return err, true

@@ -3,7 +3,6 @@
 package spawn
 
 import (
-	"errors"
 	"os"
 	"sync"
 	"syscall"
@@ -15,13 +14,18 @@ import (
 // Process is a started command and what it forked.
 type Process struct {
 	spawner *Spawner
+	loop    *loop
 	events  Events
 	pid     int
-	handle  handle   // the kernel's handle of the leader, where there is one
-	output  *os.File // our end of the pipe
-	domain  domain   // how what left the group is found
+	pidfd   int    // the kernel's handle of the leader, -1 where there is none
+	domain  domain // how what left the group is found
 
-	settled chan struct{} // closed when everything written before the exit was delivered
+	// Of the loop's goroutine alone, once it is followed.
+	output  int // our end of the pipe, -1 when it is closed
+	pipe    pipeSize
+	endedAt time.Time   // zero before the exit was seen
+	drain   *time.Timer // the end of the wait for output, nil unless it is awaited
+	settled bool        // everything written before the exit was delivered
 
 	mu     sync.Mutex // guards the fields below, and excludes signalling from reaping
 	ended  bool       // the exit was seen
@@ -31,13 +35,18 @@ type Process struct {
 }
 
 // Start runs cmd and returns once its program runs. The error says why it does
-// not, and nothing is left behind then.
+// not, and nothing is left behind then. [Process.Follow] must be called next:
+// only output is delivered before.
 func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	search := cmd.Search
 	if search == nil {
 		search = cmd.Env
 	}
 	path, err := s.lookPath(cmd.Argv[0], search)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.startLoop()
 	if err != nil {
 		return nil, err
 	}
@@ -48,26 +57,28 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	defer unix.Close(outputEnd)
 	input, inputEnd, err := openInput(cmd.Stdin)
 	if err != nil {
-		output.Close()
+		unix.Close(output)
 		return nil, err
 	}
 	defer unix.Close(inputEnd)
 
-	p := &Process{spawner: s, events: events, output: output, input: input, settled: make(chan struct{})}
+	p := &Process{spawner: s, loop: l, events: events, pidfd: -1, output: output, input: input}
 	attr := &syscall.ProcAttr{
 		Dir:   cmd.Dir,
 		Env:   cmd.Env,
 		Files: []uintptr{uintptr(inputEnd), uintptr(outputEnd), uintptr(outputEnd)},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
-	if err := p.fork(path, cmd.Argv, attr); err != nil {
-		output.Close()
+	if err = l.watch(output, watch{process: p}); err == nil {
+		err = p.fork(path, cmd.Argv, attr)
+	}
+	if err != nil {
+		l.unwatch(output)
+		unix.Close(output)
 		p.closeInput()
 		return nil, err
 	}
-	s.wg.Add(1) // until it is empty
-	s.wg.Go(p.read)
-	s.wg.Go(p.follow)
+	s.wg.Add(2) // until its output is closed, and until it is empty
 	if input != nil {
 		s.wg.Go(func() {
 			input.Write(cmd.Stdin) // a reader that went away is no concern of ours
@@ -77,30 +88,96 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	return p, nil
 }
 
+// Follow has the exit seen and announced. It is called once.
+func (p *Process) Follow() {
+	if p.pidfd >= 0 && p.loop.watch(p.pidfd, watch{p, true}) == nil {
+		return
+	}
+	p.spawner.wg.Go(func() { // no pidfd: a thread waits
+		awaitExit(p.pid)
+		p.loop.post(p.exitSeen)
+	})
+}
+
+// startLoop returns the loop, which runs until Wait.
+func (s *Spawner) startLoop() (*loop, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loop == nil {
+		l, err := newLoop()
+		if err != nil {
+			return nil, err
+		}
+		s.loop = l
+	}
+	return s.loop, nil
+}
+
+// Wait returns when every goroutine has ended: all commands have ended, what
+// they forked is dead and their pipes are closed, or they were released.
+func (s *Spawner) Wait() {
+	s.wg.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loop != nil {
+		s.loop.stop()
+		s.loop = nil
+	}
+}
+
 // Pid is the kernel's number of the command. It may be used again once the
 // exit was announced.
 func (p *Process) Pid() int { return p.pid }
 
-// follow sees the exit, lets the output settle, reaps and announces.
-func (p *Process) follow() {
-	p.prepare()
-	awaitExit(p.pid, p.handle)
-	at := time.Now()
+// exitSeen is the event that the command has ended, or may have.
+func (p *Process) exitSeen() {
+	if !p.endedAt.IsZero() || runs(p.pid) {
+		return
+	}
+	p.endedAt = time.Now()
 	p.mu.Lock()
 	p.ended = true
-	p.output.SetReadDeadline(at.Add(DrainTime))
 	p.leaderEndedLocked()
 	p.mu.Unlock()
-	<-p.settled
+	p.readSome()
+	if p.output >= 0 {
+		p.drain = time.AfterFunc(DrainTime, func() { p.loop.post(p.drainElapsed) })
+		return
+	}
+	p.settle()
+}
 
+// settle reaps and announces the exit, once, when all that was written before it
+// was delivered.
+func (p *Process) settle() {
+	if p.endedAt.IsZero() || p.settled {
+		return
+	}
+	p.settled = true
+	if p.drain != nil {
+		p.drain.Stop()
+	}
 	p.mu.Lock()
 	exit := reap(p.pid)
+	exit.At = p.endedAt
 	p.reaped = true
 	p.distrustLocked(exit)
-	exit.Empty = p.emptyLocked()
 	p.mu.Unlock()
 	p.closeInput()
-	exit.At = at
+	if exit.Empty = p.surelyEmpty(); exit.Empty {
+		p.announceExit(exit)
+		return
+	}
+	// To look closer takes longer than others can wait.
+	p.spawner.wg.Go(func() {
+		p.mu.Lock()
+		exit.Empty = p.emptyLocked()
+		p.mu.Unlock()
+		p.announceExit(exit)
+	})
+}
+
+func (p *Process) announceExit(exit Exit) {
 	p.events.Exited(exit)
 	if exit.Empty {
 		p.giveUp(func() {})
@@ -117,10 +194,18 @@ func (p *Process) giveUp(tell func()) {
 	p.gone = true
 	p.mu.Unlock()
 	if first {
-		p.handle.close()
+		p.closeHandle()
 		p.leave()
 		tell()
 		p.spawner.wg.Done()
+	}
+}
+
+// closeHandle is called when nothing uses the handle any more.
+func (p *Process) closeHandle() {
+	if p.pidfd >= 0 {
+		p.loop.unwatch(p.pidfd)
+		unix.Close(p.pidfd)
 	}
 }
 
@@ -158,75 +243,75 @@ func signalName(sig syscall.Signal) string {
 	return sig.String()
 }
 
-// read delivers the output until the last holder of the pipe closes it. That it
-// is closed is told before the exit can be.
-func (p *Process) read() {
-	settle := sync.OnceFunc(func() { close(p.settled) })
-	defer settle()
-	defer p.events.OutputClosed()
-	defer p.output.Close()
-	raw, err := p.output.SyscallConn()
-	if err != nil {
-		return
-	}
-	size := pipeSize{p: p, raw: raw}
-	defer size.shrink()
-	for {
-		size.prepare()
-		more, err := p.readSome(raw, readBytes)
-		size.add(more)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && !p.Ended():
-			size.shrink()
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			// The command has ended and someone else holds the pipe. What is in
-			// it now holds all that the command wrote; nobody else reads it, so
-			// it is there until taken.
-			p.output.SetReadDeadline(time.Time{})
-			for left := unread(raw); left > 0; {
-				n, err := p.readSome(raw, left)
-				if n == 0 || err != nil {
-					return
-				}
-				left -= n
-			}
-			settle()
-		case err != nil || more == 0:
+// readSome delivers output that is there, and closes the pipe when the last holder
+// of its other end has.
+func (p *Process) readSome() {
+	const most = 16 // reads at a time: others wait
+	for range most {
+		n, again := p.read(readBytes)
+		if !again || n < readBytes && p.endedAt.IsZero() {
 			return
 		}
 	}
 }
 
-// readSome waits until there is output and delivers at most limit bytes of it.
-// It returns 0 at the end. While it waits it holds no buffer.
-func (p *Process) readSome(raw syscall.RawConn, limit int) (n int, err error) {
-	waitErr := raw.Read(func(fd uintptr) bool {
-		buffer := p.spawner.buffers.Get().(*[readBytes]byte)
-		defer p.spawner.buffers.Put(buffer)
-		for {
-			n, err = unix.Read(int(fd), buffer[:min(limit, readBytes)])
-			if err != unix.EINTR {
-				break
-			}
-		}
-		if err == unix.EAGAIN {
-			return false
-		}
-		if n > 0 {
-			p.events.Output(buffer[:n])
-		}
-		return true
-	})
-	if waitErr != nil {
-		return 0, waitErr
+// read delivers at most limit bytes. again says that there may be more by now.
+func (p *Process) read(limit int) (n int, again bool) {
+	if p.output < 0 {
+		return 0, false
 	}
-	return max(n, 0), err
+	var err error
+	for {
+		if n, err = unix.Read(p.output, p.loop.buffer[:min(limit, readBytes)]); err != unix.EINTR {
+			break
+		}
+	}
+	switch {
+	case err == unix.EAGAIN:
+		return 0, false
+	case n <= 0:
+		p.closeOutput()
+		return 0, false
+	}
+	p.events.Output(p.loop.buffer[:n])
+	p.pipe.add(p, n)
+	return n, true
 }
 
-// unread returns how many bytes wait in the pipe.
-func unread(raw syscall.RawConn) (n int) {
-	raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), ioctlUnread) })
-	return n
+// drainElapsed is the event that somebody else holds the pipe of an ended command
+// for long. What is in it now holds all that the command wrote; nobody else reads
+// it, so it is there until taken.
+func (p *Process) drainElapsed() {
+	if p.settled {
+		return
+	}
+	left := 0
+	if p.output >= 0 {
+		left, _ = unix.IoctlGetInt(p.output, ioctlUnread)
+	}
+	for left > 0 {
+		n, again := p.read(left)
+		if !again {
+			break
+		}
+		left -= n
+	}
+	p.settle()
+}
+
+// closeOutput lets go of the pipe. That it is closed is told before the exit can
+// be.
+func (p *Process) closeOutput() {
+	if p.output < 0 {
+		return
+	}
+	p.pipe.release(p)
+	p.loop.unwatch(p.output)
+	unix.Close(p.output)
+	p.output = -1
+	p.events.OutputClosed()
+	p.settle()
+	p.spawner.wg.Done()
 }
 
 func (p *Process) closeInput() {

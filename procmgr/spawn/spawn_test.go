@@ -113,6 +113,9 @@ func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
 		},
 		Emptied: func() { close(r.empty) },
 	})
+	if err == nil {
+		p.Follow()
+	}
 	r.Process = p
 	return r, err
 }
@@ -395,11 +398,12 @@ func TestBusyPipesAreLarge(t *testing.T) {
 	cue := filepath.Join(t.TempDir(), "cue")
 	r := startWith(t, s, Command{Argv: []string{"sh", "-c", "dd if=/dev/zero bs=1M count=50 2>/dev/null; while ! [ -e " + cue + " ]; do sleep 0.01; done; echo end"}})
 	size := func() (n int) {
-		raw, err := r.output.SyscallConn()
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw.Control(func(fd uintptr) { n, _ = unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0) })
+		looked := make(chan struct{})
+		r.loop.post(func() {
+			n, _ = unix.FcntlInt(uintptr(r.output), unix.F_GETPIPE_SZ, 0)
+			close(looked)
+		})
+		<-looked
 		return n
 	}
 	proctest.Within(t, "large", func() bool { return size() == bigPipe })

@@ -76,12 +76,21 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	}
 	s.wg.Add(1) // until it is empty
 	s.wg.Go(p.read)
-	s.wg.Go(p.follow)
 	return p, nil
 }
 
-// found is not used: package os/exec looks programs up.
-type found struct{}
+// Follow has the exit seen and announced. It is called once.
+func (p *Process) Follow() { p.spawner.wg.Go(p.follow) }
+
+// Wait returns when every goroutine has ended. See the other systems.
+func (s *Spawner) Wait() { s.wg.Wait() }
+
+// Not used: package os/exec looks programs up, and there is a goroutine for each
+// pipe.
+type (
+	found struct{}
+	loop  struct{}
+)
 
 // newJob makes a job object that is ended when its last handle is closed.
 func newJob() (windows.Handle, error) {
@@ -120,8 +129,7 @@ func (p *Process) read() {
 	defer close(p.settled)
 	defer p.events.OutputClosed()
 	defer p.output.Close()
-	buffer := p.spawner.buffers.Get().(*[readBytes]byte)
-	defer p.spawner.buffers.Put(buffer)
+	var buffer [readBytes]byte
 	for {
 		n, err := p.output.Read(buffer[:])
 		if n > 0 {

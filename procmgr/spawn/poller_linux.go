@@ -1,0 +1,65 @@
+package spawn
+
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is an epoll instance (epoll(7)), itself parked in the poller of Go: no
+// thread waits in it.
+type poller struct {
+	fd     int
+	file   *os.File
+	raw    syscall.RawConn
+	events []unix.EpollEvent
+	ready  []int
+}
+
+func newPoller() (poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return poller{}, os.NewSyscallError("epoll_create1", err)
+	}
+	_ = unix.SetNonblock(fd, true) // makes os.NewFile use the poller
+	file := os.NewFile(uintptr(fd), "epoll")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return poller{}, err
+	}
+	const most = 64 // at a time; the rest comes with the next look
+	return poller{fd: fd, file: file, raw: raw, events: make([]unix.EpollEvent, most)}, nil
+}
+
+// add watches a descriptor until it is closed, or until its first event.
+func (p *poller) add(fd int, once bool) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	if once {
+		event.Events |= unix.EPOLLONESHOT
+	}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &event))
+}
+
+// wait returns what is ready, after wake perhaps nothing.
+func (p *poller) wait() []int {
+	p.ready = p.ready[:0]
+	err := p.raw.Read(func(fd uintptr) bool {
+		n, err := unix.EpollWait(int(fd), p.events, 0)
+		for _, e := range p.events[:max(n, 0)] {
+			p.ready = append(p.ready, int(e.Fd))
+		}
+		return n > 0 || err != nil
+	})
+	if err != nil { // woken; whoever wakes from here on wakes the next wait
+		_ = p.file.SetReadDeadline(time.Time{})
+	}
+	return p.ready
+}
+
+// wake makes wait return. It costs no descriptor: a deadline that is over does it.
+func (p *poller) wake() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
+
+func (p *poller) close() { p.file.Close() }
