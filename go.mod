@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/coder/quartz v0.3.1
+	github.com/docker/go-units v0.5.0
 	github.com/go-json-experiment/json v1.27.2
 	github.com/google/uuid v1.6.0
 	github.com/lmittmann/tint v1.2.1

@@ -33,6 +33,7 @@ type EngineCommand struct {
 	Dir    string   // working directory
 	Env    []string // the whole environment, KEY=value
 	Stdin  []byte   // given as input, then end of file; nil is no input
+	Group  string   // names those that share the limits of a chat
 }
 
 // EngineEvents is how an engine tells what happens. Each is called at most once
@@ -41,7 +42,7 @@ type EngineEvents struct {
 	Output       func(p []byte)   // more output; p is valid during the call
 	OutputClosed func()           // once: no more output; before Exited unless a descendant holds it
 	Exited       func(EngineExit) // once: every byte written before the exit was delivered
-	Emptied      func()           // once, after Exited, unless that said so or it was released: nothing it forked is alive
+	Emptied      func(Usage)      // once, after Exited, unless that said so or it was released: nothing it forked is alive, and what was used in all
 }
 
 // EngineExit is how a command ended.
@@ -51,7 +52,8 @@ type EngineExit struct {
 	Signal string    // name of the signal that ended it
 	Lost   bool      // nobody knows
 	Empty  bool      // nothing that it forked is alive
-	Usage  Usage
+	Limits []Limit   // that it has run into
+	Usage  Usage     // so far
 }
 
 // EngineProcess reaches a started command and what it forked.
@@ -66,6 +68,9 @@ type EngineProcess interface {
 	// Members are the living processes of the kill domain, the command included.
 	// An error means that they cannot be seen.
 	Members() ([]Member, error)
+	// Usage is what the command and what it forked have used so far. An error means
+	// that it cannot be seen.
+	Usage() (Usage, error)
 	// Ended says that the exit was seen, also before Exited.
 	Ended() bool
 	// Suspended says that a signal has stopped the command.
@@ -118,11 +123,26 @@ func (s Signal) name() string {
 	return ""
 }
 
-// Usage is what a command and the descendants it waited for have used.
+// Usage is what a command has used together with what it forked. What of that the
+// system does not count is told at spawn.Usage.
 type Usage struct {
 	User, System time.Duration // CPU time
-	MaxRSS       int64         // largest resident memory of any one of them, in bytes
+	MaxRSS       int64         // largest resident memory of any one, or of all when they were looked at, in bytes
+	MaxMemory    int64         // most that all held together with the page cache, in bytes; 0 without a limit on memory
+	RSS          int64         // resident memory of all that live, in bytes
+	Processes    int           // how many live
 }
+
+// Limit is a bound on what a process uses together with what it forked, or all
+// processes of its scope.
+type Limit string
+
+const (
+	LimitMemory         Limit = "memory_limit"
+	LimitMemoryPerScope Limit = "memory_limit_per_chat"
+	LimitPids           Limit = "pids_limit"
+	LimitPidsPerScope   Limit = "pids_limit_per_chat"
+)
 
 // Member is a living process of a kill domain.
 type Member struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -217,7 +218,7 @@ func TestRequestIDs(t *testing.T) {
 	proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
 	clock.Advance(5 * time.Minute).MustWait(t.Context())
 	forgotten, err := m.Start(t.Context(), Chat("c"), spec)
-	if err != nil || !forgotten.Attached || !forgotten.Forgotten || forgotten.Exit != p.Exit || forgotten.Command != spec.Command {
+	if err != nil || !forgotten.Attached || !forgotten.Forgotten || !reflect.DeepEqual(forgotten.Exit, p.Exit) || forgotten.Command != spec.Command {
 		t.Errorf("forgotten: got %+v, %v", forgotten, err)
 	}
 	for range 24 * 12 {

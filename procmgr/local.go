@@ -16,15 +16,15 @@ type local struct{ spawner *spawn.Spawner }
 
 func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
 	p, err := l.spawner.Start(spawn.Command{
-		Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin,
+		Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin, Group: cmd.Group,
 	}, spawn.Events{
 		Output:       events.Output,
 		OutputClosed: events.OutputClosed,
-		Emptied:      events.Emptied,
+		Emptied:      func(u spawn.Usage) { events.Emptied(Usage(u)) },
 		Exited: func(e spawn.Exit) {
 			events.Exited(EngineExit{
 				At: e.At, Code: e.Code, Signal: e.Signal, Lost: e.Lost, Empty: e.Empty,
-				Usage: Usage{User: e.User, System: e.System, MaxRSS: e.MaxRSS},
+				Limits: limits(e.Limits), Usage: Usage(e.Usage),
 			})
 		},
 	})
@@ -64,6 +64,23 @@ func (p localProcess) Members() ([]Member, error) {
 		members = append(members, Member(m))
 	}
 	return members, err
+}
+
+func (p localProcess) Usage() (Usage, error) {
+	u, err := p.Process.Usage()
+	return Usage(u), err
+}
+
+// limits are those of spawn by their names here.
+func limits(reached []spawn.Limit) (list []Limit) {
+	names := map[spawn.Limit]Limit{
+		spawn.LimitMemory: LimitMemory, spawn.LimitMemoryPerGroup: LimitMemoryPerScope,
+		spawn.LimitPids: LimitPids, spawn.LimitPidsPerGroup: LimitPidsPerScope,
+	}
+	for _, l := range reached {
+		list = append(list, names[l])
+	}
+	return list
 }
 
 // signals are those of spawn by their names here.

@@ -81,6 +81,20 @@ func (m *Manager) Output(scope Scope, id string) (Process, output.View, error) {
 	return s, p.output.View(s.OutputOpen && s.State.Running()), nil
 }
 
+// Usage returns what a process has used so far together with what it forked, also
+// of one that has ended. It returns ErrNotFound for an id that is not the scope's;
+// any other error means that it cannot be seen.
+func (m *Manager) Usage(scope Scope, id string) (Usage, error) {
+	p, err := m.find(scope, id)
+	if err != nil {
+		return Usage{}, err
+	}
+	if p.lives() {
+		return p.engine.Usage()
+	}
+	return p.snapshot().Exit.Usage, nil
+}
+
 // Filter selects processes by whether something of them is alive: the command or
 // what it forked.
 type Filter string

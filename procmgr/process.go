@@ -42,7 +42,8 @@ type Exit struct {
 	Code   int    // exit code; -1 when a signal ended it or nobody knows
 	Signal string // the signal that ended it ("SIGKILL"), or ""
 	Reason Reason
-	Usage  Usage
+	Limits []Limit // that it has run into
+	Usage  Usage   // so far; in all once nothing that it forked is alive
 }
 
 // process is the live one. The first block never changes once it is followed.
@@ -110,13 +111,15 @@ func (p *process) lives() bool {
 // exited is the event that the engine has seen the exit.
 func (p *process) exited(e EngineExit) {
 	p.mu.Lock()
-	p.exit = Exit{At: e.At, Code: e.Code, Signal: e.Signal, Usage: e.Usage, Reason: ReasonExited}
+	p.exit = Exit{At: e.At, Code: e.Code, Signal: e.Signal, Limits: e.Limits, Usage: e.Usage, Reason: ReasonExited}
 	to := StateExited
 	switch {
 	case e.Lost:
 		to, p.exit.Code, p.exit.Reason = StateLost, -1, ReasonLost
 	case p.cause != "":
 		p.exit.Reason = p.cause
+	case killedByLimit(e) != "":
+		p.exit.Reason = killedByLimit(e)
 	case e.Signal != "" && e.Signal == p.sent:
 		p.exit.Reason = ReasonRequested
 	case e.Signal != "":
@@ -129,7 +132,7 @@ func (p *process) exited(e EngineExit) {
 	exit := p.exit
 	p.mu.Unlock()
 	if e.Empty {
-		p.emptied()
+		p.emptied(e.Usage)
 	}
 
 	close(p.done)
@@ -148,10 +151,26 @@ func (p *process) logExit(exit Exit) {
 	p.log.Info("process ended", how, "reason", string(exit.Reason), "duration", exit.At.Sub(p.facts.StartedAt).Round(time.Millisecond), "output_bytes", p.output.Total())
 }
 
+// killedByLimit returns the reason if a limit has ended a command: the kernel has
+// killed it, or what it waited for last, as a shell tells by 128 and the signal.
+func killedByLimit(e EngineExit) Reason {
+	const killed = 128 + 9
+	if e.Signal != "SIGKILL" && e.Code != killed {
+		return ""
+	}
+	for _, l := range e.Limits {
+		if l == LimitMemory || l == LimitMemoryPerScope {
+			return Reason(l)
+		}
+	}
+	return ""
+}
+
 // emptied is the event that nothing of the process is alive any more. From here
 // on it is kept only to be read.
-func (p *process) emptied() {
+func (p *process) emptied(used Usage) {
 	p.mu.Lock()
+	p.exit.Usage = used
 	p.kept = p.m.opts.Clock.Now()
 	if p.timers.grace != nil {
 		p.timers.grace.Stop()

@@ -31,6 +31,9 @@ func (s Scope) ChatID() string {
 	return s.id
 }
 
+// group names the scope to an engine.
+func (s Scope) group() string { return string('0'+s.kind) + s.id }
+
 func (s Scope) valid() bool {
 	return s.kind == noChatScope || s.kind == chatScope && ValidChatID(s.id)
 }

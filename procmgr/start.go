@@ -82,7 +82,7 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 		Background: spec.Background, StartedAt: m.opts.Clock.Now(),
 	}
 	p.engine, err = m.opts.Engine.Start(
-		EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin},
+		EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Group: scope.group()},
 		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
 	if err != nil {
 		return nil, &StartError{Dir: dir, Err: err}

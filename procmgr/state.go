@@ -46,6 +46,9 @@ const (
 	ReasonSignaled  Reason = "signaled"  // by a signal that was not sent through Manager.Signal
 	ReasonRequested Reason = "requested" // after Manager.Signal asked for it
 	ReasonTimeout   Reason = "timeout"   // it reached its time limit
-	ReasonShutdown  Reason = "shutdown"  // the manager was closed
-	ReasonLost      Reason = "lost"      // unknown
+	// By the kernel, at a limit of memory.
+	ReasonMemoryLimit                = Reason(LimitMemory)
+	ReasonMemoryLimitPerScope        = Reason(LimitMemoryPerScope)
+	ReasonShutdown            Reason = "shutdown" // the manager was closed
+	ReasonLost                Reason = "lost"     // unknown
 )

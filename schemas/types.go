@@ -30,6 +30,7 @@ type OutputInput struct {
 type ListInput struct {
 	State string `json:"state"`
 	Limit *Int   `json:"limit"`
+	Usage bool   `json:"usage"`
 }
 
 // SignalInput is what process_signal takes.
@@ -59,6 +60,8 @@ type Process struct {
 	Descendants *int       `json:"descendants"`
 	Suspended   bool       `json:"suspended"`
 	Usage       *Usage     `json:"usage,omitempty"`
+
+	LimitsReached []string `json:"limits_reached,omitempty"`
 }
 
 // Usage is what a process has used.
@@ -66,6 +69,10 @@ type Usage struct {
 	UserMS      int64 `json:"user_ms"`
 	SystemMS    int64 `json:"system_ms"`
 	MaxRSSBytes int64 `json:"max_rss_bytes"`
+
+	MaxMemoryBytes int64  `json:"max_memory_bytes,omitempty"`
+	RSSBytes       *int64 `json:"rss_bytes,omitempty"`
+	Processes      *int   `json:"processes,omitempty"`
 }
 
 // ProcessOutput is what a process wrote.

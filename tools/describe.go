@@ -31,11 +31,18 @@ func process(p procmgr.Process) schemas.Process {
 	} else {
 		s.ExitCode = &p.Exit.Code
 	}
-	s.Usage = &schemas.Usage{
-		UserMS: p.Exit.Usage.User.Milliseconds(), SystemMS: p.Exit.Usage.System.Milliseconds(),
-		MaxRSSBytes: p.Exit.Usage.MaxRSS,
+	s.Usage = usage(p.Exit.Usage)
+	for _, l := range p.Exit.Limits {
+		s.LimitsReached = append(s.LimitsReached, string(l))
 	}
 	return s
+}
+
+func usage(u procmgr.Usage) *schemas.Usage {
+	return &schemas.Usage{
+		UserMS: u.User.Milliseconds(), SystemMS: u.System.Milliseconds(),
+		MaxRSSBytes: u.MaxRSS, MaxMemoryBytes: u.MaxMemory,
+	}
 }
 
 // inList is process with a command that a thousand fit into an answer of.
@@ -103,6 +110,14 @@ func status(p procmgr.Process) string {
 		text += " (as requested)"
 	case procmgr.ReasonShutdown:
 		text += " (the server shut down)"
+	case procmgr.ReasonMemoryLimit:
+		text += " (killed at --memory-limit of the server)"
+	case procmgr.ReasonMemoryLimitPerScope:
+		text += " (killed at --memory-limit-per-chat of the server)"
+	default:
+		for _, l := range p.Exit.Limits {
+			text += fmt.Sprintf(" (--%s of the server was reached)", strings.ReplaceAll(string(l), "_", "-"))
+		}
 	}
 	switch {
 	case p.Descendants == procmgr.Unknown:

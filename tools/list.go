@@ -34,8 +34,16 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 		text.WriteString("No processes. Start one with process_start.")
 	}
 	for _, p := range list {
-		result.Processes = append(result.Processes, inList(p))
+		shown := inList(p)
 		fmt.Fprintf(&text, "%s  %s", p.ID, status(p))
+		if in.Usage {
+			if u, err := t.manager.Usage(c.Scope, p.ID); err == nil {
+				shown.Usage = usage(u)
+				shown.Usage.RSSBytes, shown.Usage.Processes = &u.RSS, &u.Processes
+				fmt.Fprintf(&text, "; %s CPU, %.1f MiB in %d processes", rounded(u.User+u.System), float64(u.RSS)/(1<<20), u.Processes)
+			}
+		}
+		result.Processes = append(result.Processes, shown)
 		if p.Label != "" {
 			fmt.Fprintf(&text, "  [%s]", clip(p.Label))
 		}

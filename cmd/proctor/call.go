@@ -48,6 +48,7 @@ server, with the token that proctor serve uses. JSON - reads standard input.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return callTool(cmd.Context(), sys, &o, args) },
 	}
 	o.register(cmd.Flags())
+	limited(cmd, o.registerLimits)
 	flags := cmd.Flags()
 	flags.StringVar(&o.chat, "chat-id", "", "chat to call for; by default $"+chatVariable)
 	flags.StringVar(&o.url, "url", "", "Streamable HTTP address of a running server, http://HOST:PORT/mcp")

@@ -155,7 +155,8 @@ func TestHouseRules(t *testing.T) {
 				report(at, "only cmd takes signals")
 			}
 		}
-		if dir != "procmgr/spawn/early" && dir != "proctest" {
+		// host_linux.go unlocks before it returns.
+		if dir != "procmgr/spawn/early" && dir != "proctest" && name != "procmgr/spawn/host_linux.go" {
 			for _, at := range called(f, "runtime", "LockOSThread") {
 				report(at, "a thread that ends with its goroutine ends what it has forked (PR_SET_PDEATHSIG)")
 			}
@@ -232,13 +233,13 @@ func TestREADMENamesEveryFlag(t *testing.T) {
 		told[m[1]] = true
 	}
 	known := map[string]bool{}
-	for _, command := range []string{"stdio", "serve", "call"} {
+	for _, args := range [][]string{{"stdio", "--help"}, {"serve", "--help"}, {"call", "--help"}, {"help", "limits"}} {
 		var help bytes.Buffer
-		if code := run(t.Context(), system{args: []string{command, "--help"}, stdout: &help, stderr: &help}); code != exitOK {
-			t.Fatalf("%s --help: exit %d", command, code)
+		if code := run(t.Context(), system{args: args, stdout: &help, stderr: &help}); code != exitOK {
+			t.Fatalf("%s: exit %d", args, code)
 		}
-		if lines := strings.Count(help.String(), "\n"); lines > 35 || !strings.Contains(help.String(), "Example") {
-			t.Errorf("%s --help has %d lines; it must fit a screen and have an example", command, lines)
+		if lines := strings.Count(help.String(), "\n"); lines > 35 || args[0] != "help" && !strings.Contains(help.String(), "Example") {
+			t.Errorf("%s has %d lines; it must fit a screen and have an example", args, lines)
 		}
 		for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, )?--([a-z-]+)`).FindAllStringSubmatch(help.String(), -1) {
 			known[m[1]] = true

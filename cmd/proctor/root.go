@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +33,7 @@ start commands, follow their output, list them and end them, each chat by itself
 		SilenceErrors: true,
 		Version:       version,
 	}
-	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), doctorCommand(sys), versionCommand())
+	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), doctorCommand(sys), versionCommand(), limitsTopic())
 	return root
 }
 
@@ -42,6 +44,7 @@ type options struct {
 	forgetAfter    time.Duration
 	grace          time.Duration
 	killDomain     string
+	limits         spawn.Limits
 	rules          caller.Rules
 	log            logOptions
 	isServer       bool // it runs for long, and cleans up behind others of its kind
@@ -61,9 +64,44 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.rules.MetaKey, "chat-meta-key", o.rules.MetaKey, "key in _meta that names the chat")
 	flags.StringSliceVar(&o.rules.SessionKeys, "session-meta-key", o.rules.SessionKeys, "keys in _meta by which clients name a conversation")
 	flags.BoolVar(&o.rules.RequireChat, "require-chat", false, "refuse calls that name no chat")
-	flags.IntVar(&o.maxCallsPerChat, "max-calls-per-chat", 2000, "calls of a chat on their way at a time; 0 is no limit")
-	flags.IntVar(&o.maxCallsPerToken, "max-calls-per-token", 10000, "calls of a token on their way at a time; 0 is no limit")
 	o.log.register(flags)
+}
+
+// registerLimits registers the flags that have a help topic of their own.
+func (o *options) registerLimits(flags *pflag.FlagSet) {
+	flags.IntVar(&o.maxCallsPerChat, "max-calls-per-chat", 2000, "calls of a chat on their way at a time")
+	flags.IntVar(&o.maxCallsPerToken, "max-calls-per-token", 10000, "calls of a token on their way at a time")
+	flags.Var((*bytesFlag)(&o.limits.Memory), "memory-limit", "memory of a process with all that it forks, such as 512MiB; needs cgroups")
+	flags.Var((*bytesFlag)(&o.limits.MemoryPerGroup), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups")
+	flags.Int64Var(&o.limits.Pids, "pids-limit", 0, "processes and threads of a process with all that it forks; needs cgroups")
+	flags.Int64Var(&o.limits.PidsPerGroup, "pids-limit-per-chat", 0, "processes and threads of all processes of a chat; needs cgroups")
+}
+
+// limited adds the flags of limits to a command, whose help tells where they are.
+func limited(cmd *cobra.Command, register ...func(*pflag.FlagSet)) {
+	limits := pflag.NewFlagSet("limits", pflag.ContinueOnError)
+	for _, r := range register {
+		r(limits)
+	}
+	limits.VisitAll(func(f *pflag.Flag) { f.Hidden = true })
+	cmd.Flags().AddFlagSet(limits)
+	cmd.SetUsageTemplate(cmd.UsageTemplate() + "\nFlags of limits: proctor help limits\n")
+}
+
+// limitsTopic is what proctor help limits shows.
+func limitsTopic() *cobra.Command {
+	flags := pflag.NewFlagSet("limits", pflag.ContinueOnError)
+	var o serveOptions
+	o.registerLimits(flags)
+	o.registerServeLimits(flags)
+	return &cobra.Command{
+		Use:   "limits",
+		Short: "What a chat, a process and the server may use",
+		Long: `Flags of stdio, serve and call that limit what a chat, a process and the server
+may use. 0 is no limit. What goes beyond is refused, and the answer names the flag.
+
+` + flags.FlagUsages(),
+	}
 }
 
 // program is what the commands put behind their transport.
@@ -116,6 +154,18 @@ func (o *options) program(sys system) (*program, error) {
 	if o.killDomain != "auto" && sys.host != nil {
 		if err := sys.host.Limit(spawn.Domain(o.killDomain)); err != nil {
 			return nil, usage("--kill-domain is %q; it must be auto, cgroup, descendants or process_group: %v", o.killDomain, err)
+		}
+	}
+	if o.limits.Pids < 0 || o.limits.PidsPerGroup < 0 {
+		return nil, usage("--pids-limit is %d and --pids-limit-per-chat %d; they must be at least 0, which is no limit", o.limits.Pids, o.limits.PidsPerGroup)
+	}
+	if o.limits != (spawn.Limits{}) && sys.host != nil {
+		if err := sys.host.SetLimits(o.limits); err != nil {
+			flag := "--memory-limit"
+			if errors.Is(err, spawn.ErrPidsLimit) {
+				flag = "--pids-limit"
+			}
+			return nil, failure{fmt.Errorf("%s: %w; leave it out, or let the server write cgroups", flag, err)}
 		}
 	}
 	manager := procmgr.New(procmgr.Options{

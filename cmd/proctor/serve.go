@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/proctor-mcp/proctor/transport"
 )
@@ -45,15 +46,19 @@ at the first start and kept in $XDG_STATE_HOME/proctor/token.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return serve(cmd, sys, &o) },
 	}
 	o.register(cmd.Flags())
+	limited(cmd, o.registerLimits, o.registerServeLimits)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "address to listen on, HOST:PORT or unix:PATH; repeatable")
 	flags.StringSliceVar(&o.allowHosts, "allow-host", nil, "Host header to accept beside loopback")
 	flags.StringSliceVar(&o.allowOrigins, "allow-origin", nil, "web origin to accept beside loopback, such as https://example.com")
 	flags.StringVar(&o.tokenFile, "token-file", "", "file that holds the token, mode 0600")
-	flags.IntVar(&o.maxConnections, "max-connections", 4096, "connections open at a time on each address; 0 is no limit")
-	flags.IntVar(&o.maxStreams, "max-streams-per-token", 256, "event streams of a token open at a time; 0 is no limit")
 	flags.BoolVar(&o.noAuth, "no-auth", false, "ask for no token; every local user can then run commands as you")
 	return cmd
+}
+
+func (o *serveOptions) registerServeLimits(flags *pflag.FlagSet) {
+	flags.IntVar(&o.maxConnections, "max-connections", 4096, "serve: connections open at a time on each address")
+	flags.IntVar(&o.maxStreams, "max-streams-per-token", 256, "serve: event streams of a token open at a time")
 }
 
 func serve(cmd *cobra.Command, sys system, o *serveOptions) error {

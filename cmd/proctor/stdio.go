@@ -25,6 +25,7 @@ command; when it closes the input, everything that it started is ended.`,
 		Args:    cobra.NoArgs,
 	}
 	o.register(cmd.Flags())
+	limited(cmd, o.registerLimits)
 	cmd.Flags().StringVar(&chat, "chat-id", "", "chat of calls that name none; by default $"+chatVariable)
 	cmd.Flags().Lookup("workdir").Usage = "directory that processes start in; by default the one it is started in, unless that is /"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

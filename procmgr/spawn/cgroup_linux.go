@@ -5,10 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +54,8 @@ type cgroup struct {
 	dir    string
 	fd     int         // of dir, kept open: starting in it needs that
 	killed atomic.Bool // it kills what is started in it, for ever (shown for Linux 6.18)
+	quota  bool        // it is one command's under a limit, and not used again
+	spent  cpuTime     // of those that it held before; set while it is in the pool
 }
 
 // newCgroups makes the directory below the program's own cgroup.
@@ -82,22 +86,46 @@ func ownCgroup() (string, error) {
 	if own == "" || strings.Contains(own, "/../") {
 		return "", errors.New("the program is in no cgroup v2 that it can see")
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(mounts)) {
-		// proc_pid_mountinfo(5): id parent dev root mountpoint options… - type …
-		before, after, _ := strings.Cut(line, " - ")
-		fields := strings.Fields(before)
-		if len(fields) < 5 || !strings.HasPrefix(after, "cgroup2 ") {
-			continue
-		}
-		if below, ok := strings.CutPrefix(own, strings.TrimSuffix(fields[3], "/")); ok {
-			return filepath.Join(fields[4], below), nil
-		}
+	if dir := mountedCgroup("cgroup2", "", own); dir != "" {
+		return dir, nil
 	}
 	return "", errors.New("cgroup v2 is not mounted")
+}
+
+// mountedCgroup returns the directory of a cgroup in the hierarchy of that type,
+// with that option unless it is empty, or "" if that is not mounted.
+func mountedCgroup(fstype, option, path string) string {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(mounts)) {
+		// proc_pid_mountinfo(5): id parent dev root mountpoint options… - type source options
+		before, after, _ := strings.Cut(line, " - ")
+		fields, of := strings.Fields(before), strings.Fields(after)
+		if len(fields) < 5 || len(of) < 3 || of[0] != fstype ||
+			option != "" && !slices.Contains(strings.Split(of[2], ","), option) {
+			continue
+		}
+		if below, ok := strings.CutPrefix(path, strings.TrimSuffix(fields[3], "/")); ok {
+			return filepath.Join(fields[4], below)
+		}
+	}
+	return ""
+}
+
+// of returns the cgroup of a command: the one that limits it, if limits come by v2.
+func (c *cgroups) of(q *quota) *cgroup {
+	dir := q.dirV2()
+	if dir == "" {
+		return c.take()
+	}
+	g, err := openCgroup(dir)
+	if err != nil {
+		return nil
+	}
+	g.quota = true
+	return g
 }
 
 // take returns an empty cgroup, or nil when none can be had.
@@ -132,6 +160,10 @@ func (c *cgroups) make() (*cgroup, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openCgroup(dir)
+}
+
+func openCgroup(dir string) (*cgroup, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		_ = os.Remove(dir)
@@ -190,7 +222,7 @@ func (c *cgroups) keep(g *cgroup) {
 // give takes back a cgroup that should be empty. One that was killed, is not
 // empty or is frozen goes.
 func (c *cgroups) give(g *cgroup) {
-	if g.killed.Load() || g.event("populated") != "0" || g.event("frozen") != "0" {
+	if g.quota || g.killed.Load() || g.event("populated") != "0" || g.event("frozen") != "0" {
 		c.drop(g)
 		return
 	}
@@ -224,25 +256,49 @@ func (g *cgroup) kill() {
 	}
 }
 
-// event returns a value of cgroup.events, "" when it cannot be read. It is looked
-// at for each exit, so it is opened from the directory that is open already.
-func (g *cgroup) event(name string) string {
-	fd, err := unix.Openat(g.fd, "cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// event returns a value of cgroup.events, "" when it cannot be read.
+func (g *cgroup) event(name string) (value string) {
+	g.lines("cgroup.events", func(key, v string) {
+		if key == name {
+			value = v
+		}
+	})
+	return value
+}
+
+// lines calls f for each line of a small file. It is read at each exit, so it is
+// opened from the directory that is open already.
+func (g *cgroup) lines(file string, f func(key, value string)) {
+	fd, err := unix.Openat(g.fd, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return ""
+		return
 	}
 	defer unix.Close(fd)
-	var text [256]byte
-	n, err := unix.Read(fd, text[:])
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(text[:n])) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSuffix(value, "\n")
+	var text [1024]byte
+	n, _ := unix.Read(fd, text[:])
+	for line := range strings.Lines(string(text[:max(n, 0)])) {
+		if key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok {
+			f(key, value)
 		}
 	}
-	return ""
+}
+
+// cpu is the CPU time of everything that was ever in it, ok false if nobody
+// counts it.
+func (g *cgroup) cpu() (t cpuTime, ok bool) {
+	if g == nil {
+		return t, false
+	}
+	g.lines("cpu.stat", func(key, value string) {
+		us, _ := strconv.ParseInt(value, 10, 64)
+		switch key {
+		case "user_usec":
+			t.user, ok = time.Duration(us)*time.Microsecond, true
+		case "system_usec":
+			t.system = time.Duration(us) * time.Microsecond
+		}
+	})
+	return t, ok
 }
 
 // populated says that something in it or below is alive, or may be: only a

@@ -87,7 +87,7 @@ func (h *Host) tryCgroups() error {
 		pool.close()
 		return err
 	}
-	if err := h.tryChild(trial); err != nil {
+	if err := h.tryChild(trial, nil); err != nil {
 		pool.drop(trial)
 		pool.close()
 		return err
@@ -97,18 +97,23 @@ func (h *Host) tryCgroups() error {
 	return nil
 }
 
-// tryChild runs a shell in a cgroup and looks how it ends.
-func (h *Host) tryChild(g *cgroup) error {
+// tryChild runs a shell in a cgroup, if there is one, and a quota and looks how it
+// ends.
+func (h *Host) tryChild(g *cgroup, q *quota) error {
 	const code = 7
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(null)
-	pid, pidfd, err := h.fork(h.limit.Tag(), "/bin/sh", []string{"sh", "-c", "exit 7"}, &syscall.ProcAttr{
+	attr := &syscall.ProcAttr{
 		Dir: "/", Files: []uintptr{uintptr(null), uintptr(null), uintptr(null)},
-		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL, UseCgroupFD: true, CgroupFD: g.fd},
-	})
+		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL},
+	}
+	if g != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, g.fd
+	}
+	pid, pidfd, err := h.fork(h.limit.Tag(), q, "/bin/sh", []string{"sh", "-c", "exit 7"}, attr)
 	if err != nil {
 		return fmt.Errorf("nothing starts in a cgroup: %w", err)
 	}
@@ -128,6 +133,7 @@ func (h *Host) Sweep() {
 	if h.self.Pid == 0 {
 		return
 	}
+	h.limiter.sweepInstances()
 	for _, gone := range h.leftBehind() {
 		if procfs.EndInstance(gone.instance, gone.cgroups, 2, 200, pause) {
 			h.log.Load().Warn("ended what a server that is gone had left behind", "server_pid", gone.instance.Pid)
@@ -154,14 +160,7 @@ func (h *Host) leftBehind() (list []leftover) {
 		}
 	}
 	if h.cgroups != nil {
-		before, after, _ := strings.Cut(cgroupName("*"), "*")
-		dirs, _ := filepath.Glob(filepath.Dir(h.cgroups.dir) + "/" + before + "*" + after)
-		for _, dir := range dirs {
-			name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(dir), before), after)
-			if i, ok := procfs.ParseInstance(name); ok {
-				add(i, dir)
-			}
-		}
+		cgroupsOf(filepath.Dir(h.cgroups.dir), add)
 	}
 	_ = procfs.Pids(func(pid int) {
 		tag, err := procfs.ReadTag(pid)
@@ -183,6 +182,18 @@ func (h *Host) leftBehind() (list []leftover) {
 		add(i, "")
 	})
 	return list
+}
+
+// cgroupsOf calls f for each instance of our namespaces that has a directory in one.
+func cgroupsOf(parent string, f func(i procfs.Instance, dir string)) {
+	before, after, _ := strings.Cut(cgroupName("*"), "*")
+	dirs, _ := filepath.Glob(parent + "/" + before + "*" + after)
+	for _, dir := range dirs {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(dir), before), after)
+		if i, ok := procfs.ParseInstance(name); ok {
+			f(i, dir)
+		}
+	}
 }
 
 // sameNamespaces says that a process counts pids and time as we do.

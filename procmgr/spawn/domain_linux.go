@@ -16,8 +16,12 @@ type domain struct {
 	number  uint64        // its number in the host
 	born    uint64        // in clock ticks since boot: nothing of it is older
 	cgroup  *cgroup       // nil: none of its own
+	before  cpuTime       // what the cgroup had counted
+	quota   *quota        // nil: not limited
 	group   bool          // nothing leads to what has left the process group
 	changed chan struct{} // of one: a signal was sent, or it was given up
+
+	spent Usage // of orphans that were reaped; guarded by Host.mu
 
 	// Guarded by Process.mu.
 	orphan    handle      // which watchOrphans waits for
@@ -27,12 +31,12 @@ type domain struct {
 }
 
 // fork starts the program in the best domain that there is.
-func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) error {
+func (p *Process) fork(path string, cmd Command, attr *syscall.ProcAttr) error {
 	h := p.spawner.host
 	p.domain.group = h == nil || h.Domain() == DomainGroup
 	p.domain.changed = make(chan struct{}, 1)
 	if h == nil {
-		pid, pidfd, err := forkExec(path, argv, attr, &p.spawner.noPidfd)
+		pid, pidfd, err := forkExec(path, cmd.Argv, attr, &p.spawner.noPidfd)
 		if err == nil {
 			p.pid, p.pidfd = pid, pidfd
 		}
@@ -42,20 +46,26 @@ func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) error
 	p.domain.number, p.domain.born = h.numbers.Add(1), bootTicks()
 	tag := h.tag(p)
 	attr.Env = append(slices.DeleteFunc(slices.Clone(attr.Env), procfs.IsMarker), h.self.MarkerOf(p.domain.number))
+	quota, err := h.limiter.admit(cmd.Group)
+	if err != nil {
+		return err
+	}
 	h.register(p)
-	p.domain.cgroup = h.cgroups.take()
+	p.domain.quota, p.domain.cgroup = quota, h.cgroups.of(quota)
 	if c := p.domain.cgroup; c != nil {
+		p.domain.before = c.spent
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, c.fd
 	}
-	pid, pidfd, err := h.fork(tag, path, argv, attr)
-	if c := p.domain.cgroup; c != nil && err != nil && (err == unix.EBUSY || err == unix.EOPNOTSUPP || c.event("populated") == "") {
+	pid, pidfd, err := h.fork(tag, quota, path, cmd.Argv, attr)
+	if c := p.domain.cgroup; c != nil && !c.quota && err != nil && (err == unix.EBUSY || err == unix.EOPNOTSUPP || c.event("populated") == "") {
 		// Somebody else removed or changed the cgroup; the command shall run.
 		p.domain.cgroup = nil
 		h.cgroups.drop(c)
 		attr.Sys.UseCgroupFD = false
-		pid, pidfd, err = h.fork(tag, path, argv, attr)
+		pid, pidfd, err = h.fork(tag, quota, path, cmd.Argv, attr)
 	}
 	if err != nil {
+		err = quota.refused(err)
 		p.leave()
 		return err
 	}
@@ -75,11 +85,13 @@ func park(pidfd int) handle {
 	return handle{os.NewFile(uintptr(pidfd), "pidfd")}
 }
 
+// ticksPerSecond is USER_HZ, on every architecture that Go knows.
+const ticksPerSecond = 100
+
 // bootTicks is now, as proc_pid_stat(5) counts it, a tick early.
 func bootTicks() uint64 {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	const ticksPerSecond = 100 // USER_HZ, on every architecture that Go knows
 	return uint64(max(0, now.Nano()/(1e9/ticksPerSecond)-1))
 }
 
@@ -94,6 +106,9 @@ func (p *Process) surelyEmpty() bool {
 	}
 	return !p.domain.cgroup.populated() && p.spawner.host.noOrphans()
 }
+
+// limitsReached returns the limits that it has run into.
+func (p *Process) limitsReached() []Limit { return p.domain.quota.reached() }
 
 // emptyLocked says that nothing is left of a reaped leader's domain.
 func (p *Process) emptyLocked() bool {
@@ -168,6 +183,7 @@ func (p *Process) leave() {
 	if c := p.domain.cgroup; c != nil {
 		p.spawner.host.cgroups.give(c)
 	}
+	p.domain.quota.release()
 }
 
 // announce tells who watches that it is time to look.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -88,7 +89,10 @@ func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 // reapLocked reaps an orphan if it is dead, and says whether it was. Any thread
 // may: what is on the main thread's list is nobody else's.
 func (h *Host) reapLocked(pid int) bool {
-	reaped, _ := wait(pid, 0)
+	reaped, usage, _ := wait(pid)
+	if owner := h.adopted[reaped]; owner != nil {
+		owner.domain.spent.add(usage)
+	}
 	delete(h.adopted, reaped)
 	return reaped == pid
 }
@@ -100,13 +104,28 @@ var errNoOwner = errors.New("an orphan is not known yet")
 // it is believed to have none.
 const execTicks = 100
 
-// wait reaps a child, or with -1 one of those that flags leave, and returns which:
-// 0 with no error if none is dead, and with an error if there is none.
-func wait(pid, flags int) (reaped int, err error) {
+// wait reaps a child if it is dead, and returns 0 with no error if it is not.
+func wait(pid int) (reaped int, usage Usage, err error) {
 	for {
 		var status unix.WaitStatus
-		if reaped, err = unix.Wait4(pid, &status, unix.WNOHANG|flags, nil); err != unix.EINTR {
-			return max(reaped, 0), err
+		var used unix.Rusage
+		if reaped, err = unix.Wait4(pid, &status, unix.WNOHANG, &used); err != unix.EINTR {
+			return max(reaped, 0), usageOf(&used), err
+		}
+	}
+}
+
+// peek returns a dead child of this thread, which it does not reap: 0 with no
+// error if none is dead, and with an error if there is none.
+func peek() (pid int, err error) {
+	// siginfo_t: three integers, then a union that begins with the pid.
+	const word = unsafe.Sizeof(uintptr(0))
+	const union = (3*4 + word - 1) / word * word
+	for {
+		var info unix.Siginfo
+		err = unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG|unix.WNOTHREAD, nil)
+		if err != unix.EINTR {
+			return int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), union))), err
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (h *Host) forkGuard() (child, error) {
 	if h.cgroups != nil {
 		cgroups = h.cgroups.dir
 	}
-	pid, pidfd, err := h.fork(procfs.Untagged, "/proc/self/exe", []string{h.opts.Guard, h.self.String(), cgroups}, &syscall.ProcAttr{
+	pid, pidfd, err := h.fork(procfs.Untagged, nil, "/proc/self/exe", []string{h.opts.Guard, h.self.String(), cgroups}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{}, Files: []uintptr{uintptr(fds[0])},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
@@ -138,6 +138,7 @@ func (h *Host) close() {
 			// What has made itself a child of ours, or of another namespace's init.
 			procfs.EndInstance(h.self, "", 1, 100, pause)
 		}
+		h.limiter.close()
 		h.cgroups.close()
 	}
 	g := &h.guard

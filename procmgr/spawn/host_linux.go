@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type Host struct {
 	best    Domain   // what may be chosen at most
 	domain  Domain   // what was chosen
 	cgroups *cgroups // nil unless that is DomainCgroup
+	limiter *limiter // nil without SetLimits
 	report  Report
 
 	numbers atomic.Uint64
@@ -233,11 +235,14 @@ func (h *Host) reapOrphans() (left bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for {
-		reaped, err := wait(-1, unix.WNOTHREAD)
-		if reaped == 0 {
+		pid, err := peek()
+		if pid == 0 {
 			return err == nil
 		}
-		delete(h.adopted, reaped)
+		if h.adopted[pid] == nil {
+			h.adopted[pid] = h.ownerLocked(pid) // what it has used is its owner's
+		}
+		h.reapLocked(pid)
 	}
 }
 
@@ -258,10 +263,23 @@ func (h *Host) Exclude(f func()) {
 	f()
 }
 
-// fork starts a program with the tag.
-func (h *Host) fork(tag procfs.Tag, path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, err error) {
+// fork starts a program with the tag, in the quota.
+func (h *Host) fork(tag procfs.Tag, q *quota, path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, err error) {
 	h.forking.Lock()
 	defer h.forking.Unlock()
+	if q != nil {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		back, err := q.enter()
+		if err != nil {
+			return 0, -1, err
+		}
+		defer func() {
+			if err := back(); err != nil {
+				h.log.Load().Error("a thread of the server cannot leave the cgroup of a command", "error", err)
+			}
+		}()
+	}
 	if h.tags {
 		if err := h.limit.Set(tag); err == nil {
 			defer h.limit.Set(h.limit.Tag())

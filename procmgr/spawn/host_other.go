@@ -36,6 +36,11 @@ func (h *Host) Limit(best Domain) error {
 	return nil
 }
 
+// SetLimits refuses every limit.
+func (h *Host) SetLimits(Limits) error {
+	return fmt.Errorf("%w: this system has no cgroups", ErrMemoryLimit)
+}
+
 // Domain returns the kill domain.
 func (h *Host) Domain() Domain { return systemDomain }
 

@@ -132,6 +132,6 @@ func (p *Process) Release() {
 	ended := p.reaped
 	p.mu.Unlock()
 	if ended {
-		p.giveUp(func() {})
+		p.giveUp(nil)
 	}
 }

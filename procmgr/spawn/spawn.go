@@ -70,6 +70,8 @@ type Command struct {
 	Env []string
 	// Stdin is given to the command, then end of file. Nil is /dev/null.
 	Stdin []byte
+	// Group names the commands that share the limits per group of [Limits].
+	Group string
 }
 
 // Events is what the caller learns. The functions are called from goroutines of
@@ -83,8 +85,9 @@ type Events struct {
 	// Exited is called once, after every byte written before the exit was delivered.
 	Exited func(Exit)
 	// Emptied is called once, after Exited, unless that said so already: nothing
-	// that the command forked is alive. It is not called after [Process.Release].
-	Emptied func()
+	// that the command forked is alive. It is told what was used in all. It is not
+	// called after [Process.Release].
+	Emptied func(Usage)
 }
 
 // Exit is how a command ended.
@@ -99,13 +102,37 @@ type Exit struct {
 	Lost bool
 	// Empty says that nothing that it forked is alive.
 	Empty bool
-	// User and System are the CPU time of the command and of the descendants it
-	// waited for (getrusage(2)).
-	User, System time.Duration
-	// MaxRSS is the largest resident memory in bytes of any one of them. Linux
-	// counts the memory that the child shares with this program until it runs
-	// its own (vfork(2)), so it is never less than this program's own peak.
+	// Limits are those of [Limits] that it has run into.
+	Limits []Limit
+	// Usage is what it and all that it forked have used so far.
+	Usage Usage
+}
+
+// Usage is what a command has used together with what it forked, daemons
+// included. Where orphans do not come to this program (DomainGroup, macOS) those
+// that the command has not waited for are left out, on Windows the CPU time of all
+// but the command.
+type Usage struct {
+	User, System time.Duration // CPU time
+	// MaxRSS is the largest resident memory in bytes of any one process, or of all
+	// together when they were looked at, whichever is more. Linux counts the memory
+	// that the command shares with this program until it runs its own (vfork(2)), so
+	// it is never less than this program's own peak.
 	MaxRSS int64
+	// MaxMemory is the most that all have held together, in bytes, the page cache
+	// that they filled included. It is known under a limit on memory alone, else 0.
+	MaxMemory int64
+	// RSS and Processes are of all that live now: resident memory in bytes, shared
+	// pages counted for each, and how many there are.
+	RSS       int64
+	Processes int
+}
+
+// add adds what another has used.
+func (u *Usage) add(other Usage) {
+	u.User += other.User
+	u.System += other.System
+	u.MaxRSS = max(u.MaxRSS, other.MaxRSS)
 }
 
 // Member is a living process of a kill domain.

@@ -1,7 +1,9 @@
 package spawn
 
 import (
+	"errors"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +24,9 @@ type domain struct {
 	pending chan struct{} // of one: a signal was sent
 }
 
-func (p *Process) fork(path string, argv []string, attr *syscall.ProcAttr) (err error) {
+func (p *Process) fork(path string, cmd Command, attr *syscall.ProcAttr) (err error) {
 	p.domain.pending = make(chan struct{}, 1)
-	p.pid, err = syscall.ForkExec(path, argv, attr)
+	p.pid, err = syscall.ForkExec(path, cmd.Argv, attr)
 	return err
 }
 
@@ -140,7 +142,26 @@ func groupMembers(id int) ([]Member, error) {
 	return members, nil
 }
 
-func maxRSS(usage *unix.Rusage) int64 { return usage.Maxrss } // bytes on macOS
+// Usage is not to be had of what runs.
+func (p *Process) Usage() (Usage, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return p.used, nil
+	}
+	return p.used, errors.ErrUnsupported
+}
+
+func (p *Process) usageLocked() (Usage, error) { return p.used, nil }
+func (p *Process) finalUsageLocked() Usage     { return p.used }
+func (p *Process) limitsReached() []Limit      { return nil }
+
+func usageOf(r *unix.Rusage) Usage {
+	return Usage{
+		User: time.Duration(r.Utime.Nano()), System: time.Duration(r.Stime.Nano()),
+		MaxRSS: r.Maxrss, // bytes on macOS
+	}
+}
 
 // pipeCloexec holds the fork lock, since macOS has no pipe2.
 func pipeCloexec(fds *[2]int) error {

@@ -164,6 +164,4 @@ func inGroup(s procfs.Stat, id int) bool { return s.Alive() && s.Group == id && 
 
 func member(s procfs.Stat) Member { return Member{s.Pid, s.Command, string(s.State)} }
 
-func maxRSS(usage *unix.Rusage) int64 { return usage.Maxrss << 10 } // the kernel counts KiB
-
 func pipeCloexec(fds *[2]int) error { return unix.Pipe2(fds[:], unix.O_CLOEXEC) }

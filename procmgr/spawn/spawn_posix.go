@@ -31,6 +31,7 @@ type Process struct {
 	ended  bool       // the exit was seen
 	reaped bool       // the leader's number may belong to another process
 	gone   bool       // nothing is left, or it was given up
+	used   Usage      // by the command, once it was reaped, and all when it is gone
 	input  *os.File   // what is left of stdin, until written or ended
 }
 
@@ -70,7 +71,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
 	if err = l.watch(output, watch{process: p}); err == nil {
-		err = p.fork(path, cmd.Argv, attr)
+		err = p.fork(path, cmd, attr)
 	}
 	if err != nil {
 		l.unwatch(output)
@@ -161,6 +162,7 @@ func (p *Process) settle() {
 	exit := reap(p.pid)
 	exit.At = p.endedAt
 	p.reaped = true
+	p.used.add(exit.Usage)
 	p.distrustLocked(exit)
 	p.mu.Unlock()
 	p.closeInput()
@@ -178,27 +180,42 @@ func (p *Process) settle() {
 }
 
 func (p *Process) announceExit(exit Exit) {
+	exit.Limits = p.limitsReached()
+	p.mu.Lock()
+	if exit.Empty {
+		exit.Usage = p.finalUsageLocked()
+	} else {
+		exit.Usage, _ = p.usageLocked() // what cannot be seen is left out
+	}
+	p.mu.Unlock()
 	p.events.Exited(exit)
 	if exit.Empty {
-		p.giveUp(func() {})
+		p.giveUp(nil)
 	} else {
 		p.linger()
 	}
 }
 
-// giveUp lets go of the domain, which is never signalled again, and calls tell if
-// that was not done before.
-func (p *Process) giveUp(tell func()) {
+// giveUp lets go of the domain, which is never signalled again, and calls tell, if
+// there is one, unless that was done before.
+func (p *Process) giveUp(tell func(Usage)) {
 	p.mu.Lock()
 	first := !p.gone
 	p.gone = true
-	p.mu.Unlock()
-	if first {
-		p.closeHandle()
-		p.leave()
-		tell()
-		p.spawner.wg.Done()
+	if first && tell != nil {
+		p.finalUsageLocked()
 	}
+	used := p.used
+	p.mu.Unlock()
+	if !first {
+		return
+	}
+	p.closeHandle()
+	p.leave()
+	if tell != nil {
+		tell(used)
+	}
+	p.spawner.wg.Done()
 }
 
 // closeHandle is called when nothing uses the handle any more.
@@ -221,12 +238,7 @@ func reap(pid int) Exit {
 		case err != nil || got != pid:
 			return Exit{Code: -1, Lost: true}
 		}
-		exit := Exit{
-			Code:   -1,
-			User:   time.Duration(usage.Utime.Nano()),
-			System: time.Duration(usage.Stime.Nano()),
-			MaxRSS: maxRSS(&usage),
-		}
+		exit := Exit{Code: -1, Usage: usageOf(&usage)}
 		if status.Signaled() {
 			exit.Signal = signalName(status.Signal())
 		} else {

@@ -111,7 +111,7 @@ func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
 			e.Empty = false
 			r.exit <- e
 		},
-		Emptied: func() { close(r.empty) },
+		Emptied: func(Usage) { close(r.empty) },
 	})
 	if err == nil {
 		p.Follow()
@@ -182,7 +182,7 @@ func TestExitCodeSignalAndUsage(t *testing.T) {
 		t.Errorf("SEGV: got %+v", e)
 	}
 	e := shell(t, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done").ended()
-	if e.User <= 0 || e.MaxRSS < 100<<10 || e.MaxRSS > 1<<30 {
+	if e.Usage.User <= 0 || e.Usage.MaxRSS < 100<<10 || e.Usage.MaxRSS > 1<<30 {
 		t.Errorf("usage: got %+v", e)
 	}
 }

@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,6 +33,7 @@ type Process struct {
 	mu    sync.Mutex // guards the fields below
 	ended bool       // the command has exited
 	gone  bool       // nothing is left, or it was given up; job is closed
+	used  Usage      // by the command, once it has exited
 }
 
 // Start runs cmd. See the other systems for its promises.
@@ -145,10 +147,11 @@ func (p *Process) follow() {
 	state, err := p.cmd.Process.Wait()
 	exit := Exit{At: time.Now(), Code: -1, Lost: err != nil}
 	if err == nil {
-		exit.Code, exit.User, exit.System = state.ExitCode(), state.UserTime(), state.SystemTime()
+		exit.Code, exit.Usage.User, exit.Usage.System = state.ExitCode(), state.UserTime(), state.SystemTime()
 	}
 	p.mu.Lock()
 	p.ended = true
+	p.used = exit.Usage
 	p.mu.Unlock()
 	drained := time.NewTimer(DrainTime)
 	defer drained.Stop()
@@ -160,7 +163,7 @@ func (p *Process) follow() {
 	exit.Empty = err == nil && len(members) == 0
 	p.events.Exited(exit)
 	if exit.Empty {
-		p.giveUp(func() {})
+		p.giveUp(nil)
 		return
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, time.Second) {
@@ -175,16 +178,28 @@ func (p *Process) follow() {
 
 // giveUp closes the job, which ends what is in it, and calls tell if that was not
 // done before.
-func (p *Process) giveUp(tell func()) {
+func (p *Process) giveUp(tell func(Usage)) {
 	p.mu.Lock()
 	first := !p.gone
 	p.gone = true
 	p.mu.Unlock()
 	if first {
 		_ = windows.CloseHandle(p.job)
-		tell()
+		if tell != nil {
+			tell(p.used)
+		}
 		p.spawner.wg.Done()
 	}
+}
+
+// Usage is not to be had of what runs.
+func (p *Process) Usage() (Usage, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return p.used, nil
+	}
+	return Usage{}, errors.ErrUnsupported
 }
 
 // Pid is the system's number of the command.
@@ -240,6 +255,6 @@ func (p *Process) Members() ([]Member, error) {
 func (p *Process) Release() {
 	p.output.Close()
 	if p.Ended() {
-		p.giveUp(func() {})
+		p.giveUp(nil)
 	}
 }

@@ -10,6 +10,8 @@ type Stat struct {
 	Command        string // its name, at most 15 bytes
 	Start          uint64 // when it began, in clock ticks since boot
 	Threads        int
+	User, System   uint64 // CPU time in clock ticks, of children that it waited for as well
+	RSS            uint64 // resident memory in pages
 }
 
 // Alive says that it is more than an entry that waits to be reaped. One whose main
@@ -73,10 +75,16 @@ func ReadStat(pid int) (Stat, error) {
 			s.Group = int(atoi(word))
 		case 6:
 			s.Session = int(atoi(word))
+		case 14, 16:
+			s.User += atoi(word)
+		case 15, 17:
+			s.System += atoi(word)
 		case 20:
 			s.Threads = int(atoi(word))
 		case 22:
 			s.Start = atoi(word)
+		case 24:
+			s.RSS = atoi(word)
 			return s, nil
 		}
 	}

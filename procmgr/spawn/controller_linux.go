@@ -1,0 +1,153 @@
+package spawn
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// controller is one of memory and pids, in the cgroup hierarchy that has it.
+type controller struct {
+	name string
+	v2   bool
+	dir  string // of the program's cgroups in it; in v2 that of the kill domain
+	home string // v1: the program's own cgroup, to which its thread returns
+}
+
+// findController looks for a controller that the program may use, in the one
+// hierarchy that has it (cgroups(7)), and makes its directory there.
+func (h *Host) findController(name string) (*controller, error) {
+	own, err := ownCgroupV1(name)
+	if err != nil {
+		return nil, err
+	}
+	if own == "" {
+		return h.delegatedController(name)
+	}
+	c := &controller{name: name, home: own, dir: filepath.Join(own, cgroupName(h.self.String()))}
+	if err := os.Mkdir(c.dir, 0o755); err != nil && !os.IsExist(err) {
+		return nil, err
+	}
+	return c, nil
+}
+
+// ownCgroupV1 returns the directory of the program's own cgroup in the v1 hierarchy
+// of a controller, "" if none has it.
+func ownCgroupV1(name string) (string, error) {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		// cgroups(7): hierarchy-ID:controller-list:cgroup-path
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(fields) != 3 || !slices.Contains(strings.Split(fields[1], ","), name) {
+			continue
+		}
+		if dir := mountedCgroup("cgroup", name, fields[2]); dir != "" {
+			return dir, nil
+		}
+		return "", errors.New("cgroup v1 has it, but is not mounted where the program could see its own")
+	}
+	return "", nil
+}
+
+// delegatedController gives the cgroups of the kill domain a v2 controller. A
+// cgroup other than the root cannot hold processes and give a controller on at
+// the same time ("no internal processes" in cgroups(7)): if need be the program
+// moves itself one down.
+func (h *Host) delegatedController(name string) (*controller, error) {
+	if h.cgroups == nil {
+		return nil, fmt.Errorf("that needs the kill domain cgroup, and it is %s", h.domain)
+	}
+	own := filepath.Dir(h.cgroups.dir)
+	have, err := os.ReadFile(own + "/cgroup.controllers")
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(strings.Fields(string(have)), name) {
+		return nil, fmt.Errorf("the controller is not delegated to %s (systemd: Delegate=yes)", own)
+	}
+	if err := giveOn(own, name); err != nil {
+		leaf := h.cgroups.dir + ".server"
+		if err := os.Mkdir(leaf, 0o755); err != nil && !os.IsExist(err) {
+			return nil, err
+		}
+		if err := os.WriteFile(leaf+"/cgroup.procs", []byte("0"), 0); err != nil {
+			return nil, err
+		}
+		if err := giveOn(own, name); err != nil {
+			return nil, fmt.Errorf("%w: other processes than the server are in %s", err, own)
+		}
+	}
+	return &controller{name: name, v2: true, dir: h.cgroups.dir}, giveOn(h.cgroups.dir, name)
+}
+
+// giveOn lets the cgroups below one use a controller.
+func giveOn(dir, name string) error {
+	return os.WriteFile(dir+"/cgroup.subtree_control", []byte("+"+name), 0)
+}
+
+// limit sets the bound of a cgroup below dir.
+func (c *controller) limit(path string, n int64) error {
+	dir := filepath.Join(c.dir, path)
+	number := []byte(strconv.FormatInt(n, 10))
+	switch {
+	case c.name == "pids":
+		return os.WriteFile(dir+"/pids.max", number, 0)
+	case c.v2:
+		// Swapped out it would not count.
+		_ = os.WriteFile(dir+"/memory.swap.max", []byte("0"), 0)
+		return os.WriteFile(dir+"/memory.max", number, 0)
+	}
+	err := os.WriteFile(dir+"/memory.limit_in_bytes", number, 0)
+	if err == nil {
+		// With swap; the kernel may not count it.
+		_ = os.WriteFile(dir+"/memory.memsw.limit_in_bytes", number, 0)
+	}
+	return err
+}
+
+// value reads a number of a cgroup below dir: that of a line that begins with key,
+// or the only one. ok is false if it cannot be read.
+func (c *controller) value(path, file, key string) (n int64, ok bool) {
+	text, err := os.ReadFile(filepath.Join(c.dir, path, file))
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		if number, found := strings.CutPrefix(strings.TrimSpace(line), key); found {
+			n, err = strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// oomKills is how many processes of a cgroup the kernel has killed for want of
+// memory.
+func (c *controller) oomKills(path string) int64 {
+	file := "memory.oom_control"
+	if c.v2 {
+		file = "memory.events"
+	}
+	n, _ := c.value(path, file, "oom_kill ")
+	return n
+}
+
+// memoryFull says that a cgroup has reached its bound.
+func (c *controller) memoryFull(path string, bound int64) bool {
+	if c.v2 {
+		n, _ := c.value(path, "memory.events", "oom ")
+		return n > 0
+	}
+	// memory.failcnt, made for this, is not counted any more (Linux 6.18). What does
+	// not fit is one charge, seldom more than some pages.
+	const charge = 1 << 20
+	peak, ok := c.value(path, "memory.max_usage_in_bytes", "")
+	return ok && peak > bound-charge
+}
