@@ -3,6 +3,7 @@ package procmgr
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 var (
@@ -46,3 +47,40 @@ func (e *StartError) Error() string {
 }
 
 func (e *StartError) Unwrap() error { return e.Err }
+
+// Shortage is what the system is short of when it refuses a start, by the name
+// of its error in errno(3).
+type Shortage string
+
+const (
+	ShortageDescriptors Shortage = "EMFILE" // descriptors of this program, RLIMIT_NOFILE
+	ShortageFiles       Shortage = "ENFILE" // open files of the whole system
+	ShortageProcesses   Shortage = "EAGAIN" // processes and threads of the user, of a cgroup or of the system
+	ShortageMemory      Shortage = "ENOMEM" // memory
+	ShortageArguments   Shortage = "E2BIG"  // room for arguments and environment, see execve(2)
+	ShortageSpace       Shortage = "ENOSPC" // room of a file system, or of a kernel table
+)
+
+// Shortage says what the system is short of, or returns "" if it refused for
+// another reason. The error itself is found with errors.Is and a [syscall.Errno].
+func (e *StartError) Shortage() Shortage {
+	var errno syscall.Errno
+	if !errors.As(e.Err, &errno) {
+		return ""
+	}
+	switch errno {
+	case syscall.EMFILE:
+		return ShortageDescriptors
+	case syscall.ENFILE:
+		return ShortageFiles
+	case syscall.EAGAIN:
+		return ShortageProcesses
+	case syscall.ENOMEM:
+		return ShortageMemory
+	case syscall.E2BIG:
+		return ShortageArguments
+	case syscall.ENOSPC:
+		return ShortageSpace
+	}
+	return ""
+}

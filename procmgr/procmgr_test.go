@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -434,7 +435,7 @@ func TestInvalidSpecs(t *testing.T) {
 		"command": {{}, {Command: "a\x00b"}, {Command: strings.Repeat("x", 200<<10)},
 			{Command: "true", Argv: []string{"true"}}, {Argv: []string{""}}, {Argv: []string{"a\x00"}}},
 		"env": {{Env: map[string]string{"": "x"}}, {Env: map[string]string{"A=B": "x"}},
-			{Env: map[string]string{"A\x00": "x"}}, {Env: map[string]string{"A": "\x00"}}},
+			{Env: map[string]string{"A\x00": "x"}}, {Env: map[string]string{"A": "\x00"}}, {Env: map[string]string{"A": strings.Repeat("x", MaxEnvBytes-1)}}},
 		"workdir":    {{Dir: "/no/such/directory"}, {Dir: file}, {Dir: "a\x00b"}, {Dir: file + "/below"}},
 		"stdin":      {{Stdin: make([]byte, MaxStdinBytes+1)}},
 		"timeout":    {{Timeout: -1}},
@@ -463,6 +464,39 @@ func TestSystemRefusesTheStart(t *testing.T) {
 	if !errors.As(err, &start) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestShortagesAreNamed(t *testing.T) {
+	m := newManager(t, Options{})
+	check := func(err error, errno syscall.Errno, shortage Shortage) {
+		t.Helper()
+		var start *StartError
+		if !errors.As(err, &start) || !errors.Is(err, errno) || start.Shortage() != shortage {
+			t.Errorf("got %v, want %s", err, shortage)
+		}
+	}
+	env := map[string]string{}
+	for i := range 60 { // the kernel never takes more than 6 MiB
+		env[fmt.Sprint("V", i)] = strings.Repeat("x", MaxEnvBytes-len("V00="))
+	}
+	_, err := m.Start(t.Context(), Chat("c"), Spec{Command: "true", Env: env})
+	check(err, syscall.E2BIG, ShortageArguments)
+
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 128, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	for err = nil; err == nil; {
+		_, err = m.Start(t.Context(), Chat("c"), Spec{Command: "exec sleep 100"})
+	}
+	check(err, syscall.EMFILE, ShortageDescriptors)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, m, start(t, m, Chat("c"), Spec{Command: "true"}))
 }
 
 func TestEveryRecordNamesTheProcess(t *testing.T) {

@@ -15,6 +15,8 @@ const (
 	// MaxCommandBytes is the longest argument that Linux passes to a program
 	// (MAX_ARG_STRLEN less its end), see execve(2).
 	MaxCommandBytes = 131071
+	// MaxEnvBytes is the longest NAME=value of an environment, for the same reason.
+	MaxEnvBytes = MaxCommandBytes
 	// MaxStdinBytes is how much input a process can be given at its start.
 	MaxStdinBytes = 1 << 20
 	// MaxRequestIDBytes is the longest request id.
@@ -31,7 +33,8 @@ type Spec struct {
 	// Dir is the working directory. A relative one starts at the directory that
 	// would be used without it. It must exist.
 	Dir string
-	// Env is added to the environment.
+	// Env is added to the environment; a name and its value have at most
+	// MaxEnvBytes bytes together, with the = between them.
 	Env map[string]string
 	// Ambient is added to the environment before Env. It is no part of the input
 	// that RequestID stands for: it may differ when a call is repeated.
@@ -79,6 +82,8 @@ func (s *Spec) validate() error {
 			return &InputError{"env", fmt.Sprintf("the name %.80q", key), "names without = and NUL"}
 		case strings.Contains(s.Env[key], "\x00"):
 			return &InputError{"env", fmt.Sprintf("a NUL byte in the value of %.80q", key), "values without NUL"}
+		case len(key)+len("=")+len(s.Env[key]) > MaxEnvBytes:
+			return &InputError{"env", fmt.Sprintf("%d bytes with the value of %.40q", len(key)+len("=")+len(s.Env[key]), key), fmt.Sprintf("at most %d bytes a variable, its name included; put more in stdin or in a file", MaxEnvBytes)}
 		}
 	}
 	return nil

@@ -39,7 +39,8 @@ func words(tool string, err error) string {
 	case errors.As(err, &input):
 		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, clip(input.Got), input.Want, again)
 	case errors.As(err, &start):
-		return fmt.Sprintf("The process could not be started in %s: %s.%s", clip(start.Dir), reason(start.Err), nothing)
+		why, next := reason(start)
+		return fmt.Sprintf("The process could not be started in %s: %s.%s%s", clip(start.Dir), why, nothing, next)
 	case errors.Is(err, procmgr.ErrNotFound):
 		return "process_id: this chat has no such process; it may have been forgotten some minutes after its end. Call process_list to see what there is."
 	case errors.Is(err, procmgr.ErrNotRunning):
@@ -67,22 +68,40 @@ func words(tool string, err error) string {
 	}
 }
 
-// reason names what the system said about a start.
-func reason(err error) string {
+// reason names what the system said about a start, and what can be done about it.
+func reason(start *procmgr.StartError) (why, next string) {
+	const end = " End processes that are no longer needed with process_signal, then call process_start again"
+	switch start.Shortage() {
+	case procmgr.ShortageDescriptors:
+		return "EMFILE, the server has as many files open as it may (RLIMIT_NOFILE)", end + "; who runs the server can raise the limit."
+	case procmgr.ShortageFiles:
+		return "ENFILE, the whole machine has as many files open as it may (fs.file-max)", end + "; who runs the machine can raise the limit."
+	case procmgr.ShortageProcesses:
+		return "EAGAIN, there are as many processes and threads as the user (RLIMIT_NPROC), the cgroup (pids.max) or the machine may have", end + "; who runs the server can raise the limit."
+	case procmgr.ShortageMemory:
+		return "ENOMEM, the system has not enough memory", end + "."
+	case procmgr.ShortageArguments:
+		// The bounds are those of execve(2): MAX_ARG_STRLEN, and a quarter of the
+		// stack's limit, which is 8 MiB almost everywhere.
+		return fmt.Sprintf("E2BIG, command and environment are too large; Linux takes at most %d bytes of one variable and usually 2 MiB of all, those of the server included", procmgr.MaxEnvBytes),
+			" Put large values in stdin or in a file and call process_start again."
+	case procmgr.ShortageSpace:
+		return "ENOSPC, no space is left in a file system or a table of the kernel", " Remove what is not needed, then call process_start again."
+	}
 	var program *fs.PathError
-	switch {
+	switch err := start.Err; {
 	case errors.As(err, &program):
-		return fmt.Sprintf("there is no program %s in the PATH", clip(program.Path))
+		return fmt.Sprintf("there is no program %s in the PATH", clip(program.Path)), ""
 	case errors.Is(err, fs.ErrNotExist):
-		return "the program or the directory does not exist"
+		return "the program or the directory does not exist", ""
 	case errors.Is(err, fs.ErrPermission):
-		return "permission denied"
+		return "permission denied", ""
 	default:
-		// What is left is an error of the system (no memory, no processes, too
-		// many files), whose text is the same everywhere and holds nothing of ours.
+		// What is left is an error of the system, whose text is the same everywhere
+		// and holds nothing of ours.
 		for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 			err = inner
 		}
-		return err.Error()
+		return err.Error(), ""
 	}
 }
