@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
-	"golang.org/x/net/netutil"
 
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/tools"
@@ -41,7 +40,9 @@ type HTTP struct {
 	// AllowHosts and AllowOrigins are accepted beside loopback. Pages of
 	// AllowOrigins are granted what CORS asks for.
 	AllowHosts, AllowOrigins []string
-	// MaxConnections and MaxStreamsPerToken bound what is open at a time.
+	// MaxConnections, of each listener, and MaxStreamsPerToken bound what is open at a
+	// time; 0 is no bound. Whatever they say, the connections of all listeners take
+	// at most half of the descriptors that the program may have (RLIMIT_NOFILE).
 	MaxConnections, MaxStreamsPerToken int
 	// EndWaits makes waiting calls answer; it is called when the server stops.
 	EndWaits func()
@@ -110,9 +111,11 @@ func (h *HTTP) Serve(ctx context.Context, listeners ...net.Listener) error {
 	}
 	failed := make(chan error, len(listeners))
 	var serving sync.WaitGroup
+	most := connectionsEach(h.MaxConnections, len(listeners))
 	for _, l := range listeners {
-		if h.MaxConnections > 0 {
-			l = netutil.LimitListener(l, h.MaxConnections)
+		l = sparing{l}
+		if most > 0 {
+			l = newBounded(l, most)
 		}
 		serving.Go(func() {
 			if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -58,4 +59,90 @@ func (l ownUsers) Accept() (net.Conn, error) {
 		l.log.Warn("connection of another user refused", "socket", l.Addr().String(), "uid", uid)
 		c.Close()
 	}
+}
+
+// connectionsEach returns how many connections each of n listeners may have: what
+// was asked for, and all together no more than half of the descriptors that the
+// program may have, for it starts processes with the rest. 0 is no bound.
+func connectionsEach(asked, n int) int {
+	limit := maxDescriptors()
+	if limit == 0 {
+		return asked
+	}
+	most := max(1, limit/2/n)
+	if asked == 0 {
+		return most
+	}
+	return min(asked, most)
+}
+
+// sparing closes connections that get one of the last descriptors, 32 or an
+// eighth of what the program may have. Processes may have taken nearly all others;
+// these are for ending them.
+type sparing struct{ net.Listener }
+
+func (l sparing) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		limit := maxDescriptors()
+		if limit == 0 || descriptor(c) < limit-min(32, limit/8) {
+			return c, nil
+		}
+		c.Close()
+	}
+}
+
+// bounded is a listener with so many connections at a time; more wait. Unlike
+// those of netutil.LimitListener they can be half closed, as net/http does it so
+// that a refusal reaches a client that is still sending.
+type bounded struct {
+	net.Listener
+	places chan struct{} // holds one for each connection
+	closed chan struct{}
+	close  func() error // once
+}
+
+func newBounded(l net.Listener, most int) *bounded {
+	closed := make(chan struct{})
+	return &bounded{l, make(chan struct{}, most), closed, sync.OnceValue(func() error {
+		close(closed)
+		return l.Close()
+	})}
+}
+
+func (l *bounded) Accept() (net.Conn, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &placed{c, sync.OnceFunc(func() { <-l.places })}, nil
+}
+
+func (l *bounded) Close() error { return l.close() }
+
+// placed is a connection that gives back its place.
+type placed struct {
+	net.Conn
+	leave func() // once
+}
+
+func (c *placed) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
+}
+
+func (c *placed) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }

@@ -3,7 +3,9 @@
 package transport
 
 import (
+	"math"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,4 +28,23 @@ func peerUID(c *net.UnixConn) (uid int, err error) {
 		return -1, controlErr
 	}
 	return uid, err
+}
+
+// maxDescriptors returns how many descriptors the program may have, or 0 if that
+// is not known.
+func maxDescriptors() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Cur, math.MaxInt32))
+}
+
+// descriptor returns the number of a connection's descriptor. The kernel gives the
+// lowest that is free, so it tells how many are in use.
+func descriptor(c net.Conn) (n int) {
+	if raw, err := c.(syscall.Conn).SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { n = int(fd) }) // a closed one has none
+	}
+	return n
 }

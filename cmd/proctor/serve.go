@@ -57,7 +57,7 @@ at the first start and kept in $XDG_STATE_HOME/proctor/token.`,
 }
 
 func (o *serveOptions) registerServeLimits(flags *pflag.FlagSet) {
-	flags.IntVar(&o.maxConnections, "max-connections", 4096, "serve: connections open at a time on each address")
+	flags.IntVar(&o.maxConnections, "max-connections", 4096, "serve: connections open at a time on each address; 0 is as many as descriptors allow")
 	flags.IntVar(&o.maxStreams, "max-streams-per-token", 256, "serve: event streams of a token open at a time")
 }
 

@@ -140,6 +140,10 @@ func (h *Host) awaitOrphan(p *Process) bool {
 	if len(orphans) > 0 {
 		// It is not reaped while the lock is held: the number is its own.
 		pidfd, err = procfs.OpenPidfd(orphans[0].Pid)
+		if err == nil && keptBack(pidfd) { // it can be looked at now and then
+			unix.Close(pidfd)
+			err = unix.EMFILE
+		}
 	}
 	h.mu.Unlock()
 	if err != nil || pidfd < 0 {

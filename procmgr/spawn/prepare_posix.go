@@ -11,14 +11,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipe returns our end of a new pipe, which does not block, and the other end.
+// pipe returns our end of a new pipe, which does not block, and the other end. It
+// fails with EMFILE when only the descriptors are left that are kept back.
 func pipe() (ours, theirs int, err error) {
 	var fds [2]int
 	if err := pipeCloexec(&fds); err != nil {
 		return -1, -1, os.NewSyscallError("pipe", err)
 	}
+	if keptBack(max(fds[0], fds[1])) {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return -1, -1, os.NewSyscallError("pipe", unix.EMFILE)
+	}
 	_ = unix.SetNonblock(fds[0], true)
 	return fds[0], fds[1], nil
+}
+
+// keptBack says that a new descriptor is one of those that no start takes: 64, or
+// a quarter of a limit below 256. With its last descriptors a program could still
+// start, but no more look into /proc, kill a cgroup or open a pidfd. The kernel
+// gives the lowest that is free, so the number tells how many are in use.
+func keptBack(fd int) bool {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return false
+	}
+	return uint64(fd) >= limit.Cur-min(64, limit.Cur/4)
 }
 
 // openInput returns the descriptor a command reads, and where to write text.
