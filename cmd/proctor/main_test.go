@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
 		proctest.Main(m, nil)
 	}
+	if len(os.Args) > 1 && os.Args[1] == "refuse" {
+		refuse(os.Args[2:])
+	}
 	testscript.Main(checked{m}, map[string]func(){"proctor": main})
 }
 
@@ -171,6 +174,16 @@ func (s *server) gone() {
 // call calls a tool over stdio.
 func (s *server) call(tool, arguments string) schemas.StartResult {
 	s.t.Helper()
+	result, refusal := s.ask(tool, arguments)
+	if refusal != "" {
+		s.t.Fatal(refusal)
+	}
+	return result
+}
+
+// ask is call for one that may be refused: refusal is what the agent reads then.
+func (s *server) ask(tool, arguments string) (result schemas.StartResult, refusal string) {
+	s.t.Helper()
 	s.id++
 	fmt.Fprintf(s.in, `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`+"\n", s.id, tool, arguments)
 	line, err := s.out.ReadBytes('\n')
@@ -184,10 +197,13 @@ func (s *server) call(tool, arguments string) schemas.StartResult {
 			StructuredContent schemas.StartResult
 		}
 	}
-	if err := json.Unmarshal(line, &answer); err != nil || answer.Result.IsError {
+	if err := json.Unmarshal(line, &answer); err != nil {
 		s.t.Fatalf("%v: %s", err, line)
 	}
-	return answer.Result.StructuredContent
+	if answer.Result.IsError {
+		refusal = string(answer.Result.Content)
+	}
+	return answer.Result.StructuredContent, refusal
 }
 
 // awaitOutput reads until the output has the text.

@@ -115,6 +115,11 @@ type program struct {
 }
 
 func (o *options) program(sys system) (*program, error) {
+	if sys.host != nil { // first: what comes may already want one thread too many
+		if err := sys.host.ReserveThreads(); err != nil {
+			return nil, failure{err}
+		}
+	}
 	log, err := o.log.open(sys.stderr)
 	if err != nil {
 		return nil, err

@@ -72,46 +72,48 @@ func newCgroups(own string, instance procfs.Instance) (*cgroups, error) {
 }
 
 // ownCgroup returns the directory of the program's own cgroup v2.
-func ownCgroup() (string, error) {
+func ownCgroup() (string, error) { return cgroupOf("") }
+
+// errNoHierarchy says that no hierarchy of that kind has the program.
+var errNoHierarchy = errors.New("the program is in no such cgroup that it can see")
+
+// cgroupOf returns the directory of the program's own cgroup in the hierarchy of
+// a controller of cgroup v1, or with "" in that of cgroup v2.
+func cgroupOf(controller string) (string, error) {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return "", err
 	}
 	own := ""
 	for line := range strings.Lines(string(text)) {
-		if path, ok := strings.CutPrefix(line, "0::"); ok {
-			own = strings.TrimSuffix(path, "\n")
+		// cgroups(7): id:controllers:path
+		if fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(fields) == 3 && slices.Contains(strings.Split(fields[1], ","), controller) {
+			own = fields[2]
 		}
 	}
 	if own == "" || strings.Contains(own, "/../") {
-		return "", errors.New("the program is in no cgroup v2 that it can see")
+		return "", errNoHierarchy
 	}
-	if dir := mountedCgroup("cgroup2", "", own); dir != "" {
-		return dir, nil
-	}
-	return "", errors.New("cgroup v2 is not mounted")
-}
-
-// mountedCgroup returns the directory of a cgroup in the hierarchy of that type,
-// with that option unless it is empty, or "" if that is not mounted.
-func mountedCgroup(fstype, option, path string) string {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return ""
+		return "", err
 	}
 	for line := range strings.Lines(string(mounts)) {
 		// proc_pid_mountinfo(5): id parent dev root mountpoint options… - type source options
 		before, after, _ := strings.Cut(line, " - ")
-		fields, of := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 5 || len(of) < 3 || of[0] != fstype ||
-			option != "" && !slices.Contains(strings.Split(of[2], ","), option) {
+		fields, mount := strings.Fields(before), strings.Fields(after)
+		if len(fields) < 5 || len(mount) < 3 {
 			continue
 		}
-		if below, ok := strings.CutPrefix(path, strings.TrimSuffix(fields[3], "/")); ok {
-			return filepath.Join(fields[4], below)
+		v2 := controller == "" && mount[0] == "cgroup2"
+		if !v2 && (mount[0] != "cgroup" || !slices.Contains(strings.Split(mount[2], ","), controller)) {
+			continue
+		}
+		if below, ok := strings.CutPrefix(own, strings.TrimSuffix(fields[3], "/")); ok {
+			return filepath.Join(fields[4], below), nil
 		}
 	}
-	return ""
+	return "", errors.New("the cgroup hierarchy is not mounted")
 }
 
 // of returns the cgroup of a command: the one that limits it, if limits come by v2.

@@ -1,7 +1,6 @@
 package spawn
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,39 +20,18 @@ type controller struct {
 // findController looks for a controller that the program may use, in the one
 // hierarchy that has it (cgroups(7)), and makes its directory there.
 func (h *Host) findController(name string) (*controller, error) {
-	own, err := ownCgroupV1(name)
-	if err != nil {
-		return nil, err
-	}
-	if own == "" {
+	own, err := cgroupOf(name)
+	switch {
+	case err == errNoHierarchy:
 		return h.delegatedController(name)
+	case err != nil:
+		return nil, err
 	}
 	c := &controller{name: name, home: own, dir: filepath.Join(own, cgroupName(h.self.String()))}
 	if err := os.Mkdir(c.dir, 0o755); err != nil && !os.IsExist(err) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// ownCgroupV1 returns the directory of the program's own cgroup in the v1 hierarchy
-// of a controller, "" if none has it.
-func ownCgroupV1(name string) (string, error) {
-	text, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(text)) {
-		// cgroups(7): hierarchy-ID:controller-list:cgroup-path
-		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(fields) != 3 || !slices.Contains(strings.Split(fields[1], ","), name) {
-			continue
-		}
-		if dir := mountedCgroup("cgroup", name, fields[2]); dir != "" {
-			return dir, nil
-		}
-		return "", errors.New("cgroup v1 has it, but is not mounted where the program could see its own")
-	}
-	return "", nil
 }
 
 // delegatedController gives the cgroups of the kill domain a v2 controller. A

@@ -91,6 +91,30 @@ func ReadStat(pid int) (Stat, error) {
 	return Stat{}, syscall.EIO
 }
 
+// ReadTasks returns the real user of a process, and how many threads it has, from
+// proc_pid_status(5). ESRCH or ENOENT mean that there is no such process.
+func ReadTasks(pid int) (uid, threads int, err error) {
+	var buf [4096]byte
+	text, err := read("/proc/"+itoa(pid)+"/status", buf[:])
+	if err != nil {
+		return 0, 0, err
+	}
+	number := func(name string) int {
+		at := index(text, name)
+		if at < 0 {
+			err = syscall.EIO
+			return 0
+		}
+		from := at + len(name)
+		to := from
+		for to < len(text) && text[to] >= '0' && text[to] <= '9' {
+			to++
+		}
+		return int(atoi(text[from:to]))
+	}
+	return number("\nUid:\t"), number("\nThreads:\t"), err
+}
+
 // read reads a small file of /proc in one go.
 func read(path string, buf []byte) ([]byte, error) {
 	fd, err := open(path)
