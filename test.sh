@@ -40,6 +40,9 @@ command -v ps >/dev/null || missing+=(procps)
 command -v curl >/dev/null || missing+=(curl)
 command -v setsid >/dev/null || missing+=(util-linux)
 command -v perl >/dev/null || missing+=(perl-base)
+command -v bwrap >/dev/null || missing+=(bubblewrap)
+command -v ssh >/dev/null || missing+=(openssh-client)
+[ -x /usr/sbin/sshd ] || missing+=(openssh-server)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "test.sh: missing: ${missing[*]}; install them, or run this as root on Debian" >&2
@@ -86,10 +89,15 @@ for lack in children pidfd tags; do
   in_domain -domain descendants -without "$lack"
 done
 in_domain -without tags
+bubblewrap=(-launcher "bwrap --dev-bind / / --unshare-pid --proc /proc --" -test.run 'Shape|Members|Descendants|Alone|ByName|StopAnd|Hunts')
+for domain in cgroup descendants process_group; do
+  in_domain -domain "$domain" "${bubblewrap[@]}"
+done
 if [ "$(id -u)" = 0 ]; then
   id proctor-test >/dev/null 2>&1 || useradd --system --no-create-home proctor-test
   as_user() { (cd / && setpriv --reuid proctor-test --regid proctor-test --clear-groups env HOME=/ TMPDIR=/tmp "$@"); }
   as_user "$bin/spawn.test"
+  as_user "$bin/spawn.test" "${bubblewrap[@]}"
   as_user "$bin/procmgr.test" -test.run 'Run|Kill|Terminate|Close|Forget|Descend|Signal|Suspend'
 fi
 

@@ -28,12 +28,13 @@ const (
 
 // EngineCommand is what an engine is to run.
 type EngineCommand struct {
-	Argv   []string // program and arguments
-	Search []string // environment whose PATH names the program; nil is Env
-	Dir    string   // working directory
-	Env    []string // the whole environment, KEY=value
-	Stdin  []byte   // given as input, then end of file; nil is no input
-	Group  string   // names those that share the limits of a chat
+	Launcher []string // put before Argv; its own processes get no signal but kill, stop and continue
+	Argv     []string // program and arguments
+	Search   []string // environment whose PATH names the first program; nil is Env
+	Dir      string   // working directory
+	Env      []string // the whole environment, KEY=value
+	Stdin    []byte   // given as input, then end of file; nil is no input
+	Group    string   // names those that share the limits of a chat
 }
 
 // EngineEvents is how an engine tells what happens. Each is called at most once

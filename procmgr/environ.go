@@ -52,18 +52,23 @@ func (m *Manager) environ(scope Scope, id, dir string, spec *Spec) []string {
 		}
 	}
 
+	env.ask(scope, id, spec)
+	return env.list()
+}
+
+// ask sets what a start asks for.
+func (e *environment) ask(scope Scope, id string, spec *Spec) {
 	for _, added := range []map[string]string{spec.Ambient, spec.Env} {
 		for name, value := range added {
-			env.set(name + "=" + value)
+			e.set(name + "=" + value)
 		}
 	}
 	// Whoever they came from, these two say where a process belongs.
-	env.unset(envChat)
+	e.unset(envChat)
 	if chat := scope.ChatID(); chat != "" {
-		env.set(envChat + "=" + chat)
+		e.set(envChat + "=" + chat)
 	}
-	env.set(envProcessID + "=" + id)
-	return env.list()
+	e.set(envProcessID + "=" + id)
 }
 
 func (o *Options) denied(name string) bool {

@@ -27,13 +27,25 @@ var (
 
 // InputError says which part of a [Spec] cannot be used, and what it may be.
 type InputError struct {
-	Field string // command, env, workdir, stdin, timeout or request_id
+	Field string // command, launcher, env, workdir, stdin, timeout or request_id
 	Got   string // what was given, shortened
 	Want  string // what is allowed
 }
 
 func (e *InputError) Error() string {
 	return fmt.Sprintf("invalid %s: got %s, want %s", e.Field, e.Got, e.Want)
+}
+
+// RemoteError says that something cannot reach a command, since its launcher runs
+// it elsewhere.
+type RemoteError struct {
+	Field    string // workdir or signal
+	Got      string // what was given
+	Launcher string // the name of its program
+}
+
+func (e *RemoteError) Error() string {
+	return fmt.Sprintf("%s %s does not pass the launcher %s", e.Field, e.Got, e.Launcher)
 }
 
 // StartError says that the system did not start a command.

@@ -16,7 +16,7 @@ type local struct{ spawner *spawn.Spawner }
 
 func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
 	p, err := l.spawner.Start(spawn.Command{
-		Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin, Group: cmd.Group,
+		Launcher: cmd.Launcher, Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin, Group: cmd.Group,
 	}, spawn.Events{
 		Output:       events.Output,
 		OutputClosed: events.OutputClosed,

@@ -32,6 +32,11 @@ type Options struct {
 	// Wrap changes the argv of each process before it is started, for instance
 	// to put a sandbox in front. Nil leaves it.
 	Wrap func(argv []string) []string
+	// Launcher is put before each process's argv, shell included: a program that
+	// runs its arguments as a command, such as bwrap or ssh, and its own arguments.
+	// It is looked up in the PATH of Environ. What runs a command elsewhere
+	// (Process.Remote) is known by the name of its program.
+	Launcher []string
 	// Environ is the environment that processes inherit, as os.Environ returns
 	// it. Variables named PROCTOR_* are never passed on.
 	Environ []string

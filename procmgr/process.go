@@ -19,6 +19,9 @@ type Process struct {
 	Label      string
 	Background bool
 	StartedAt  time.Time
+	// Remote names the launcher's program if that runs the command elsewhere, else
+	// it is "". What is told of such a process is what became of the launcher.
+	Remote string
 
 	State     State
 	Exit      Exit // of one that has ended
@@ -27,7 +30,7 @@ type Process struct {
 	// descendant that outlived it.
 	OutputOpen bool
 	// Descendants counts what lives on after the exit; Unknown if it cannot be
-	// seen.
+	// seen, as of a remote one.
 	Descendants int
 	// Forgotten says that only this is left of it, and no output.
 	Forgotten bool
@@ -89,6 +92,8 @@ func (p *process) snapshot() Process {
 	switch {
 	case s.State.Running():
 		s.Suspended = p.engine.Suspended()
+	case s.Remote != "":
+		s.Descendants = Unknown
 	case p.lives():
 		s.Descendants = Unknown
 		if members, err := p.engine.Members(); err == nil {

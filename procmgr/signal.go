@@ -14,7 +14,9 @@ const NoGrace time.Duration = -1
 // not negative, SignalKill follows after it unless nothing is left.
 //
 // Errors: ErrNotFound, ErrNotRunning when nothing is left to signal,
-// ErrUnsupportedSignal, ErrNotPermitted, or another refusal of the system.
+// ErrUnsupportedSignal, ErrNotPermitted, *RemoteError for a signal other than
+// SignalTerminate and SignalKill to a process that runs elsewhere, or another
+// refusal of the system.
 func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration) error {
 	if !slices.Contains(Signals(), sig) {
 		return ErrUnsupportedSignal
@@ -29,6 +31,9 @@ func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration
 	case SignalKill:
 		err = p.stop(sig, ReasonRequested, NoGrace)
 	default:
+		if p.facts.Remote != "" {
+			return &RemoteError{"signal", string(sig), p.facts.Remote}
+		}
 		// It may end by this or not: that is between it and the signal.
 		p.mu.Lock()
 		p.sent = sig.name()

@@ -30,6 +30,9 @@ type Spec struct {
 	// Argv is started instead of Command, without a shell. A name without a
 	// slash is looked up in the PATH of the process's environment.
 	Argv []string
+	// Launcher stands for Options.Launcher. Nil is that; empty, but not nil, is
+	// none.
+	Launcher []string
 	// Dir is the working directory. A relative one starts at the directory that
 	// would be used without it. It must exist.
 	Dir string
@@ -65,6 +68,8 @@ func (s *Spec) validate() error {
 		return &InputError{"command", fmt.Sprintf("%d bytes", len(s.Command)), fmt.Sprintf("at most %d bytes; put a longer one in a file and run that", MaxCommandBytes)}
 	case strings.Contains(s.Command, "\x00") || strings.Contains(strings.Join(s.Argv, ""), "\x00"):
 		return &InputError{"command", "a NUL byte", "text without NUL"}
+	case len(s.Launcher) > 0 && s.Launcher[0] == "" || strings.Contains(strings.Join(s.Launcher, ""), "\x00"):
+		return &InputError{"launcher", "an empty program or a NUL byte", "a program and its arguments"}
 	case strings.Contains(s.Dir, "\x00"):
 		return &InputError{"workdir", "a NUL byte", "a directory"}
 	case len(s.Stdin) > MaxStdinBytes:
@@ -109,6 +114,8 @@ func (s *Spec) digest() [sha256.Size]byte {
 	}
 	add(s.Command, s.Dir, s.Label, s.Timeout.String(), fmt.Sprint(s.Background, s.Stdin == nil), string(s.Stdin))
 	add(s.Argv...)
+	add(fmt.Sprint(s.Launcher == nil))
+	add(s.Launcher...)
 	for _, key := range slices.Sorted(maps.Keys(s.Env)) {
 		add(key, s.Env[key])
 	}

@@ -17,8 +17,8 @@ type Started struct {
 // Start starts a process and returns once its program runs. ctx only bounds how
 // long it waits for another start with the same request id.
 //
-// Errors: *InputError for a Spec that cannot be used, *StartError when the
-// system refused, ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests,
+// Errors: *InputError for a Spec that cannot be used, *RemoteError for one whose
+// Dir its launcher cannot use, *StartError when the system refused, ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests,
 // or the context's. After an error nothing runs and the request id is free.
 func (m *Manager) Start(ctx context.Context, scope Scope, spec Spec) (Started, error) {
 	if !scope.valid() {
@@ -51,6 +51,10 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 	m.mu.Unlock()
 	defer m.starting.Done()
 
+	launch := m.launcher(spec)
+	if launch.remote != "" && spec.Dir != "" {
+		return nil, &RemoteError{"workdir", spec.Dir, launch.remote}
+	}
 	dir, err := m.workdir(spec.Dir)
 	if err != nil {
 		return nil, err
@@ -79,10 +83,11 @@ func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
 	}
 	p.facts = Process{
 		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
-		Background: spec.Background, StartedAt: m.opts.Clock.Now(),
+		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launch.remote,
 	}
-	p.engine, err = m.opts.Engine.Start(
-		EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Group: scope.group()},
+	cmd := EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Group: scope.group()}
+	launch.apply(&cmd, m.opts.Environ, remoteEnv(scope, id, spec))
+	p.engine, err = m.opts.Engine.Start(cmd,
 		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
 	if err != nil {
 		return nil, &StartError{Dir: dir, Err: err}

@@ -29,6 +29,9 @@
 // goes on (kill_linux.go): cgroup.kill where each command has a cgroup, then
 // rounds over what is found, until a round finds nothing alive.
 //
+// Behind a launcher that stays, such as bubblewrap, signals but kill, stop and
+// continue go to the processes of the domain that do not have its name.
+//
 // A domain that outlives its command is watched until it is empty
 // ([Events].Emptied), through a pidfd of one orphan after the other.
 //

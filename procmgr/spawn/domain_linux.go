@@ -31,12 +31,12 @@ type domain struct {
 }
 
 // fork starts the program in the best domain that there is.
-func (p *Process) fork(path string, cmd Command, attr *syscall.ProcAttr) error {
+func (p *Process) fork(path string, argv []string, group string, attr *syscall.ProcAttr) error {
 	h := p.spawner.host
 	p.domain.group = h == nil || h.Domain() == DomainGroup
 	p.domain.changed = make(chan struct{}, 1)
 	if h == nil {
-		pid, pidfd, err := forkExec(path, cmd.Argv, attr, &p.spawner.noPidfd)
+		pid, pidfd, err := forkExec(path, argv, attr, &p.spawner.noPidfd)
 		if err == nil {
 			p.pid, p.pidfd = pid, pidfd
 		}
@@ -46,7 +46,7 @@ func (p *Process) fork(path string, cmd Command, attr *syscall.ProcAttr) error {
 	p.domain.number, p.domain.born = h.numbers.Add(1), bootTicks()
 	tag := h.tag(p)
 	attr.Env = append(slices.DeleteFunc(slices.Clone(attr.Env), procfs.IsMarker), h.self.MarkerOf(p.domain.number))
-	quota, err := h.limiter.admit(cmd.Group)
+	quota, err := h.limiter.admit(group)
 	if err != nil {
 		return err
 	}
@@ -56,13 +56,13 @@ func (p *Process) fork(path string, cmd Command, attr *syscall.ProcAttr) error {
 		p.domain.before = c.spent
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, c.fd
 	}
-	pid, pidfd, err := h.fork(tag, quota, path, cmd.Argv, attr)
+	pid, pidfd, err := h.fork(tag, quota, path, argv, attr)
 	if c := p.domain.cgroup; c != nil && !c.quota && err != nil && (err == unix.EBUSY || err == unix.EOPNOTSUPP || c.event("populated") == "") {
 		// Somebody else removed or changed the cgroup; the command shall run.
 		p.domain.cgroup = nil
 		h.cgroups.drop(c)
 		attr.Sys.UseCgroupFD = false
-		pid, pidfd, err = h.fork(tag, quota, path, cmd.Argv, attr)
+		pid, pidfd, err = h.fork(tag, quota, path, argv, attr)
 	}
 	if err != nil {
 		err = quota.refused(err)
@@ -207,8 +207,14 @@ func (p *Process) membersLocked() ([]Member, error) {
 	return members, err
 }
 
-// signalLocked signals the group, then each living process outside of it.
+// signalLocked signals the group, then each living process outside of it. Behind
+// a launcher that stays it leaves that out.
 func (p *Process) signalLocked(sig unix.Signal) error {
+	if p.launcher != "" && sig != unix.SIGSTOP && sig != unix.SIGCONT {
+		if err, behind := p.signalBehindLocked(sig); behind {
+			return err
+		}
+	}
 	err := p.signalGroupLocked(sig)
 	if p.domain.group {
 		p.announce()
@@ -233,6 +239,52 @@ func (p *Process) signalLocked(sig unix.Signal) error {
 		}
 	}
 	return err
+}
+
+// signalBehindLocked signals what runs behind the launcher, if there is both. A
+// launcher such as bubblewrap stays as the leader, and as process 1 of a new pid
+// namespace. It passes no signal on: SIGTERM would end it, and with it all that
+// it runs, before a trap of the command could do anything. Its processes are
+// therefore spared. Those that it has not yet made another program are among
+// them: they have its name.
+func (p *Process) signalBehindLocked(sig unix.Signal) (err error, behind bool) {
+	list, send, err := p.reachLocked(sig)
+	own := func(s procfs.Stat) bool { return s.Command == p.launcher }
+	if err != nil || !slices.ContainsFunc(list, own) {
+		return nil, false
+	}
+	err = ErrGone
+	for _, s := range list {
+		if own(s) {
+			continue
+		}
+		behind = true
+		switch sent := send(s); {
+		case sent == nil:
+			err = nil
+		case sent != unix.ESRCH && err == ErrGone:
+			err = sent
+		}
+	}
+	p.announce()
+	return err, behind
+}
+
+// reachLocked returns what lives of the domain, and how to signal one of it that
+// may have died meanwhile.
+func (p *Process) reachLocked(sig unix.Signal) (list []procfs.Stat, send func(procfs.Stat) error, err error) {
+	if !p.domain.group {
+		h := p.spawner.host
+		list, err = h.find(p, !p.reaped, false)
+		return list, func(s procfs.Stat) error { return h.signal(p, s, sig) }, err
+	}
+	members, err := p.groupMembersLocked()
+	for _, m := range members {
+		list = append(list, procfs.Stat{Pid: m.Pid, Command: m.Command})
+	}
+	return list, func(s procfs.Stat) error {
+		return procfs.Signal(s.Pid, sig, func() bool { return isInGroup(s.Pid, p.pid) })
+	}, err
 }
 
 // tag is what the processes of p carry.

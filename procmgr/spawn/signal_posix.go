@@ -3,6 +3,7 @@
 package spawn
 
 import (
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,19 @@ func (p *Process) Signal(sig Signal) error {
 		_ = p.signalLocked(unix.SIGCONT)
 	}
 	return err
+}
+
+// launcherName returns the name by which the launcher's own processes are known:
+// the kernel calls a process by the file that it runs, cut to 15 bytes (comm in
+// proc_pid_comm(5)). A launcher of the same name as the command cannot be told
+// from it.
+func launcherName(cmd Command) string {
+	if len(cmd.Launcher) == 0 || filepath.Base(cmd.Launcher[0]) == filepath.Base(cmd.Argv[0]) {
+		return ""
+	}
+	const longest = 15 // TASK_COMM_LEN less its end
+	name := filepath.Base(cmd.Launcher[0])
+	return name[:min(len(name), longest)]
 }
 
 // number is the kernel's for a signal.

@@ -59,10 +59,16 @@ const (
 
 // Command is what to run.
 type Command struct {
+	// Launcher is put before Argv: a program that runs its arguments as a command
+	// on this machine. Signals but Kill, Stop and Continue pass by its own
+	// processes, on Linux.
+	Launcher []string
 	// Argv is the program and its arguments. A name without a slash is looked
-	// up in the PATH of Search; one with a slash is relative to Dir.
+	// up in the PATH of Search; one with a slash is relative to Dir. Behind a
+	// Launcher it is that which looks.
 	Argv []string
-	// Search is the environment whose PATH names the program. Nil is Env.
+	// Search is the environment whose PATH names the program, or the launcher's.
+	// Nil is Env.
 	Search []string
 	// Dir is the working directory; it must exist.
 	Dir string

@@ -24,9 +24,9 @@ type domain struct {
 	pending chan struct{} // of one: a signal was sent
 }
 
-func (p *Process) fork(path string, cmd Command, attr *syscall.ProcAttr) (err error) {
+func (p *Process) fork(path string, argv []string, _ string, attr *syscall.ProcAttr) (err error) {
 	p.domain.pending = make(chan struct{}, 1)
-	p.pid, err = syscall.ForkExec(path, cmd.Argv, attr)
+	p.pid, err = syscall.ForkExec(path, argv, attr)
 	return err
 }
 

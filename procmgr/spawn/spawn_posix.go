@@ -4,6 +4,7 @@ package spawn
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,9 @@ type Process struct {
 	pid     int
 	pidfd   int    // the kernel's handle of the leader, -1 where there is none
 	domain  domain // how what left the group is found
+	// launcher is the name that the launcher's own processes have, "" if there is
+	// no launcher or its name tells nothing.
+	launcher string
 
 	// Of the loop's goroutine alone, once it is followed.
 	output  int // our end of the pipe, -1 when it is closed
@@ -43,7 +47,8 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	if search == nil {
 		search = cmd.Env
 	}
-	path, err := s.lookPath(cmd.Argv[0], search)
+	argv := slices.Concat(cmd.Launcher, cmd.Argv)
+	path, err := s.lookPath(argv[0], search)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +68,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	}
 	defer unix.Close(inputEnd)
 
-	p := &Process{spawner: s, loop: l, events: events, pidfd: -1, output: output, input: input}
+	p := &Process{spawner: s, loop: l, events: events, pidfd: -1, output: output, input: input, launcher: launcherName(cmd)}
 	attr := &syscall.ProcAttr{
 		Dir:   cmd.Dir,
 		Env:   cmd.Env,
@@ -71,7 +76,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
 	if err = l.watch(output, watch{process: p}); err == nil {
-		err = p.fork(path, cmd, attr)
+		err = p.fork(path, argv, cmd.Group, attr)
 	}
 	if err != nil {
 		l.unwatch(output)

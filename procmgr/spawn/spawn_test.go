@@ -29,6 +29,7 @@ var (
 	withoutFlag = flag.String("without", "", "comma-separated: children, pidfd, tags")
 	trialsFlag  = flag.Int("trials", 1, "trials of each shape")
 	killsFlag   = flag.Int("kills", 2000, "signals that TestReusedPids sends")
+	launchFlag  = flag.String("launcher", "", "program, with arguments, that runs the commands of the tests, divided by blanks")
 	insideFlag  = flag.Bool("inside", false, "run in the namespace of TestReusedPids")
 	host        *Host
 )
@@ -131,7 +132,7 @@ func members(p *Process) int {
 
 func shell(t *testing.T, command string) *run {
 	t.Helper()
-	return start(t, Command{Argv: []string{"sh", "-c", command}})
+	return start(t, Command{Launcher: strings.Fields(*launchFlag), Argv: []string{"sh", "-c", command}})
 }
 
 func (r *run) text() string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -43,7 +44,8 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		return nil, err
 	}
 	defer outputEnd.Close()
-	c := exec.Command(cmd.Argv[0], cmd.Argv[1:]...)
+	argv := slices.Concat(cmd.Launcher, cmd.Argv)
+	c := exec.Command(argv[0], argv[1:]...)
 	c.Dir, c.Env, c.Stdout, c.Stderr = cmd.Dir, cmd.Env, outputEnd, outputEnd
 	// Suspended until it is in its job, so that nothing it starts can be outside.
 	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_SUSPENDED}
