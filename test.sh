@@ -51,6 +51,9 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
+if [ "$(id -u)" = 0 ]; then
+  id proctor-test >/dev/null 2>&1 || useradd --system --no-create-home proctor-test
+fi
 (cd e2e && npm ci --no-audit --no-fund --loglevel=error)
 
 step gofmt
@@ -94,7 +97,6 @@ for domain in cgroup descendants process_group; do
   in_domain -domain "$domain" "${bubblewrap[@]}"
 done
 if [ "$(id -u)" = 0 ]; then
-  id proctor-test >/dev/null 2>&1 || useradd --system --no-create-home proctor-test
   as_user() { (cd / && setpriv --reuid proctor-test --regid proctor-test --clear-groups env HOME=/ TMPDIR=/tmp "$@"); }
   as_user "$bin/spawn.test"
   as_user "$bin/spawn.test" "${bubblewrap[@]}"

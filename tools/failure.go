@@ -25,6 +25,7 @@ func words(tool string, err error) string {
 	var argument *argumentError
 	var input *procmgr.InputError
 	var start *procmgr.StartError
+	var remote *procmgr.RemoteError
 	var busy *busyError
 	nothing := ""
 	if tool == "process_start" {
@@ -38,6 +39,10 @@ func words(tool string, err error) string {
 		return fmt.Sprintf("Too much at once: %v.%s Try again when one of them has answered.", busy, nothing)
 	case errors.As(err, &input):
 		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, clip(input.Got), input.Want, again)
+	case errors.As(err, &remote) && remote.Field == "workdir":
+		return fmt.Sprintf("workdir: %s does not pass the launcher %s, which runs the command elsewhere.%s Leave it out, put cd and && before the command, and call %s again.", clip(remote.Got), remote.Launcher, nothing, tool)
+	case errors.As(err, &remote):
+		return fmt.Sprintf("%s: %s does not pass the launcher %s, which runs the command elsewhere. Use terminate or kill, which end the launcher here.", remote.Field, clip(remote.Got), remote.Launcher)
 	case errors.As(err, &start):
 		why, next := reason(start)
 		return fmt.Sprintf("The process could not be started in %s: %s.%s%s", clip(start.Dir), why, nothing, next)

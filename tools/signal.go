@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +127,7 @@ func (t *Tools) signalled(c *call, in schemas.SignalInput, ends ...*ending) answ
 		result.Processes = []schemas.Process{}
 	}
 	var text strings.Builder
-	unseen := false
+	unseen, remote := false, map[string]bool{}
 	for _, end := range ends {
 		p := inList(end.process)
 		if in.All {
@@ -135,6 +137,9 @@ func (t *Tools) signalled(c *call, in schemas.SignalInput, ends ...*ending) answ
 		}
 		result.Running = result.Running || p.Running
 		unseen = unseen || end.unseen
+		if end.process.Remote != "" {
+			remote[end.process.Remote] = true
+		}
 		fmt.Fprintf(&text, "Process %s: %s\n", p.ProcessID, status(end.process))
 		for _, m := range end.survivors {
 			result.Survivors = append(result.Survivors, schemas.Survivor{
@@ -146,6 +151,9 @@ func (t *Tools) signalled(c *call, in schemas.SignalInput, ends ...*ending) answ
 	if unseen {
 		c.note("What is left alive cannot be seen: the system does not show its processes.")
 	}
+	for _, name := range slices.Sorted(maps.Keys(remote)) {
+		c.note("The launcher %s runs commands elsewhere; the signal went to the launcher, and what it started there may live on.", name)
+	}
 	result.Notes = c.notes
 	writeNotes(&text, c.notes)
 	switch {
@@ -154,6 +162,8 @@ func (t *Tools) signalled(c *call, in schemas.SignalInput, ends ...*ending) answ
 	case unseen:
 	case in.Signal == string(procmgr.SignalStop):
 		text.WriteString("What is alive stands still until process_signal continue.\n")
+	case len(result.Survivors) == 0 && len(remote) > 0:
+		text.WriteString("Nothing is left alive here.\n")
 	case len(result.Survivors) == 0:
 		text.WriteString("Nothing is left alive.\n")
 	case in.Signal == string(procmgr.SignalTerminate) && in.GraceMS == nil:

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kballard/go-shellquote"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -40,6 +41,7 @@ start commands, follow their output, list them and end them, each chat by itself
 // options are the flags that every command with a process manager has.
 type options struct {
 	workdir, shell string
+	launcher       string
 	envDeny        []string
 	forgetAfter    time.Duration
 	grace          time.Duration
@@ -56,6 +58,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	o.rules = caller.DefaultRules()
 	flags.StringVar(&o.workdir, "workdir", "", "directory that processes start in; by default $HOME")
 	flags.StringVar(&o.shell, "shell", "sh", "shell that runs commands, with -c")
+	flags.StringVar(&o.launcher, "launcher", "", "program, with arguments, that runs the shell, such as bwrap or ssh; quoted as for a shell")
 	flags.StringSliceVar(&o.envDeny, "env-deny", nil, "variables that processes do not inherit; NAME or PREFIX*")
 	flags.DurationVar(&o.forgetAfter, "forget-after", procmgr.DefaultForgetAfter, "how long an ended process is kept, at most 1h")
 	flags.DurationVar(&o.grace, "grace", procmgr.DefaultGrace, "time from SIGTERM to SIGKILL at timeout_ms and at the server's end, at most 1m")
@@ -144,6 +147,10 @@ func (o *options) program(sys system) (*program, error) {
 	if _, err := exec.LookPath(o.shell); err != nil {
 		return nil, usage("--shell is %q, which is no program here; it must be one such as sh or /bin/bash, without arguments", o.shell)
 	}
+	launcher, err := splitLauncher(o.launcher)
+	if err != nil {
+		return nil, err
+	}
 	if o.workdir != "" {
 		switch info, err := os.Stat(o.workdir); {
 		case os.IsNotExist(err):
@@ -176,6 +183,7 @@ func (o *options) program(sys system) (*program, error) {
 	manager := procmgr.New(procmgr.Options{
 		Engine:      procmgr.Local(sys.host),
 		Shell:       []string{o.shell, "-c"},
+		Launcher:    launcher,
 		Environ:     sys.environ,
 		DenyEnv:     o.envDeny,
 		Dir:         func() string { return o.workdir },
@@ -189,6 +197,31 @@ func (o *options) program(sys system) (*program, error) {
 	}), log: log, grace: o.grace, ready: make(chan struct{}), closing: make(chan struct{})}
 	go p.prepare(sys.host, o.isServer)
 	return p, nil
+}
+
+// splitLauncher takes --launcher apart as a shell would, but that it knows no
+// operators and no variables.
+func splitLauncher(text string) (argv []string, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	if argv, err = shellquote.Split(text); err != nil {
+		return nil, usage("--launcher is %q, which cannot be read (%v); quote it as for a shell, such as --launcher 'bwrap --bind / / --'", text, err)
+	}
+	if len(argv) == 0 || argv[0] == "" {
+		return nil, usage("--launcher is %q, which names no program; it must be one with its arguments, such as --launcher 'bwrap --bind / / --', or empty for none", text)
+	}
+	program, err := exec.LookPath(argv[0])
+	if err != nil {
+		return nil, usage("--launcher begins with %q, which is no program here; install it, or give its path", argv[0])
+	}
+	if strings.ContainsRune(argv[0], filepath.Separator) {
+		// Where a process starts is not where this was typed.
+		if argv[0], err = filepath.Abs(program); err != nil {
+			return nil, err
+		}
+	}
+	return argv, nil
 }
 
 // prepare does beside the start what the first process would else wait for.
