@@ -20,7 +20,7 @@ import (
 // footprint is what the program holds.
 type footprint struct{ descriptors, goroutines, threads, rssKiB int }
 
-func measure(t *testing.T) (f footprint) {
+func measure(t testing.TB) (f footprint) {
 	t.Helper()
 	runtime.GC()
 	fds, err := os.ReadDir("/proc/self/fd")

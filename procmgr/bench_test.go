@@ -1,0 +1,141 @@
+//go:build linux
+
+package procmgr
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"testing"
+)
+
+const (
+	// idle lives until it is killed.
+	idle = "exec sleep 600"
+	// manyGrace is how long a thousand processes may take to end on a slow machine.
+	manyGrace = patience / 2
+)
+
+func BenchmarkStart(b *testing.B) {
+	m := newManager(b, Options{})
+	for b.Loop() {
+		p := sh(b, m, idle)
+		b.StopTimer()
+		killGone(b, m, p)
+		b.StartTimer()
+	}
+}
+
+// BenchmarkExit is a command that does nothing, from before its start until its
+// exit is known.
+func BenchmarkExit(b *testing.B) {
+	m := newManager(b, Options{})
+	for b.Loop() {
+		p := sh(b, m, "true")
+		if err := m.Wait(b.Context(), p.Scope, p.ID); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParallelStarts(b *testing.B) {
+	const starts = 100
+	m := newManager(b, Options{Grace: manyGrace})
+	for b.Loop() {
+		list := startIdle(b, m, starts)
+		b.StopTimer()
+		for _, p := range list {
+			killGone(b, m, p)
+		}
+		b.StartTimer()
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	for _, live := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("live=%d", live), func(b *testing.B) {
+			m := newManager(b, Options{Grace: manyGrace})
+			startIdle(b, m, live)
+			b.ReportAllocs()
+			for b.Loop() {
+				if list, _ := m.List(Chat("c"), FilterAll, live); len(list) != live {
+					b.Fatalf("%d of %d are listed", len(list), live)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkSignal is a kill, until nothing is left of the process.
+func BenchmarkSignal(b *testing.B) {
+	m := newManager(b, Options{})
+	for b.Loop() {
+		b.StopTimer()
+		p := sh(b, m, idle)
+		b.StartTimer()
+		killGone(b, m, p)
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	const size = 64 << 10
+	m := newManager(b, Options{})
+	p, _ := wait(b, m, sh(b, m, fmt.Sprintf(`head -c %d /dev/zero | tr '\0' x`, size)))
+	b.SetBytes(size)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, view, err := m.Output(p.Scope, p.ID); err != nil || view.Original() != size {
+			b.Fatalf("%d bytes, %v", view.Original(), err)
+		}
+	}
+}
+
+// BenchmarkIdleMemory reports by how much this program grows with each process
+// that only lives. What it times is their start.
+func BenchmarkIdleMemory(b *testing.B) {
+	const more = 100
+	m := newManager(b, Options{Grace: manyGrace})
+	debug.FreeOSMemory()
+	before := measure(b)
+	live := 0
+	for b.Loop() {
+		startIdle(b, m, more)
+		live += more
+	}
+	debug.FreeOSMemory()
+	b.ReportMetric(float64(measure(b).rssKiB-before.rssKiB)*1024/float64(live), "RSS-B/process")
+}
+
+// startIdle starts so many at once.
+func startIdle(b *testing.B, m *Manager, n int) []Process {
+	b.Helper()
+	var wg sync.WaitGroup
+	list := make([]Process, n)
+	errs := make([]error, n)
+	for i := range n {
+		wg.Go(func() {
+			started, err := m.Start(b.Context(), Chat("c"), Spec{Command: idle})
+			list[i], errs[i] = started.Process, err
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return list
+}
+
+func killGone(b *testing.B, m *Manager, p Process) {
+	b.Helper()
+	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(b.Context(), patience)
+	defer cancel()
+	if err := m.WaitGone(ctx, p.Scope, p.ID); err != nil {
+		b.Fatal(err)
+	}
+}
