@@ -233,7 +233,7 @@ func TestREADMENamesEveryFlag(t *testing.T) {
 		told[m[1]] = true
 	}
 	known := map[string]bool{}
-	for _, args := range [][]string{{"stdio", "--help"}, {"serve", "--help"}, {"call", "--help"}, {"help", "limits"}} {
+	for _, args := range [][]string{{"stdio", "--help"}, {"serve", "--help"}, {"call", "--help"}, {"bench", "--help"}, {"help", "limits"}} {
 		var help bytes.Buffer
 		if code := run(t.Context(), system{args: args, stdout: &help, stderr: &help}); code != exitOK {
 			t.Fatalf("%s: exit %d", args, code)
@@ -241,7 +241,7 @@ func TestREADMENamesEveryFlag(t *testing.T) {
 		if lines := strings.Count(help.String(), "\n"); lines > 35 || args[0] != "help" && !strings.Contains(help.String(), "Example") {
 			t.Errorf("%s has %d lines; it must fit a screen and have an example", args, lines)
 		}
-		for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, )?--([a-z-]+)`).FindAllStringSubmatch(help.String(), -1) {
+		for _, m := range regexp.MustCompile(`(?m)^ +(?:-[a-z], )?--([a-z-]+)`).FindAllStringSubmatch(help.String(), -1) {
 			known[m[1]] = true
 		}
 	}

@@ -34,7 +34,7 @@ start commands, follow their output, list them and end them, each chat by itself
 		SilenceErrors: true,
 		Version:       version,
 	}
-	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), doctorCommand(sys), versionCommand(), limitsTopic())
+	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), doctorCommand(sys), benchCommand(sys), versionCommand(), limitsTopic())
 	return root
 }
 

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
+)
+
+func benchCommand(sys system) *cobra.Command {
+	var rounds, samples int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "bench [flags] [-- FLAG...]",
+		Short: "Measure how fast Proctor is on this machine",
+		Long: `Start this program as a client does (proctor stdio, without limits) and measure
+what the client sees: the time from a call to its answer, and what the server
+takes of the machine. Each round measures everything with a new server. Takes
+half a minute, prints Markdown, ends all that it started. What stands behind --
+are flags for the server.`,
+		Example: `  proctor bench
+  proctor bench --rounds 1 -n 20 -- --kill-domain process_group`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
+				return usage("bench takes no words; flags for the server stand behind --")
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&rounds, "rounds", 3, "rounds, 1 to 100; the samples are spread over them")
+	flags.IntVarP(&samples, "samples", "n", 200, "samples of each time, 1 to 10000; of the slow ones a part of it")
+	flags.BoolVar(&asJSON, "json", false, "print it as JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if rounds < 1 || rounds > 100 {
+			return usage("--rounds is %d; it must be 1 to 100", rounds)
+		}
+		if samples < 1 || samples > 10000 {
+			return usage("--samples is %d; it must be 1 to 10000", samples)
+		}
+		program, err := os.Executable()
+		if err != nil {
+			return failure{err}
+		}
+		b := &benchmark{
+			argv: slices.Concat([]string{program, "stdio"}, withoutLimits(), args), host: sys.host,
+			perRound: (samples + rounds - 1) / rounds, values: map[metric][]float64{},
+		}
+		for i := range rounds {
+			if isTerminal(sys.stderr) {
+				fmt.Fprintf(sys.stderr, "proctor: round %d of %d\n", i+1, rounds)
+			}
+			if err := b.round(cmd.Context()); err != nil {
+				if cmd.Context().Err() != nil {
+					err = errors.New("interrupted")
+				}
+				return failure{err}
+			}
+		}
+		if asJSON {
+			return b.printJSON(cmd.OutOrStdout())
+		}
+		return b.printTable(cmd.OutOrStdout())
+	}
+	return cmd
+}
+
+// withoutLimits are the flags that lift those limits of a server that a
+// measurement would meet.
+func withoutLimits() []string {
+	return []string{"--max-calls-per-chat=0", "--max-calls-per-token=0"}
+}
+
+// benchmark measures a server.
+type benchmark struct {
+	argv       []string
+	host       *spawn.Host
+	perRound   int // samples of a time in a round
+	killDomain string
+	values     map[metric][]float64
+}
+
+// idleCommand lives longer than it is measured.
+const idleCommand = `{"command":"exec sleep 600","background":true}`
+
+// round measures everything once.
+func (b *benchmark) round(ctx context.Context) error {
+	if err := b.sample(metricStartUp, 4, func() (took time.Duration, err error) {
+		err = b.with(ctx, func(p *peer) error {
+			took = p.greeted
+			return nil
+		})
+		return took, err
+	}); err != nil {
+		return err
+	}
+	for _, measure := range []func(context.Context, *peer) error{
+		b.measureRuns, b.measureStarts, b.measureKills, b.measureReads, b.measureLists, b.measureBursts, b.measureFlood, b.measureMemory,
+	} {
+		if err := b.with(ctx, func(p *peer) error { return measure(ctx, p) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// with calls f with a new server.
+func (b *benchmark) with(ctx context.Context, f func(*peer) error) error {
+	p, err := startPeer(ctx, b.host, b.argv)
+	if err != nil {
+		return err
+	}
+	err = f(p)
+	return errors.Join(err, p.close())
+}
+
+func (b *benchmark) add(m metric, value float64) { b.values[m] = append(b.values[m], value) }
+
+// sampleTime is when sampling stops in a round, so that a slow machine does not
+// take long as well.
+const sampleTime = 2 * time.Second
+
+// sample calls f for a round's samples of a time, or a fraction of them.
+func (b *benchmark) sample(m metric, fraction int, f func() (time.Duration, error)) error {
+	begun := time.Now()
+	for i := range (b.perRound + fraction - 1) / fraction {
+		if i > 0 && time.Since(begun) > sampleTime {
+			break
+		}
+		took, err := f()
+		if err != nil {
+			return err
+		}
+		b.add(m, milliseconds(took))
+	}
+	return nil
+}
+
+func (b *benchmark) measureRuns(ctx context.Context, p *peer) error {
+	return b.sample(metricTrue, 1, func() (time.Duration, error) {
+		a, err := p.run(ctx, `{"command":"true"}`)
+		return a.took(), err
+	})
+}
+
+// run starts a command and waits for its exit. The answer is the last one, and
+// was sent when the start was.
+func (p *peer) run(ctx context.Context, arguments string) (answer, error) {
+	a, err := p.call(ctx, "", "process_start", arguments)
+	return p.untilExit(ctx, a, err)
+}
+
+// untilExit waits until an answer tells the exit of the process.
+func (p *peer) untilExit(ctx context.Context, a answer, err error) (answer, error) {
+	sent := a.sent
+	for err == nil && a.Running {
+		a, err = p.call(ctx, "", "process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":30000}`, a.ProcessID))
+	}
+	a.sent = sent
+	return a, err
+}
+
+func (b *benchmark) measureStarts(ctx context.Context, p *peer) error {
+	return b.sample(metricStart, 1, func() (time.Duration, error) {
+		a, err := p.call(ctx, "", "process_start", idleCommand)
+		return a.took(), err
+	})
+}
+
+func (b *benchmark) measureKills(ctx context.Context, p *peer) error {
+	return b.sample(metricKill, 1, func() (time.Duration, error) {
+		a, err := p.call(ctx, "", "process_start", idleCommand)
+		if err == nil {
+			err = pause(ctx, 3*time.Millisecond) // the shell has become the command
+		}
+		if err != nil {
+			return 0, err
+		}
+		a, err = p.call(ctx, "", "process_signal", fmt.Sprintf(`{"process_id":%q,"signal":"kill"}`, a.ProcessID))
+		a, err = p.untilExit(ctx, a, err)
+		return a.took(), err
+	})
+}
+
+func (b *benchmark) measureReads(ctx context.Context, p *peer) error {
+	const size = 64 << 10
+	a, err := p.call(ctx, "", "process_start", fmt.Sprintf(`{"command":"head -c %d /dev/zero | tr '\\0' x; exec sleep 600","background":true}`, size))
+	if err != nil {
+		return err
+	}
+	read := fmt.Sprintf(`{"process_id":%q,"wait_ms":0}`, a.ProcessID)
+	for a.NextCursor < size { // it is not yet written
+		if a, err = p.call(ctx, "", "process_output", read); err != nil {
+			return err
+		}
+	}
+	return b.sample(metricRead, 1, func() (time.Duration, error) {
+		a, err := p.call(ctx, "", "process_output", read)
+		return a.took(), err
+	})
+}
+
+func (b *benchmark) measureLists(ctx context.Context, p *peer) error {
+	live := 0
+	for _, step := range []struct {
+		metric metric
+		live   int
+	}{{metricList1, 1}, {metricList100, 100}, {metricList1000, 1000}} {
+		if _, err := p.startIdle(ctx, step.live-live); err != nil {
+			return err
+		}
+		live = step.live
+		if err := b.sample(step.metric, 1, func() (time.Duration, error) {
+			a, err := p.call(ctx, "", "process_list", `{"limit":1000}`)
+			if err == nil && len(a.Processes) != live {
+				err = fmt.Errorf("%d of %d processes are listed", len(a.Processes), live)
+			}
+			b.killDomain = a.KillDomain
+			return a.took(), err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startIdle starts so many idle processes at once, and returns how long it took
+// until the last start was answered.
+func (p *peer) startIdle(ctx context.Context, n int) (time.Duration, error) {
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	last := make([]time.Time, n)
+	begun := time.Now()
+	for i := range n {
+		wg.Go(func() {
+			var a answer
+			a, errs[i] = p.call(ctx, "", "process_start", idleCommand)
+			last[i] = a.at
+		})
+	}
+	wg.Wait()
+	return slices.MaxFunc(last, time.Time.Compare).Sub(begun), errors.Join(errs...)
+}
+
+func (b *benchmark) measureBursts(ctx context.Context, p *peer) error {
+	return b.sample(metricStart100, 20, func() (time.Duration, error) { return p.startIdle(ctx, 100) })
+}
+
+func (b *benchmark) measureFlood(ctx context.Context, p *peer) error {
+	const size = 256 << 20
+	a, err := p.run(ctx, fmt.Sprintf(`{"command":"head -c %d /dev/zero | tr '\\0' x","wait_ms":30000}`, size))
+	if err != nil {
+		return err
+	}
+	if a.NextCursor != size {
+		return fmt.Errorf("%d of %d bytes arrived", a.NextCursor, size)
+	}
+	b.add(metricFlood, size/1e6/a.took().Seconds())
+	b.addStatus(metricFloodPeak, p, "VmHWM", 1.0/1024)
+	return nil
+}
+
+// addStatus adds a number of /proc/PID/status, where there is one.
+func (b *benchmark) addStatus(m metric, p *peer, name string, unit float64) (n int, ok bool) {
+	if n, ok = p.status(name); ok {
+		b.add(m, float64(n)*unit)
+	}
+	return n, ok
+}
+
+func (b *benchmark) measureMemory(ctx context.Context, p *peer) error {
+	const (
+		live   = 500
+		settle = time.Second // a server gives back what its start has used
+	)
+	if err := pause(ctx, settle); err != nil {
+		return err
+	}
+	before, ok := b.addStatus(metricIdleRSS, p, "VmRSS", 1.0/1024)
+	if !ok {
+		return nil // not Linux: there is nothing to see
+	}
+	if _, err := p.startIdle(ctx, live); err != nil {
+		return err
+	}
+	if err := pause(ctx, settle/2); err != nil {
+		return err
+	}
+	if after, ok := p.status("VmRSS"); ok {
+		b.add(metricChildRSS, float64(after-before)/live)
+	}
+	b.addStatus(metricThreads, p, "Threads", 1)
+	return nil
+}
+
+// pause waits, or returns the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
+)
+
+// peer is a server that was started to be measured, with a client's side of it.
+// It times an answer by the arrival of its line and decodes it after that: what
+// is measured is the server. Its methods may be called concurrently.
+type peer struct {
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	log     *os.File      // what the server logs
+	greeted time.Duration // from before its start until its tools were known
+	ended   chan struct{} // closed when no more answers come
+
+	writing sync.Mutex // guards writes to in: one message at a time
+
+	mu      sync.Mutex // guards the fields below
+	last    int64      // id of the last request
+	waiting map[int64]chan arrival
+}
+
+// arrival is an answer as it came.
+type arrival struct {
+	line []byte
+	at   time.Time
+}
+
+// answer is the answer of a tool.
+type answer struct {
+	toolAnswer
+	sent, at time.Time // when the call was sent, when the answer arrived
+}
+
+// took is the time from sending the call to the answer's arrival.
+func (a answer) took() time.Duration { return a.at.Sub(a.sent) }
+
+// toolAnswer is what structured content says that is of use here.
+type toolAnswer struct {
+	ProcessID   string            `json:"process_id"`
+	Running     bool              `json:"running"`
+	ExitCode    *int              `json:"exit_code"`
+	Signal      *string           `json:"signal"`
+	Reason      *string           `json:"reason"`
+	Descendants *int              `json:"descendants"`
+	Output      string            `json:"output"`
+	NextCursor  int64             `json:"next_cursor"`
+	Processes   []json.RawMessage `json:"processes"`
+	KillDomain  string            `json:"kill_domain"`
+}
+
+const (
+	// answerLimit is how long an answer may take. A call waits for less.
+	answerLimit = 60 * time.Second
+	// endLimit is how long a server may take to end, and what it runs before it.
+	endLimit = maxGrace + 2*closeTime
+)
+
+// startPeer starts a server and greets it.
+func startPeer(ctx context.Context, host *spawn.Host, argv []string) (*peer, error) {
+	log, err := os.CreateTemp("", "proctor-bench-*.log")
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{
+		cmd: exec.Command(argv[0], argv[1:]...), log: log,
+		ended: make(chan struct{}), waiting: map[int64]chan arrival{},
+	}
+	// A file and no pipe: the log must not cost this program's time.
+	p.cmd.Stderr = log
+	var out io.Reader
+	p.in, err = p.cmd.StdinPipe()
+	if err == nil {
+		out, err = p.cmd.StdoutPipe()
+	}
+	begun := time.Now()
+	if err == nil {
+		start := func() { err = p.cmd.Start() }
+		if host != nil {
+			host.Exclude(start)
+		} else {
+			start()
+		}
+	}
+	if err != nil {
+		p.removeLog()
+		return nil, err
+	}
+	go p.read(bufio.NewReaderSize(out, 256<<10))
+	if err := p.greet(ctx); err != nil {
+		return nil, cmp.Or(p.close(), err)
+	}
+	p.greeted = time.Since(begun)
+	return p, nil
+}
+
+func (p *peer) greet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, greetTime)
+	defer cancel()
+	const hello = `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"proctor bench","version":"` + version + `"}}`
+	if _, _, err := p.request(ctx, "initialize", hello); err != nil {
+		return err
+	}
+	if err := p.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n"); err != nil {
+		return err
+	}
+	_, _, err := p.request(ctx, "tools/list", "{}")
+	return err
+}
+
+// close ends the server, and what it runs with it. It returns an error if the
+// server failed, with the end of its log.
+func (p *peer) close() error {
+	defer p.removeLog()
+	p.in.Close()
+	timer := time.NewTimer(endLimit)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+	case <-timer.C:
+		// An error means that it has ended just now.
+		_ = p.cmd.Process.Kill()
+	}
+	err := p.cmd.Wait()
+	if err == nil {
+		return nil
+	}
+	const most = 1 << 10
+	text := make([]byte, most)
+	end, _ := p.log.Seek(0, io.SeekEnd)
+	n, _ := p.log.ReadAt(text, max(0, end-most))
+	return fmt.Errorf("the server failed (%w): %s", err, bytes.TrimSpace(text[:n]))
+}
+
+func (p *peer) removeLog() {
+	p.log.Close()
+	os.Remove(p.log.Name())
+}
+
+// read hands the answers to who waits for them, until the end.
+func (p *peer) read(in *bufio.Reader) {
+	defer close(p.ended)
+	for {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		at := time.Now()
+		id, ok := answerID(line)
+		if !ok {
+			continue // a notification
+		}
+		p.mu.Lock()
+		ch := p.waiting[id]
+		delete(p.waiting, id)
+		p.mu.Unlock()
+		if ch != nil {
+			ch <- arrival{line, at}
+		}
+	}
+}
+
+// answerID finds the id of an answer without decoding it, where it stands first.
+func answerID(line []byte) (id int64, ok bool) {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"jsonrpc":"2.0","id":`))
+	if ok {
+		i := 0
+		for ; i < len(rest) && '0' <= rest[i] && rest[i] <= '9'; i++ {
+			id = id*10 + int64(rest[i]-'0')
+		}
+		return id, i > 0
+	}
+	var message struct{ ID *int64 }
+	if json.Unmarshal(line, &message) != nil || message.ID == nil {
+		return 0, false
+	}
+	return *message.ID, true
+}
+
+func (p *peer) send(message string) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	_, err := io.WriteString(p.in, message)
+	return err
+}
+
+// errEnded says that there is no answer any more.
+var errEnded = errors.New("the server ended before it answered")
+
+// request sends a request and waits for its answer. It returns when it was sent.
+func (p *peer) request(ctx context.Context, method, params string) (a arrival, sent time.Time, err error) {
+	ch := make(chan arrival, 1)
+	p.mu.Lock()
+	p.last++
+	id := p.last
+	p.waiting[id] = ch
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.waiting, id)
+		p.mu.Unlock()
+	}()
+	message := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`+"\n", id, method, params)
+	timer := time.NewTimer(answerLimit)
+	defer timer.Stop()
+	sent = time.Now()
+	if err := p.send(message); err != nil {
+		return a, sent, errEnded
+	}
+	select {
+	case a = <-ch:
+		return a, sent, nil
+	case <-p.ended:
+		return a, sent, errEnded
+	case <-timer.C:
+		return a, sent, fmt.Errorf("no answer to %s in %v", method, answerLimit)
+	case <-ctx.Done():
+		return a, sent, ctx.Err()
+	}
+}
+
+// call calls a tool for a chat; without one if that is "". An answer that is an
+// error is returned as one.
+func (p *peer) call(ctx context.Context, chat, tool, arguments string) (answer, error) {
+	meta := ""
+	if chat != "" {
+		meta = fmt.Sprintf(`,"_meta":{"coder.com/chat-id":%q}`, chat)
+	}
+	came, sent, err := p.request(ctx, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":%s%s}`, tool, arguments, meta))
+	if err != nil {
+		return answer{}, err
+	}
+	var message struct {
+		Error  *struct{ Message string }
+		Result struct {
+			IsError           bool
+			Content           []struct{ Text string }
+			StructuredContent toolAnswer
+		}
+	}
+	switch err := json.Unmarshal(came.line, &message); {
+	case err != nil:
+		return answer{}, err
+	case message.Error != nil:
+		return answer{}, errors.New(message.Error.Message)
+	case message.Result.IsError:
+		var text strings.Builder
+		for _, c := range message.Result.Content {
+			text.WriteString(c.Text)
+		}
+		return answer{}, fmt.Errorf("%s: %s", tool, &text)
+	}
+	return answer{message.Result.StructuredContent, sent, came.at}, nil
+}
+
+// status returns a number of /proc/PID/status, such as VmRSS in KiB; ok is false
+// where there is none.
+func (p *peer) status(name string) (n int, ok bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, false
+	}
+	_, after, ok := bytes.Cut(text, []byte("\n"+name+":"))
+	if !ok {
+		return 0, false
+	}
+	_, err = fmt.Sscan(string(after), &n)
+	return n, err == nil
+}

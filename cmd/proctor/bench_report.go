@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// metric is what is measured, in the words of the table.
+type metric string
+
+const (
+	metricStartUp   metric = "start of the server until its tools are known"
+	metricTrue      metric = "`true`, until its exit is known"
+	metricStart     metric = "start in the background, until answered"
+	metricStart100  metric = "100 starts at once, until all are answered"
+	metricKill      metric = "kill, until the exit is known"
+	metricRead      metric = "read of a process that has written 64 KiB"
+	metricList1     metric = "list, 1 process"
+	metricList100   metric = "list, 100 processes"
+	metricList1000  metric = "list, 1,000 processes"
+	metricFlood     metric = "256 MiB of output, until the exit is known"
+	metricFloodPeak metric = "peak RSS of the server in that"
+	metricIdleRSS   metric = "RSS of the idle server"
+	metricChildRSS  metric = "RSS of the server for each of 500 idle processes"
+	metricThreads   metric = "threads of the server with 500 idle processes"
+)
+
+// benchRow is a row of the report. Only times have the higher percentiles: of the
+// others there is one value a round.
+type benchRow struct {
+	Metric metric   `json:"metric"`
+	P50    float64  `json:"p50"`
+	P95    *float64 `json:"p95,omitempty"`
+	P99    *float64 `json:"p99,omitempty"`
+	Unit   string   `json:"unit"`
+	N      int      `json:"n"`
+}
+
+func (b *benchmark) rows() (rows []benchRow) {
+	const ms = "ms"
+	for _, m := range []struct {
+		metric metric
+		unit   string
+	}{
+		{metricStartUp, ms}, {metricTrue, ms}, {metricStart, ms}, {metricStart100, ms}, {metricKill, ms}, {metricRead, ms},
+		{metricList1, ms}, {metricList100, ms}, {metricList1000, ms},
+		{metricFlood, "MB/s"}, {metricFloodPeak, "MiB"}, {metricIdleRSS, "MiB"}, {metricChildRSS, "KiB"}, {metricThreads, "threads"},
+	} {
+		values := slices.Sorted(slices.Values(b.values[m.metric]))
+		if len(values) == 0 {
+			continue
+		}
+		row := benchRow{Metric: m.metric, P50: percentile(values, 50), Unit: m.unit, N: len(values)}
+		if m.unit == ms {
+			p95, p99 := percentile(values, 95), percentile(values, 99)
+			row.P95, row.P99 = &p95, &p99
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// percentile returns the smallest of the sorted values that at least p percent
+// do not exceed (the nearest rank).
+func percentile[T any](sorted []T, p float64) T {
+	return sorted[max(0, int(math.Ceil(float64(len(sorted))*p/100))-1)]
+}
+
+// machine is what was measured, and on what.
+type machine struct {
+	Version    string    `json:"version"`
+	Go         string    `json:"go"`
+	Platform   string    `json:"platform"`
+	Kernel     string    `json:"kernel,omitempty"`
+	CPU        string    `json:"cpu,omitempty"`
+	CPUs       int       `json:"cpus"`
+	KillDomain string    `json:"kill_domain"`
+	Flags      []string  `json:"flags"` // the server's
+	Date       time.Time `json:"date"`
+}
+
+func (b *benchmark) machine() machine {
+	m := machine{
+		Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		CPUs: runtime.NumCPU(), KillDomain: b.killDomain, Flags: b.argv[2:], Date: time.Now().UTC().Truncate(time.Second),
+	}
+	// Where there is no /proc, these two stay unknown.
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	m.Kernel = strings.TrimSpace(string(release))
+	cpus, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(cpus)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			m.CPU = strings.TrimSpace(value)
+			break
+		}
+	}
+	return m
+}
+
+func (b *benchmark) printJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(struct {
+		machine
+		Results []benchRow `json:"results"`
+	}{b.machine(), b.rows()})
+}
+
+func (b *benchmark) printTable(w io.Writer) error {
+	m := b.machine()
+	fmt.Fprintf(w, "proctor %s, %s, %s", m.Version, m.Go, m.Platform)
+	if m.Kernel != "" {
+		fmt.Fprintf(w, ", kernel %s", m.Kernel)
+	}
+	fmt.Fprintf(w, "\n%d CPUs", m.CPUs)
+	if m.CPU != "" {
+		fmt.Fprintf(w, ", %s", m.CPU)
+	}
+	fmt.Fprintf(w, "\nkill domain %s, proctor stdio %s\n%s\n\n", m.KillDomain, strings.Join(m.Flags, " "), m.Date.Format(time.RFC3339))
+
+	table := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	fmt.Fprint(table, "| metric\t| p50\t| p95\t| p99\t| unit\t| n\t|\n|---\t|---:\t|---:\t|---:\t|---\t|---:\t|\n")
+	for _, r := range b.rows() {
+		p95, p99 := "", ""
+		if r.P95 != nil {
+			p95, p99 = figure(*r.P95), figure(*r.P99)
+		}
+		fmt.Fprintf(table, "| %s\t| %s\t| %s\t| %s\t| %s\t| %d\t|\n", r.Metric, figure(r.P50), p95, p99, r.Unit, r.N)
+	}
+	return table.Flush()
+}
+
+// figure writes a number with three digits that count, or all of its integer
+// part, or as the integer that it is.
+func figure(x float64) string {
+	digits := 0
+	for limit := 100.0; x != math.Trunc(x) && math.Abs(x) < limit && digits < 3; limit /= 10 {
+		digits++
+	}
+	return fmt.Sprintf("%.*f", digits, x)
+}
