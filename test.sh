@@ -8,18 +8,25 @@
 #   ./test.sh --trials     also end every shape of process tree, and servers, a
 #                          thousand times in each kill domain, run 100,000 commands
 #                          and send 100,000 signals among reused pids (an hour)
+#   ./test.sh --load       also load the program among a thousand live processes,
+#                          and beside a hostile chat (three minutes)
+#   ./test.sh --soak 8h    also use the program that long; it must not grow
 set -euo pipefail
 cd "$(dirname "$0")"
 
 fuzztime=10s
 messages=20000
 trials=
+load=
+soak=
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' test.sh; }
 while [ $# -gt 0 ]; do
   case $1 in
     --fuzz) [ $# -gt 1 ] || { usage >&2; exit 2; }; fuzztime=$2; shift 2 ;;
     --messages) [ $# -gt 1 ] || { usage >&2; exit 2; }; messages=$2; shift 2 ;;
     --trials) trials=1; shift ;;
+    --load) load=1; shift ;;
+    --soak) [ $# -gt 1 ] || { usage >&2; exit 2; }; soak=$2; shift 2 ;;
     --help) usage; exit ;;
     *) echo "test.sh: unknown argument: $1" >&2; usage >&2; exit 2 ;;
   esac
@@ -112,6 +119,16 @@ if [ -n "$trials" ]; then
     go test ./procmgr -run EveryRun -v -timeout 60m -args -runs 100000 -domain "$domain"
   done
   go test ./cmd/proctor -run 'NothingSurvives|Guard|Sweeps' -v -timeout 120m -args -trials 100
+fi
+
+if [ -n "$load" ]; then
+  step load
+  go test ./cmd/proctor -run '^(TestLoad|TestHostile)$' -v -timeout 30m -args -load 60s -hostile 20s
+fi
+
+if [ -n "$soak" ]; then
+  step "soak $soak"
+  go test ./cmd/proctor -run '^TestSoak$' -v -timeout 0 -args -soak "$soak"
 fi
 
 step "$messages" mutated messages
