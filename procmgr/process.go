@@ -136,13 +136,13 @@ func (p *process) exited(e EngineExit) {
 	}
 	exit := p.exit
 	p.mu.Unlock()
+	// The engine has others to look after, and a log may block. Who waits for the
+	// end is woken last and so runs first.
+	p.m.logging.Go(func() { p.logExit(exit) })
 	if e.Empty {
 		p.emptied(e.Usage)
 	}
-
 	close(p.done)
-	// The engine has others to look after, and a log may block.
-	p.m.logging.Go(func() { p.logExit(exit) })
 }
 
 func (p *process) logExit(exit Exit) {

@@ -226,12 +226,13 @@ func readObject(text []byte, known ...string) (fields map[string]field, bad *pro
 			bad = &protocolError{code: mcp.INVALID_REQUEST, text: fmt.Sprintf(format, args...)}
 		}
 	}
-	exact := make(map[string]string, len(known)) // by folded name
+	exact := make(map[string]string, 2*len(known)) // by folded name
 	for _, name := range known {
 		exact[fold(name)] = name
 	}
-	fields = map[string]field{}
-	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	fields = make(map[string]field, len(known))
+	// A buffer is read where it is.
+	d := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 	// The text is valid, so the decoder has nothing to complain of.
 	_, _ = d.ReadToken()
 	for d.PeekKind() == '"' {
@@ -260,6 +261,9 @@ func readObject(text []byte, known ...string) (fields map[string]field, bad *pro
 // fold returns what all names that encoding/json takes for the same have in
 // common.
 func fold(name string) string {
+	if !strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return strings.ToUpper(name) // the least of each letter, and quickly
+	}
 	return strings.Map(func(r rune) rune {
 		least := r
 		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {

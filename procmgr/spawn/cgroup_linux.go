@@ -224,7 +224,7 @@ func (c *cgroups) keep(g *cgroup) {
 // give takes back a cgroup that should be empty. One that was killed, is not
 // empty or is frozen goes.
 func (c *cgroups) give(g *cgroup) {
-	if g.quota || g.killed.Load() || g.event("populated") != "0" || g.event("frozen") != "0" {
+	if g.quota || g.killed.Load() || !g.fresh() {
 		c.drop(g)
 		return
 	}
@@ -256,6 +256,17 @@ func (g *cgroup) kill() {
 		g.killed.Store(true)
 		_ = os.WriteFile(g.dir+"/cgroup.kill", []byte("1"), 0)
 	}
+}
+
+// fresh says that it is empty and not frozen.
+func (g *cgroup) fresh() bool {
+	zeros := 0
+	g.lines("cgroup.events", func(_, value string) {
+		if value == "0" {
+			zeros++
+		}
+	})
+	return zeros == 2 // populated and frozen
 }
 
 // event returns a value of cgroup.events, "" when it cannot be read.

@@ -4,6 +4,7 @@ package spawn
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -194,6 +195,7 @@ func (p *Process) announceExit(exit Exit) {
 	}
 	p.mu.Unlock()
 	p.events.Exited(exit)
+	runtime.Gosched() // who waits for the exit goes first: the rest is nobody's answer
 	if exit.Empty {
 		p.giveUp(nil)
 	} else {
