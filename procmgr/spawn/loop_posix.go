@@ -9,8 +9,9 @@ import "sync"
 // command, and hand over to another at each exit.
 type loop struct {
 	poller poller
-	buffer [readBytes]byte // of the goroutine alone
-	done   chan struct{}   // closed when the goroutine has ended
+	buffer [readBytes]byte // of the goroutine alone, like floods
+	floods floods
+	done   chan struct{} // closed when the goroutine has ended
 
 	mu      sync.Mutex    // guards the fields below
 	watched map[int]watch // by descriptor

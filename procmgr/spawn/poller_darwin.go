@@ -43,6 +43,17 @@ func (p *poller) add(fd int, once bool) error {
 	return os.NewSyscallError("kevent", err)
 }
 
+// pause stops the events of a descriptor for a time.
+func (p *poller) pause(fd int, pause bool) {
+	flags := unix.EV_ENABLE
+	if pause {
+		flags = unix.EV_DISABLE
+	}
+	var event [1]unix.Kevent_t
+	unix.SetKevent(&event[0], fd, unix.EVFILT_READ, flags)
+	_, _ = unix.Kevent(p.fd, event[:], nil, nil) // at worst it is read sooner
+}
+
 // wait returns what is ready, after wake perhaps nothing.
 func (p *poller) wait() []int {
 	p.ready = p.ready[:0]

@@ -43,6 +43,16 @@ func (p *poller) add(fd int, once bool) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
+// pause stops the events of a descriptor for a time, but that its other end is
+// closed.
+func (p *poller) pause(fd int, pause bool) {
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	if pause {
+		event.Events = 0
+	}
+	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, fd, &event) // at worst it is read sooner
+}
+
 // wait returns what is ready, after wake perhaps nothing.
 func (p *poller) wait() []int {
 	p.ready = p.ready[:0]

@@ -28,6 +28,7 @@ type Process struct {
 	// Of the loop's goroutine alone, once it is followed.
 	output  int // our end of the pipe, -1 when it is closed
 	pipe    pipeSize
+	share   share
 	endedAt time.Time   // zero before the exit was seen
 	drain   *time.Timer // the end of the wait for output, nil unless it is awaited
 	settled bool        // everything written before the exit was delivered
@@ -268,7 +269,17 @@ func (p *Process) readSome() {
 	const most = 16 // reads at a time: others wait
 	for range most {
 		n, again := p.read(readBytes)
-		if !again || n < readBytes && p.endedAt.IsZero() {
+		if !again {
+			return
+		}
+		if !p.endedAt.IsZero() {
+			continue // what it left is read to the end
+		}
+		if n < readBytes {
+			return
+		}
+		if p.loop.floods.add(&p.share, n) {
+			p.loop.rest(p)
 			return
 		}
 	}
