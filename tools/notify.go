@@ -81,7 +81,7 @@ func (t *Tools) pause(ctx context.Context, c *call) (resume func()) {
 			slot.Waiting(false)
 		}
 		// Even a call that is cancelled comes to its end in turn.
-		c.leave, _ = t.gate.turn(context.WithoutCancel(ctx), c.Scope)
+		c.leave, _ = t.gate.Turn(context.WithoutCancel(ctx), c.Scope)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/fair"
 	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/schemas"
 )
@@ -62,7 +63,7 @@ type Tools struct {
 	manager *procmgr.Manager
 	rules   caller.Rules
 	limits  *limits
-	gate    *gate
+	gate    *fair.Queue[procmgr.Scope] // calls that work; one that waits for a process does not
 	clock   quartz.Clock
 	log     *slog.Logger
 
@@ -82,7 +83,7 @@ func New(o Options) *Tools {
 	return &Tools{
 		manager: o.Manager, rules: o.Rules, clock: o.Clock, log: o.Log,
 		limits:  newLimits(o.MaxCallsPerChat, o.MaxCallsPerToken),
-		gate:    newGate(max(2, runtime.GOMAXPROCS(0))),
+		gate:    fair.New[procmgr.Scope](max(2, runtime.GOMAXPROCS(0))),
 		waiting: waiting, endWaits: endWaits,
 	}
 }
@@ -145,7 +146,7 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 				return answer{}, err
 			}
 			defer done()
-			if c.leave, err = t.gate.turn(ctx, c.Scope); err != nil {
+			if c.leave, err = t.gate.Turn(ctx, c.Scope); err != nil {
 				return answer{}, err
 			}
 			defer leaveWith(ctx, c)

@@ -34,6 +34,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"procmgr", "flag", "the domain is configured by its Options"},
 	{"procmgr", module + "/tools", "the domain does not know who uses it"},
 	{"procmgr", module + "/caller", "the domain is told the scope"},
+	{"fair", module + "/", "a queue does not know what waits in it"},
 	{"procmgr/output", module + "/", "the store knows nothing but bytes"},
 	{"procmgr/spawn", module + "/procmgr", "the system's side knows no chats"},
 	{"procmgr/spawn", module + "/procmgr/output", "the system's side keeps no output"},

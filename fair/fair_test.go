@@ -1,4 +1,4 @@
-package tools
+package fair
 
 import (
 	"context"
@@ -6,32 +6,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-func TestGateTakesChatsInTurn(t *testing.T) {
-	g := newGate(1)
+func TestKeysTakeTurns(t *testing.T) {
+	q := New[string](1)
 	queued := func() (n int) {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		for _, waiting := range g.queue {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for _, waiting := range q.queue {
 			n += len(waiting)
 		}
 		return n
 	}
-	if err := g.enter(t.Context(), procmgr.Chat("x")); err != nil {
+	if err := q.Enter(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
 	order := make(chan string, 10)
-	wait := func(chat string) {
+	wait := func(key string) {
 		before := queued()
 		go func() {
-			if err := g.enter(context.Background(), procmgr.Chat(chat)); err != nil {
+			if err := q.Enter(context.Background(), key); err != nil {
 				t.Error(err)
 			}
-			order <- chat
-			g.leave()
+			order <- key
+			q.Leave()
 		}()
 		proctest.Within(t, "it to queue", func() bool { return queued() == before+1 })
 	}
@@ -41,13 +40,13 @@ func TestGateTakesChatsInTurn(t *testing.T) {
 	wait("quiet")
 	ctx, cancel := context.WithCancel(t.Context())
 	gaveUp := make(chan error, 1)
-	go func() { gaveUp <- g.enter(ctx, procmgr.Chat("impatient")) }()
+	go func() { gaveUp <- q.Enter(ctx, "impatient") }()
 	proctest.Within(t, "it to queue", func() bool { return queued() == 5 })
 	cancel()
 	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	g.leave()
+	q.Leave()
 	got := ""
 	for range 4 {
 		got += <-order + " "
@@ -56,30 +55,42 @@ func TestGateTakesChatsInTurn(t *testing.T) {
 		t.Errorf("the order is %s", got)
 	}
 	proctest.Within(t, "the place to be free", func() bool {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		return g.free == 1 && len(g.queue) == 0 && len(g.turns) == 0
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.free == 1 && len(q.queue) == 0 && len(q.turns) == 0
 	})
 }
 
 func TestATurnThatIsHeldUpIsTakenAway(t *testing.T) {
-	g := newGate(1)
-	g.longest = time.Millisecond
-	held, err := g.turn(t.Context(), procmgr.Chat("held-up"))
+	q := New[string](1)
+	q.longest = time.Millisecond
+	held, err := q.Turn(t.Context(), "held-up")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	leave, err := g.turn(ctx, procmgr.Chat("other"))
+	leave, err := q.Turn(ctx, "other")
 	if err != nil {
-		t.Fatalf("another chat waits: %v", err)
+		t.Fatalf("another key waits: %v", err)
 	}
 	leave()
 	held() // comes back late, and gives back nothing twice
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.free != 1 {
-		t.Errorf("%d places", g.free)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.free != 1 {
+		t.Errorf("%d places", q.free)
+	}
+}
+
+// BenchmarkTurn is what a turn costs when nobody else wants one.
+func BenchmarkTurn(b *testing.B) {
+	q := New[string](2)
+	for b.Loop() {
+		leave, err := q.Turn(b.Context(), "key")
+		if err != nil {
+			b.Fatal(err)
+		}
+		leave()
 	}
 }
