@@ -2,8 +2,8 @@ package procmgr
 
 // Told says that an answer has told the exit of a process. It is forgotten
 // Options.ForgetAfter later; one that was never told is kept for MaxKeep. Neither
-// time begins while something that it forked is alive. An id that is not the
-// scope's is ignored.
+// time begins while something that it forked is alive. Options.KeepFinished can end
+// both. An id that is not the scope's is ignored.
 func (m *Manager) Told(scope Scope, id string) {
 	p, err := m.find(scope, id)
 	if err != nil {
@@ -19,11 +19,11 @@ func (m *Manager) Told(scope Scope, id string) {
 }
 
 // scheduleForget sets the time at which a process of which nothing lives is
-// forgotten, unless the manager is closed.
+// forgotten, unless it is already or the manager is closed.
 func (p *process) scheduleForget() {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
-	if p.m.closed {
+	if p.m.closed || !p.m.knowsLocked(p) {
 		return
 	}
 	p.mu.Lock()
@@ -38,15 +38,29 @@ func (p *process) scheduleForget() {
 	p.timers.forget = p.m.opts.Clock.AfterFunc(max(after, 0), p.forgetElapsed, "forget")
 }
 
-// forgetElapsed is the event that a process was kept long enough. Who may still
-// hold its output is no descendant of it.
+// forgetElapsed is the event that a process was kept long enough.
 func (p *process) forgetElapsed() {
-	p.engine.Release()
-	m, last := p.m, p.snapshot()
+	p.m.mu.Lock()
+	known := p.m.knowsLocked(p)
+	if known {
+		p.m.removeLocked(p)
+	}
+	p.m.mu.Unlock()
+	if known {
+		p.forgotten()
+	}
+}
+
+// knowsLocked says that the process is not forgotten.
+func (m *Manager) knowsLocked(p *process) bool { return m.scopes[p.facts.Scope][p.facts.ID] == p }
+
+// removeLocked takes a process of which nothing lives out of its scope; forgotten
+// must follow.
+func (m *Manager) removeLocked(p *process) {
+	last, scope := p.snapshot(), p.facts.Scope
 	last.Command = "" // it can be long, and whoever asks by request id knows it
 	last.Forgotten = true
-	scope := p.facts.Scope
-	m.mu.Lock()
+	m.countLocked(scope, 0, -1)
 	delete(m.scopes[scope], p.facts.ID)
 	if len(m.scopes[scope]) == 0 {
 		delete(m.scopes, scope)
@@ -54,6 +68,14 @@ func (p *process) forgetElapsed() {
 	if p.request != nil {
 		p.request.process, p.request.last = nil, last
 	}
-	m.mu.Unlock()
+}
+
+// forgotten lets go of what a process that was removed holds. Who may still hold
+// its output is no descendant of it.
+func (p *process) forgotten() {
+	p.mu.Lock()
+	p.timers.stop()
+	p.mu.Unlock()
+	p.engine.Release()
 	p.log.Debug("process forgotten")
 }

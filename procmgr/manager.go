@@ -3,9 +3,11 @@ package procmgr
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 
+	"github.com/proctor-mcp/proctor/fair"
 	"github.com/proctor-mcp/proctor/procmgr/output"
 )
 
@@ -13,10 +15,14 @@ import (
 type Manager struct {
 	opts      Options
 	inherited inheritance    // environment that all processes begin with
-	logging   sync.WaitGroup // for records of exits
+	logging   sync.WaitGroup // for records of exits, and for what is forgotten at one
+	starts    *fair.Queue[Scope]
 
 	mu        sync.Mutex // guards the fields below
 	seq       uint64
+	ends      uint64                        // how many processes have ended with all that they forked
+	running   int                           // processes of all scopes, as in counts
+	counts    map[Scope]counts              // none is zero
 	scopes    map[Scope]map[string]*process // by id; the only way to a process is through its scope
 	requests  map[Scope]map[string]*request // by request id
 	starting  sync.WaitGroup                // starts in flight; none is added once closed
@@ -30,7 +36,10 @@ func New(opts Options) *Manager {
 	return &Manager{
 		opts:      opts,
 		inherited: newInheritance(opts.inherited()),
+		// Two at a time saturate two cores: a start is mostly the kernel's work.
+		starts: fair.New[Scope](max(2, runtime.GOMAXPROCS(0))),
 
+		counts:   map[Scope]counts{},
 		scopes:   map[Scope]map[string]*process{},
 		requests: map[Scope]map[string]*request{},
 	}

@@ -16,6 +16,8 @@ const (
 	// DefaultGrace is the time between SIGTERM and SIGKILL at a time limit and
 	// at the manager's own end.
 	DefaultGrace = 5 * time.Second
+	// DefaultKeepFinished is how many ended processes of a scope are kept.
+	DefaultKeepFinished = 100
 	// RequestTTL is how long a request id is known.
 	RequestTTL = 24 * time.Hour
 	// MaxRequestIDs is how many request ids of one scope are known at a time.
@@ -53,6 +55,14 @@ type Options struct {
 	// it has ended and nothing that it forked is alive. 0 is DefaultForgetAfter;
 	// more than MaxKeep is MaxKeep.
 	ForgetAfter time.Duration
+	// KeepFinished is how many processes of a scope are kept of which nothing lives
+	// any more. When one more has ended, the one that ended first of those that were
+	// told is forgotten, else the one that ended first. 0 is DefaultKeepFinished.
+	KeepFinished int
+	// MaxRunningPerScope and MaxRunning are how many processes of a scope, and of
+	// all, may run at a time. A process counts from its start until nothing of it
+	// and of what it forked is alive. 0 is no limit.
+	MaxRunningPerScope, MaxRunning int
 	// Grace is the time between SIGTERM and SIGKILL at a process's time limit
 	// and in Close. 0 is DefaultGrace.
 	Grace time.Duration
@@ -77,6 +87,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ForgetAfter == 0 {
 		o.ForgetAfter = DefaultForgetAfter
+	}
+	if o.KeepFinished == 0 {
+		o.KeepFinished = DefaultKeepFinished
 	}
 	o.ForgetAfter = min(o.ForgetAfter, MaxKeep)
 	if o.Grace == 0 {

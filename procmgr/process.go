@@ -61,6 +61,8 @@ type process struct {
 	done    chan struct{} // closed when the exit can be read
 	empty   chan struct{} // closed when it has ended and nothing that it forked is alive
 
+	endSeq uint64 // its place in the order of such ends, 0 before; guarded by Manager.mu
+
 	mu     sync.Mutex // guards the fields below
 	state  State
 	exit   Exit
@@ -181,8 +183,11 @@ func (p *process) emptied(used Usage) {
 		p.timers.grace.Stop()
 	}
 	p.mu.Unlock()
-	close(p.empty)
+	surplus := p.m.finished(p)
 	p.scheduleForget()
+	if surplus != nil {
+		p.m.logging.Go(surplus.forgotten)
+	}
 }
 
 // outputClosed is the event that no more output will come.

@@ -3,6 +3,7 @@ package procmgr
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 
 	"github.com/coder/quartz"
 )
@@ -26,7 +27,7 @@ func (m *Manager) startOnce(ctx context.Context, scope Scope, spec Spec) (Starte
 		return Started{}, err
 	}
 	if first {
-		if _, r.err = m.start(scope, &spec, r); r.err != nil {
+		if _, r.err = m.start(ctx, scope, &spec, r); r.err != nil {
 			m.release(scope, spec.RequestID)
 		} else {
 			m.expireLater(scope, spec.RequestID, r)
@@ -37,6 +38,9 @@ func (m *Manager) startOnce(ctx context.Context, scope Scope, spec Spec) (Starte
 	case <-r.ready:
 	case <-ctx.Done():
 		return Started{}, ctx.Err()
+	}
+	if !first && ctx.Err() == nil && (errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded)) {
+		return m.startOnce(ctx, scope, spec) // the call that ended was another's
 	}
 	if r.err != nil {
 		return Started{}, r.err

@@ -49,8 +49,8 @@ func measure(t testing.TB) (f footprint) {
 // may be left of them but what is remembered on purpose.
 func TestEveryRunIsWhole(t *testing.T) {
 	clock := quartz.NewMock(t).WithLogger(quartz.NoOpLogger)
-	m := newManager(t, Options{Clock: clock})
 	const batch = 250
+	m := newManager(t, Options{Clock: clock, KeepFinished: batch})
 	var before footprint
 	for done := 0; done < *runsFlag; done += batch {
 		var wg sync.WaitGroup

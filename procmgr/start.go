@@ -14,12 +14,14 @@ type Started struct {
 	Attached bool
 }
 
-// Start starts a process and returns once its program runs. ctx only bounds how
-// long it waits for another start with the same request id.
+// Start starts a process and returns once its program runs. Few start at a time, in
+// turn by scope; ctx only bounds how long a start waits for its turn or for another
+// with the same request id.
 //
 // Errors: *InputError for a Spec that cannot be used, *RemoteError for one whose
-// Dir its launcher cannot use, *StartError when the system refused, ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests,
-// or the context's. After an error nothing runs and the request id is free.
+// Dir its launcher cannot use, *StartError when the system refused, *LimitError,
+// ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests, or the context's.
+// After an error nothing runs and the request id is free.
 func (m *Manager) Start(ctx context.Context, scope Scope, spec Spec) (Started, error) {
 	if !scope.valid() {
 		return Started{}, ErrScope
@@ -30,27 +32,60 @@ func (m *Manager) Start(ctx context.Context, scope Scope, spec Spec) (Started, e
 	if spec.RequestID != "" {
 		return m.startOnce(ctx, scope, spec)
 	}
-	p, err := m.start(scope, &spec, nil)
+	p, err := m.start(ctx, scope, &spec, nil)
 	if err != nil {
 		return Started{}, err
 	}
 	return Started{Process: p.snapshot()}, nil
 }
 
-// start starts a process and puts it where its scope finds it. r is the request
+// start starts a process in turn, if there is room for one more. r is the request
 // that asks for it, or nil.
-func (m *Manager) start(scope Scope, spec *Spec, r *request) (*process, error) {
+func (m *Manager) start(ctx context.Context, scope Scope, spec *Spec, r *request) (p *process, err error) {
+	seq, err := m.beginStart(scope)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if p == nil { // also after a panic of a hook
+			m.mu.Lock()
+			m.countLocked(scope, -1, 0)
+			m.mu.Unlock()
+		}
+		m.starting.Done()
+	}()
+	leave, err := m.starts.Turn(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return m.launch(scope, spec, r, seq)
+}
+
+// beginStart counts a start as running and in flight, and returns its place in the
+// order of starts.
+func (m *Manager) beginStart(scope Scope) (seq uint64, err error) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.closed {
-		m.mu.Unlock()
-		return nil, ErrClosed
+		return 0, ErrClosed
+	}
+	if err := m.admitLocked(scope); err != nil {
+		return 0, err
 	}
 	m.starting.Add(1)
 	m.seq++
-	seq := m.seq
-	m.mu.Unlock()
-	defer m.starting.Done()
+	return m.seq, nil
+}
 
+// launch starts a process and puts it where its scope finds it.
+func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*process, error) {
+	m.mu.Lock()
+	closed := m.closed
+	m.mu.Unlock()
+	if closed { // while it waited for its turn
+		return nil, ErrClosed
+	}
 	launch := m.launcher(spec)
 	if launch.remote != "" && spec.Dir != "" {
 		return nil, &RemoteError{"workdir", spec.Dir, launch.remote}

@@ -26,6 +26,7 @@ func words(tool string, err error) string {
 	var input *procmgr.InputError
 	var start *procmgr.StartError
 	var remote *procmgr.RemoteError
+	var limit *procmgr.LimitError
 	var busy *busyError
 	nothing := ""
 	if tool == "process_start" {
@@ -37,6 +38,8 @@ func words(tool string, err error) string {
 		return argument.Error() + "." + again
 	case errors.As(err, &busy):
 		return fmt.Sprintf("Too much at once: %v.%s Try again when one of them has answered.", busy, nothing)
+	case errors.As(err, &limit):
+		return limitWords(limit)
 	case errors.As(err, &input):
 		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, clip(input.Got), input.Want, again)
 	case errors.As(err, &remote) && remote.Field == "workdir":
@@ -70,6 +73,23 @@ func words(tool string, err error) string {
 		return "The call ended before there was an answer. Call process_list to see what runs."
 	default:
 		return internalWords
+	}
+}
+
+// limitWords says which limit a start met and what can be ended. Other chats'
+// processes are not named.
+func limitWords(e *procmgr.LimitError) string {
+	longest := ""
+	if e.ID != "" {
+		longest = fmt.Sprintf("; the longest running is %s (%s)", e.ID, clip(e.Command))
+	}
+	switch {
+	case e.Limit == procmgr.LimitRunningPerScope:
+		return fmt.Sprintf("This chat runs %d processes, the most that --max-running-per-chat allows. Nothing was started. End one with process_signal, or wait for one with process_output%s.", e.Used, longest)
+	case e.ID != "":
+		return fmt.Sprintf("All chats together run %d processes, the most that --max-running allows. Nothing was started. End one of this chat's with process_signal%s. Or try again later.", e.Used, longest)
+	default:
+		return fmt.Sprintf("All chats together run %d processes, the most that --max-running allows. Nothing was started. This chat has none to end: try again later.", e.Used)
 	}
 }
 

@@ -38,8 +38,14 @@ type agent struct {
 
 func newAgent(t testing.TB, log io.Writer) *agent {
 	t.Helper()
+	return newAgentWith(t, log, procmgr.Options{})
+}
+
+func newAgentWith(t testing.TB, log io.Writer, opts procmgr.Options) *agent {
+	t.Helper()
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	m := procmgr.New(procmgr.Options{Environ: os.Environ(), Grace: 100 * time.Millisecond})
+	opts.Environ, opts.Grace = os.Environ(), 100*time.Millisecond
+	m := procmgr.New(opts)
 	t.Cleanup(func() {
 		if err := m.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -350,6 +356,28 @@ func TestCallsOfAChatAreBounded(t *testing.T) {
 	}
 	if r := a.callWith("process_start", `{"command":"true"}`, `{"coder.com/chat-id":"a"}`); r.isError || a.tools.Calls() != 0 {
 		t.Errorf("afterwards: got %s, %d calls", r.text, a.tools.Calls())
+	}
+}
+
+func TestRunningProcessesAreBounded(t *testing.T) {
+	a := newAgentWith(t, io.Discard, procmgr.Options{MaxRunningPerScope: 1, MaxRunning: 2})
+	start := func(chat string) result {
+		return a.callWith("process_start", `{"command":"exec sleep 100","background":true}`, `{"coder.com/chat-id":"`+chat+`"}`)
+	}
+	own, others := start("a"), start("b")
+	if own.isError || others.isError {
+		t.Fatalf("got %s and %s", own.text, others.text)
+	}
+	const all = "All chats together run 2 processes, the most that --max-running allows. Nothing was started. "
+	if got, want := start("a").text, "This chat runs 1 processes, the most that --max-running-per-chat allows. Nothing was started. End one with process_signal, or wait for one with process_output; the longest running is "+own.ProcessID+" (exec sleep 100)."; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if got, want := start("c").text, all+"This chat has none to end: try again later."; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	a.callWith("process_signal", `{"process_id":"`+own.ProcessID+`","signal":"kill","wait_ms":20000}`, `{"coder.com/chat-id":"a"}`)
+	if r := start("c"); r.isError {
+		t.Errorf("after an end: got %s", r.text)
 	}
 }
 

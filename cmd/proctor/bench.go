@@ -75,7 +75,7 @@ are flags for the server.`,
 // withoutLimits are the flags that lift those limits of a server that a
 // measurement would meet.
 func withoutLimits() []string {
-	return []string{"--max-calls-per-chat=0", "--max-calls-per-token=0"}
+	return []string{"--max-calls-per-chat=0", "--max-calls-per-token=0", "--max-running-per-chat=0", "--max-running=0"}
 }
 
 // benchmark measures a server.

@@ -128,7 +128,7 @@ func TestLoad(t *testing.T) {
 	const livePerChat = 2
 	argv := strings.Fields(*serverFlag)
 	if len(argv) == 0 {
-		argv = serverArgv(t)
+		argv = serverArgv(t, "--max-running", "0")
 	}
 	p := newPeer(t, argv)
 	ctx := t.Context()

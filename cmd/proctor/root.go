@@ -52,6 +52,8 @@ type options struct {
 	isServer       bool // it runs for long, and cleans up behind others of its kind
 
 	maxCallsPerChat, maxCallsPerToken int
+
+	maxRunningPerChat, maxRunning, keepFinished int
 }
 
 func (o *options) register(flags *pflag.FlagSet) {
@@ -74,6 +76,9 @@ func (o *options) register(flags *pflag.FlagSet) {
 func (o *options) registerLimits(flags *pflag.FlagSet) {
 	flags.IntVar(&o.maxCallsPerChat, "max-calls-per-chat", 2000, "calls of a chat on their way at a time")
 	flags.IntVar(&o.maxCallsPerToken, "max-calls-per-token", 10000, "calls of a token on their way at a time")
+	flags.IntVar(&o.maxRunningPerChat, "max-running-per-chat", 64, "processes of a chat that run at a time")
+	flags.IntVar(&o.maxRunning, "max-running", 1024, "processes of all chats that run at a time")
+	flags.IntVar(&o.keepFinished, "keep-finished", procmgr.DefaultKeepFinished, "ended processes of a chat that are kept, at least 1")
 	flags.Var((*bytesFlag)(&o.limits.Memory), "memory-limit", "memory of a process with all that it forks, such as 512MiB; needs cgroups")
 	flags.Var((*bytesFlag)(&o.limits.MemoryPerGroup), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups")
 	flags.Int64Var(&o.limits.Pids, "pids-limit", 0, "processes and threads of a process with all that it forks; needs cgroups")
@@ -136,6 +141,12 @@ func (o *options) program(sys system) (*program, error) {
 	if o.maxCallsPerChat < 0 || o.maxCallsPerToken < 0 {
 		return nil, usage("--max-calls-per-chat is %d and --max-calls-per-token %d; they must be at least 0, which is no limit", o.maxCallsPerChat, o.maxCallsPerToken)
 	}
+	if o.maxRunningPerChat < 0 || o.maxRunning < 0 {
+		return nil, usage("--max-running-per-chat is %d and --max-running %d; they must be at least 0, which is no limit", o.maxRunningPerChat, o.maxRunning)
+	}
+	if o.keepFinished < 1 {
+		return nil, usage("--keep-finished is %d; it must be at least 1", o.keepFinished)
+	}
 	for _, pattern := range o.envDeny {
 		if name := strings.TrimSuffix(pattern, "*"); strings.ContainsAny(name, "*=") || pattern == "" {
 			return nil, usage("--env-deny is %q; it must be NAME or PREFIX*", pattern)
@@ -190,6 +201,10 @@ func (o *options) program(sys system) (*program, error) {
 		ForgetAfter: o.forgetAfter,
 		Grace:       o.grace,
 		Log:         log.Logger,
+
+		KeepFinished:       o.keepFinished,
+		MaxRunningPerScope: o.maxRunningPerChat,
+		MaxRunning:         o.maxRunning,
 	})
 	p := &program{manager: manager, tools: tools.New(tools.Options{
 		Manager: manager, Rules: o.rules, Log: log.Logger,

@@ -67,7 +67,7 @@ func TestShortageOfDescriptors(t *testing.T) {
 		s := launchWith(t, func(cmd *exec.Cmd) {
 			as(cmd)
 			within(cmd, "prlimit", "--nofile=128")
-		}, nil, "stdio")
+		}, nil, "stdio", "--max-running-per-chat", "0")
 		sleep, token := proctest.Sleeper()
 		first := s.call("process_start", `{"command":`+quoted(`read _ < /proc/self/stat; setsid `+sleep+` & echo first; `+sleep)+`,"background":true}`)
 		s.awaitOutput(first.ProcessID, "first")
@@ -90,7 +90,7 @@ func TestShortageOfDescriptors(t *testing.T) {
 func TestConnectionsLeaveDescriptors(t *testing.T) {
 	const limit = 128
 	s := launchWith(t, func(cmd *exec.Cmd) { within(cmd, "prlimit", fmt.Sprintf("--nofile=%d", limit)) },
-		nil, "serve", "--no-auth", "--listen", "127.0.0.1:0", "--max-connections", "0", "--log-format", "json")
+		nil, "serve", "--no-auth", "--listen", "127.0.0.1:0", "--max-connections", "0", "--max-running-per-chat", "0", "--log-format", "json")
 	address := s.address()
 	client := &http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
@@ -202,7 +202,7 @@ func TestShortageOfProcesses(t *testing.T) {
 				var s *server
 				// It is gone before its cgroup is removed.
 				t.Run("server", func(t *testing.T) {
-					s = launchWith(t, func(cmd *exec.Cmd) { bound(t, cmd, most) }, nil, "stdio")
+					s = launchWith(t, func(cmd *exec.Cmd) { bound(t, cmd, most) }, nil, "stdio", "--max-running-per-chat", "0")
 					sleep, token := proctest.Sleeper()
 					for range 3 {
 						if _, refusal := s.exhaust(`setsid ` + sleep + ` & exec ` + sleep); !strings.Contains(refusal, "EAGAIN") || !strings.Contains(refusal, "RLIMIT_NPROC") {
@@ -244,7 +244,7 @@ func TestTooFewThreadsAreRefusedAtTheStart(t *testing.T) {
 
 // What is too large for the kernel is told by name, and starts nothing.
 func TestTooMuchEnvironment(t *testing.T) {
-	s := launch(t, nil, "stdio")
+	s := launch(t, nil, "stdio", "--max-running-per-chat", "0")
 	env := map[string]string{}
 	for i := range 56 { // 7 MiB: the kernel never takes more than 6
 		env[fmt.Sprint("V", i)] = strings.Repeat("x", 128_000)
@@ -289,7 +289,7 @@ func TestRefusalsOfTheSystem(t *testing.T) {
 						a.Credential = nil
 					}
 					within(cmd, self, "refuse", c.call, strconv.Itoa(int(c.errno)))
-				}, nil, "stdio")
+				}, nil, "stdio", "--max-running-per-chat", "0")
 				for range 3 {
 					r, refusal := s.ask("process_start", `{"command":"echo started"}`)
 					if c.want == "" && r.ProcessOutput.Output != "started\n" || c.want != "" && !strings.Contains(refusal, c.want+", ") {

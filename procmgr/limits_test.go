@@ -1,0 +1,225 @@
+//go:build linux
+
+package procmgr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+// refused starts a process that must be refused, and returns why.
+func refused(t *testing.T, m *Manager, scope Scope, spec Spec) *LimitError {
+	t.Helper()
+	s, err := m.Start(t.Context(), scope, spec)
+	var limit *LimitError
+	if !errors.As(err, &limit) {
+		t.Fatalf("got %+v, %v; want a limit", s, err)
+	}
+	return limit
+}
+
+func kill(t *testing.T, m *Manager, p Process) {
+	t.Helper()
+	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+		t.Fatal(err)
+	}
+	waitGone(t, m, p)
+}
+
+func TestRunningProcessesOfAScopeAreBounded(t *testing.T) {
+	m := newManager(t, Options{MaxRunningPerScope: 2, MaxRunning: 3})
+	spec := Spec{Command: "exec sleep 100"}
+	once := Spec{Command: "exec sleep 101", RequestID: "r"}
+	first := start(t, m, Chat("a"), spec)
+	second := start(t, m, Chat("a"), once)
+
+	want := LimitError{LimitRunningPerScope, 2, 2, first.ID, first.Command}
+	if got := refused(t, m, Chat("a"), spec); *got != want {
+		t.Errorf("got %+v, want %+v", *got, want)
+	}
+	if s, err := m.Start(t.Context(), Chat("a"), once); err != nil || !s.Attached || s.ID != second.ID {
+		t.Errorf("a start that was made before: got %+v, %v", s, err)
+	}
+
+	start(t, m, Chat("b"), spec) // another scope is not affected
+	want = LimitError{LimitRunning, 3, 3, "", ""}
+	if got := refused(t, m, Chat("c"), spec); *got != want {
+		t.Errorf("in all: got %+v, want %+v", *got, want)
+	}
+	again := Spec{Command: "true", RequestID: "refused"}
+	refused(t, m, Chat("c"), again)
+
+	kill(t, m, first)
+	if s, err := m.Start(t.Context(), Chat("c"), again); err != nil || s.Attached {
+		t.Errorf("after an end: got %+v, %v", s, err)
+	}
+}
+
+// What a command leaves behind counts until its end, and a start that fails not.
+func TestWhatCountsAsRunning(t *testing.T) {
+	m := newManager(t, Options{MaxRunningPerScope: 1})
+	for range 3 {
+		var system *StartError
+		if _, err := m.Start(t.Context(), Chat("c"), Spec{Argv: []string{"/no/such/program"}}); !errors.As(err, &system) {
+			t.Fatalf("got %v", err)
+		}
+		var input *InputError
+		if _, err := m.Start(t.Context(), Chat("c"), Spec{Command: "true", Dir: "/no/such"}); !errors.As(err, &input) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	p, out := wait(t, m, sh(t, m, proctest.Child("leave")))
+	if got := refused(t, m, Chat("c"), Spec{Command: "true"}); got.ID != p.ID {
+		t.Errorf("got %+v", got)
+	}
+	descendant, _ := strconv.Atoi(strings.TrimSpace(out))
+	if err := syscall.Kill(descendant, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	waitGone(t, m, p)
+	waitGone(t, m, sh(t, m, "true"))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if got, want := m.counts[Chat("c")], (counts{running: 0, finished: 2}); got != want || m.running != 0 {
+		t.Errorf("counted %+v and %d in all, want %+v", got, m.running, want)
+	}
+}
+
+// A thousand starts at once: never do more live than the limits allow, and each is
+// either started or refused.
+func TestLimitsHoldUnderAThousandStarts(t *testing.T) {
+	const perScope, all, scopes, starts = 5, 12, 4, 1000
+	m := newManager(t, Options{MaxRunningPerScope: perScope, MaxRunning: all})
+	command, token := proctest.Sleeper()
+	var wg sync.WaitGroup
+	var started, over atomic.Int64
+	done := make(chan struct{})
+	for i := range starts {
+		wg.Go(func() {
+			_, err := m.Start(t.Context(), Chat(fmt.Sprint(i%scopes)), Spec{Command: "exec " + command})
+			var limit *LimitError
+			switch {
+			case err == nil:
+				started.Add(1)
+			case errors.As(err, &limit):
+				over.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	for waiting := true; waiting; {
+		select {
+		case <-done:
+			waiting = false
+		default:
+		}
+		if n := len(proctest.Sleepers(token)); n > all {
+			t.Fatalf("%d processes live, more than %d", n, all)
+		}
+	}
+	if started.Load() != all || over.Load() != starts-all {
+		t.Errorf("%d started and %d refused", started.Load(), over.Load())
+	}
+	proctest.Within(t, "the sleepers to sleep", func() bool { return len(proctest.Sleepers(token)) == all })
+	for i := range scopes {
+		if list, _ := m.List(Chat(fmt.Sprint(i)), FilterRunning, 100); len(list) > perScope {
+			t.Errorf("chat %d runs %d", i, len(list))
+		}
+	}
+}
+
+func TestFinishedProcessesGiveWay(t *testing.T) {
+	m := newManager(t, Options{KeepFinished: 3})
+	end := func() Process { return waitGone(t, m, sh(t, m, "true")) }
+	other := waitGone(t, m, start(t, m, Chat("d"), Spec{Command: "true"}))
+	running := sh(t, m, "exec sleep 100")
+	once := start(t, m, Chat("c"), Spec{Command: "true", RequestID: "r"})
+	waitGone(t, m, once)
+	second, third := end(), end()
+	m.Told(third.Scope, third.ID)
+	for _, step := range []struct {
+		what string
+		p    Process
+	}{{"what was told", third}, {"the oldest", once}, {"the next oldest", second}} {
+		if gone(m, step.p) {
+			t.Fatalf("%s went too early", step.what)
+		}
+		end()
+		if !gone(m, step.p) {
+			t.Errorf("%s is kept", step.what)
+		}
+	}
+	if gone(m, running) || gone(m, other) {
+		t.Error("what runs, or another chat's, gave way")
+	}
+	if list, _ := m.List(Chat("c"), FilterEnded, 100); len(list) != 3 {
+		t.Errorf("%d are kept", len(list))
+	}
+	if s, err := m.Start(t.Context(), Chat("c"), Spec{Command: "true", RequestID: "r"}); err != nil || !s.Forgotten || s.ID != once.ID {
+		t.Errorf("its request id: got %+v, %v", s, err)
+	}
+}
+
+// A start that gives up its turn leaves nothing behind, and who waits for the same
+// request id starts in its stead.
+func TestStartThatGivesUpItsTurn(t *testing.T) {
+	m := newManager(t, Options{})
+	places := max(2, runtime.GOMAXPROCS(0))
+	for range places {
+		if err := m.starts.Enter(t.Context(), Chat("busy")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counted := func() counts {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.counts[Chat("c")]
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	spec := Spec{Command: "true", RequestID: "r"}
+	type answer struct {
+		Started
+		err error
+	}
+	first, second := make(chan answer, 1), make(chan answer, 1)
+	ask := func(ctx context.Context, answers chan answer) {
+		s, err := m.Start(ctx, Chat("c"), spec)
+		answers <- answer{s, err}
+	}
+	go ask(ctx, first)
+	proctest.Within(t, "the first to count", func() bool { return counted().running == 1 })
+	cancel()
+	if got := <-first; !errors.Is(got.err, context.Canceled) || counted() != (counts{}) {
+		t.Errorf("got %+v, and still counted %+v", got, counted())
+	}
+
+	ctx, cancel = context.WithCancel(t.Context())
+	go ask(ctx, first)
+	proctest.Within(t, "the first to count", func() bool { return counted().running == 1 })
+	go ask(t.Context(), second)
+	cancel()
+	if got := <-first; !errors.Is(got.err, context.Canceled) {
+		t.Errorf("got %+v", got)
+	}
+	for range places {
+		m.starts.Leave()
+	}
+	if got := <-second; got.err != nil || got.Attached {
+		t.Errorf("the second: got %+v", got)
+	}
+}
