@@ -40,6 +40,7 @@
 // process and [Manager.Close] waits for all of them. Timers (the limit, the
 // grace, forgetting) run their function for a moment and are stopped by Close.
 // Locks are taken in the order Manager.mu, process.mu; neither is held while
-// the engine is called. A waiter costs nothing but its own call: it waits for a
+// the engine is called. Output that exceeds Options.OutputMemory takes both for a
+// moment, holding no other lock but the budget's. A waiter costs nothing but its own call: it waits for a
 // channel that the exit closes.
 package procmgr

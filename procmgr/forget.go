@@ -77,5 +77,6 @@ func (p *process) forgotten() {
 	p.timers.stop()
 	p.mu.Unlock()
 	p.engine.Release()
+	p.output.Close()
 	p.log.Debug("process forgotten")
 }

@@ -91,6 +91,26 @@ func (m *Manager) finished(p *process) (surplus *process) {
 	return surplus
 }
 
+// freeOutput drops the output of one process after the other until it is enough.
+// Output that comes before its process is known can wait: few start at a time.
+func (m *Manager) freeOutput(enough func() bool) {
+	var all []yielding
+	m.mu.Lock()
+	for _, scope := range m.scopes {
+		for _, p := range scope {
+			all = append(all, yieldingOf(p))
+		}
+	}
+	m.mu.Unlock()
+	slices.SortFunc(all, before)
+	for _, y := range all {
+		if enough() {
+			return
+		}
+		y.p.output.Drop()
+	}
+}
+
 // yielding is a process in the order in which processes give way.
 type yielding struct {
 	p    *process

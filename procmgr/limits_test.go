@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/proctor-mcp/proctor/procmgr/output"
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
@@ -221,5 +223,74 @@ func TestStartThatGivesUpItsTurn(t *testing.T) {
 	}
 	if got := <-second; got.err != nil || got.Attached {
 		t.Errorf("the second: got %+v", got)
+	}
+}
+
+func TestOutputGivesWay(t *testing.T) {
+	// Two full outputs fit, each of 32 to 40 KiB, and three do not.
+	const full, most = output.HeadBytes + output.TailBytes, 90 << 10
+	m := newManager(t, Options{OutputMemory: most})
+	flood := strings.TrimPrefix(proctest.Child("flood", strconv.Itoa(full)), "exec ")
+	view := func(p Process) output.View {
+		_, v, err := m.Output(p.Scope, p.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	running := func(chat, then string) Process {
+		p := start(t, m, Chat(chat), Spec{Command: flood + "; " + then})
+		proctest.Within(t, "its output", func() bool { return view(p).Next == full })
+		return p
+	}
+	mark := func(n int) string {
+		return fmt.Sprintf("[… %d bytes no longer kept: all output together reached --output-memory …]\n", n)
+	}
+	// What was written is counted before room is made for it.
+	givesWay := func(p Process) {
+		t.Helper()
+		dropped := output.View{Text: mark(full), Next: full, Omitted: full, Dropped: full}
+		proctest.Within(t, "its output gives way", func() bool { return view(p) == dropped })
+	}
+	fifo := t.TempDir() + "/fifo"
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	untold := waitGone(t, m, start(t, m, Chat("a"), Spec{Command: flood}))
+	told := waitGone(t, m, start(t, m, Chat("b"), Spec{Command: flood}))
+	m.Told(told.Scope, told.ID)
+	longest := running("c", "read x < "+fifo+"; echo anew; exec sleep 100")
+	givesWay(told)
+	if view(untold).Dropped != 0 {
+		t.Error("the untold one gave way before the told one")
+	}
+	next := running("d", "exec sleep 100")
+	givesWay(untold)
+	last := running("d", "exec sleep 100")
+	givesWay(longest)
+	if view(next).Dropped+view(last).Dropped != 0 || m.outputs.Used() > most {
+		t.Errorf("more gave way than had to, or %d bytes are held", m.outputs.Used())
+	}
+	if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	awaitOutput(t, m, longest, "anew\n")
+	if got, want := view(longest), (output.View{Text: mark(full) + "anew\n", Next: full + 5, Omitted: full, Dropped: full}); got != want {
+		t.Errorf("anew: got %+v", got)
+	}
+
+	for _, p := range []Process{longest, next, last} {
+		kill(t, m, p)
+	}
+	for _, p := range []Process{untold, told, longest, next, last} {
+		live, err := m.find(p.Scope, p.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		live.forgetElapsed()
+	}
+	if n := m.outputs.Used(); n != 0 {
+		t.Errorf("all are forgotten, and %d bytes are counted", n)
 	}
 }

@@ -17,6 +17,7 @@ type Manager struct {
 	inherited inheritance    // environment that all processes begin with
 	logging   sync.WaitGroup // for records of exits, and for what is forgotten at one
 	starts    *fair.Queue[Scope]
+	outputs   *output.Budget // nil is no bound
 
 	mu        sync.Mutex // guards the fields below
 	seq       uint64
@@ -33,7 +34,7 @@ type Manager struct {
 // New returns a Manager. Close it to end what it runs.
 func New(opts Options) *Manager {
 	opts = opts.withDefaults()
-	return &Manager{
+	m := &Manager{
 		opts:      opts,
 		inherited: newInheritance(opts.inherited()),
 		// Two at a time saturate two cores: a start is mostly the kernel's work.
@@ -43,6 +44,10 @@ func New(opts Options) *Manager {
 		scopes:   map[Scope]map[string]*process{},
 		requests: map[Scope]map[string]*request{},
 	}
+	if opts.OutputMemory > 0 {
+		m.outputs = output.NewBudget(opts.OutputMemory, m.freeOutput)
+	}
+	return m
 }
 
 // find returns the process of that id in the scope, or ErrNotFound.

@@ -63,6 +63,10 @@ type Options struct {
 	// all, may run at a time. A process counts from its start until nothing of it
 	// and of what it forked is alive. 0 is no limit.
 	MaxRunningPerScope, MaxRunning int
+	// OutputMemory is how many bytes the output of all processes may take together.
+	// When it takes more, that of finished ones gives way, first of those that were
+	// told and ended first; then that of the longest running. 0 is no limit.
+	OutputMemory int64
 	// Grace is the time between SIGTERM and SIGKILL at a process's time limit
 	// and in Close. 0 is DefaultGrace.
 	Grace time.Duration

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+
+	"github.com/proctor-mcp/proctor/procmgr/output"
 )
 
 // Started is the answer to a start.
@@ -101,6 +103,7 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	}
 	p := &process{
 		seq: seq, m: m,
+		output:  output.Buffer{Budget: m.outputs},
 		log:     log.With("process_id", id),
 		request: r,
 		done:    make(chan struct{}),

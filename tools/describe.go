@@ -57,9 +57,13 @@ func inList(p procmgr.Process) schemas.Process {
 // outputOf puts an output into the terms of the schema.
 func outputOf(p procmgr.Process, v output.View) schemas.ProcessOutput {
 	out := schemas.ProcessOutput{Output: v.Text, Cursor: v.Cursor, NextCursor: v.Next, OutputOpen: p.OutputOpen}
+	strategy := "head_tail"
+	if v.Dropped > 0 {
+		strategy = "dropped"
+	}
 	if v.Omitted > 0 {
 		out.Truncated = &schemas.Truncated{
-			OriginalBytes: v.Original(), RetainedBytes: v.Retained(), OmittedBytes: v.Omitted, Strategy: "head_tail",
+			OriginalBytes: v.Original(), RetainedBytes: v.Retained(), OmittedBytes: v.Omitted, Strategy: strategy,
 		}
 	}
 	return out

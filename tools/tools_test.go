@@ -196,6 +196,19 @@ func TestHugeOutputIsCountedExactly(t *testing.T) {
 	}
 }
 
+func TestDroppedOutputIsSaid(t *testing.T) {
+	a := newAgentWith(t, io.Discard, procmgr.Options{OutputMemory: 48 << 10})
+	first := a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":20000}`)
+	a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":20000}`)
+	r := a.call("process_output", `{"process_id":"`+first.ProcessID+`"}`)
+	want := schemas.Truncated{OriginalBytes: 32768, OmittedBytes: 32768, Strategy: "dropped"}
+	if r.Truncated == nil || *r.Truncated != want || r.NextCursor != 32768 ||
+		!strings.Contains(r.text, "exited with code 0") ||
+		!strings.HasSuffix(r.text, "0 of 32768 bytes of output are shown.\n\n[… 32768 bytes no longer kept: all output together reached --output-memory …]\n") {
+		t.Errorf("got %+v in %s", r.Truncated, r.text)
+	}
+}
+
 func TestLongWaitIsShortenedUnlessThereIsProgress(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	if r := a.call("process_start", `{"command":"true","wait_ms":50000}`); len(r.Notes) != 0 {

@@ -54,6 +54,7 @@ type options struct {
 	maxCallsPerChat, maxCallsPerToken int
 
 	maxRunningPerChat, maxRunning, keepFinished int
+	outputMemory                                bytesFlag
 }
 
 func (o *options) register(flags *pflag.FlagSet) {
@@ -79,6 +80,8 @@ func (o *options) registerLimits(flags *pflag.FlagSet) {
 	flags.IntVar(&o.maxRunningPerChat, "max-running-per-chat", 64, "processes of a chat that run at a time")
 	flags.IntVar(&o.maxRunning, "max-running", 1024, "processes of all chats that run at a time")
 	flags.IntVar(&o.keepFinished, "keep-finished", procmgr.DefaultKeepFinished, "ended processes of a chat that are kept, at least 1")
+	o.outputMemory = defaultOutputMemory
+	flags.Var(&o.outputMemory, "output-memory", "memory for the output of all processes")
 	flags.Var((*bytesFlag)(&o.limits.Memory), "memory-limit", "memory of a process with all that it forks, such as 512MiB; needs cgroups")
 	flags.Var((*bytesFlag)(&o.limits.MemoryPerGroup), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups")
 	flags.Int64Var(&o.limits.Pids, "pids-limit", 0, "processes and threads of a process with all that it forks; needs cgroups")
@@ -147,6 +150,9 @@ func (o *options) program(sys system) (*program, error) {
 	if o.keepFinished < 1 {
 		return nil, usage("--keep-finished is %d; it must be at least 1", o.keepFinished)
 	}
+	if o.outputMemory != 0 && o.outputMemory < minOutputMemory {
+		return nil, usage("--output-memory is %v; it must be at least 1MiB, or 0, which is no limit", &o.outputMemory)
+	}
 	for _, pattern := range o.envDeny {
 		if name := strings.TrimSuffix(pattern, "*"); strings.ContainsAny(name, "*=") || pattern == "" {
 			return nil, usage("--env-deny is %q; it must be NAME or PREFIX*", pattern)
@@ -205,6 +211,7 @@ func (o *options) program(sys system) (*program, error) {
 		KeepFinished:       o.keepFinished,
 		MaxRunningPerScope: o.maxRunningPerChat,
 		MaxRunning:         o.maxRunning,
+		OutputMemory:       int64(o.outputMemory),
 	})
 	p := &program{manager: manager, tools: tools.New(tools.Options{
 		Manager: manager, Rules: o.rules, Log: log.Logger,
@@ -264,6 +271,9 @@ func (p *program) prepare(host *spawn.Host, isServer bool) {
 
 const (
 	maxGrace = time.Minute
+	// defaultOutputMemory is room for the full output of 2,048 processes.
+	defaultOutputMemory = 64 << 20
+	minOutputMemory     = 1 << 20
 	// closeTime is when close gives up, after the grace: the manager's time after
 	// a kill, and some.
 	closeTime = 2 * time.Second

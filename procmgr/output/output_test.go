@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 )
@@ -182,11 +183,11 @@ func modelLines(text string) (out string, omitted int64) {
 // the text from a small alphabet, so that runes, newlines and bad bytes meet
 // every edge.
 func FuzzBuffer(f *testing.F) {
-	f.Add(uint64(1), uint32(100), uint16(7), true)
-	f.Add(uint64(2), uint32(HeadBytes+TailBytes), uint16(4096), false)
-	f.Add(uint64(3), uint32(HeadBytes+TailBytes+1), uint16(1), false)
-	f.Add(uint64(4), uint32(90_000), uint16(65_535), true)
-	f.Fuzz(func(t *testing.T, seed uint64, size uint32, chunk uint16, open bool) {
+	f.Add(uint64(1), uint32(100), uint16(7), true, uint32(50))
+	f.Add(uint64(2), uint32(HeadBytes+TailBytes), uint16(4096), false, uint32(1))
+	f.Add(uint64(3), uint32(HeadBytes+TailBytes+1), uint16(1), false, uint32(20_000))
+	f.Add(uint64(4), uint32(90_000), uint16(65_535), true, uint32(50_000))
+	f.Fuzz(func(t *testing.T, seed uint64, size uint32, chunk uint16, open bool, drop uint32) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		alphabet := []string{"a", "bc", "\n", "é", "€", "😀", "\xff", "\x80", "\xe2\x82", strings.Repeat("z", 700)}
 		alphabet = alphabet[:1+rng.IntN(len(alphabet))]
@@ -202,7 +203,7 @@ func FuzzBuffer(f *testing.F) {
 		if b.Total() != int64(len(all)) {
 			t.Fatalf("total %d, want %d", b.Total(), len(all))
 		}
-		head, tail, _ := b.kept()
+		head, tail, _, _ := b.kept()
 		if len(all) <= HeadBytes+TailBytes {
 			if !bytes.Equal(head, all) || tail != nil {
 				t.Fatal("a small stream is not kept whole")
@@ -211,5 +212,98 @@ func FuzzBuffer(f *testing.F) {
 			t.Fatal("head or tail differ from what was written")
 		}
 		checkAgainstModel(t, all, b.View(open), open)
+		checkDropped(t, all, int(drop)%(len(all)+1), int(chunk)+1, open)
 	})
+}
+
+// checkDropped drops the first n bytes of all. The rest must look as if it were a
+// stream of its own, behind a mark.
+func checkDropped(t *testing.T, all []byte, n, chunk int, open bool) {
+	t.Helper()
+	b := filled(all[:n], chunk)
+	b.Drop()
+	for rest := all[n:]; len(rest) > 0; rest = rest[min(chunk, len(rest)):] {
+		b.Append(rest[:min(chunk, len(rest))])
+	}
+	v, rest := b.View(open), all[n:]
+	if n > 0 {
+		cut := continuation(rest[:min(HeadBytes, len(rest))])
+		if v.Dropped != int64(n+cut) || len(rest) > HeadBytes && v.Omitted < v.Dropped {
+			t.Fatalf("dropped %d bytes of %d: %+v", n, len(all), v)
+		}
+		if line, _, _ := bytes.Cut(rest, []byte("\n")); cut > 0 || len(line) > LineBytes {
+			return // what is left of a rune or a line is not what a stream begins with
+		}
+	}
+	want := filled(rest, chunk).View(open)
+	mark := ""
+	if n > 0 {
+		mark = droppedMark(n)
+	}
+	want = View{Text: mark + want.Text, Next: want.Next + int64(n), Omitted: want.Omitted + int64(n), Dropped: int64(n)}
+	if v != want {
+		t.Fatalf("got %+v, want %+v", v, want)
+	}
+}
+
+func droppedMark(n int) string {
+	return fmt.Sprintf("[… %d bytes no longer kept: all output together reached --output-memory …]\n", n)
+}
+
+// What is dropped while a rune is on its way takes the rest of it along.
+func TestRuneAtADropIsOmittedWhole(t *testing.T) {
+	b := filled([]byte("a€"[:2]), 1)
+	b.Drop()
+	b.Append([]byte("a€b"[2:]))
+	if v, want := b.View(true), (View{Text: droppedMark(4) + "b", Next: 5, Omitted: 4, Dropped: 4}); v != want {
+		t.Errorf("got %+v, want %+v", v, want)
+	}
+}
+
+func TestBudgetIsKept(t *testing.T) {
+	const buffers, most = 50, 256 << 10
+	all := make([]Buffer, buffers)
+	budget := NewBudget(most, func(enough func() bool) {
+		for i := range all {
+			if enough() {
+				return
+			}
+			all[i].Drop()
+		}
+		if !enough() {
+			t.Error("all are dropped, and it is not enough")
+		}
+	})
+	for i := range all {
+		all[i].Budget = budget
+	}
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() {
+			for range 100 {
+				all[i].Append(bytes.Repeat([]byte("x"), 997))
+			}
+		})
+	}
+	wg.Wait()
+	var held int64
+	for i := range all {
+		held += int64(cap(all[i].head) + cap(all[i].tail))
+		if all[i].Total() != 99_700 {
+			t.Errorf("counted %d", all[i].Total())
+		}
+	}
+	if held != budget.Used() || held > most {
+		t.Errorf("%d bytes are held, %d are counted, %d are allowed", held, budget.Used(), most)
+	}
+	before := all[0].View(false)
+	for i := range all {
+		all[i].Close()
+		all[i].Close()
+		all[i].Append([]byte("late"))
+		all[i].Drop()
+	}
+	if budget.Used() != 0 || all[0].View(false) != before {
+		t.Errorf("closed: %d bytes are counted, %+v", budget.Used(), all[0].View(false))
+	}
 }

@@ -21,8 +21,12 @@ type View struct {
 	// whole is left for the next view.
 	Cursor, Next int64
 	// Omitted counts the bytes between Cursor and Next that Text does not show:
-	// those between head and tail, and those cut from long lines.
+	// those that are Dropped, those between head and tail, and those cut from long
+	// lines.
 	Omitted int64
+	// Dropped counts the bytes from Cursor on that are no longer kept, because a
+	// Budget was exceeded. Text begins with a mark then.
+	Dropped int64
 }
 
 // Original is the number of bytes the view covers, shown or not.
@@ -33,17 +37,23 @@ func (v View) Retained() int64 { return v.Original() - v.Omitted }
 
 // View renders what is held. open says that more may be written.
 func (b *Buffer) View(open bool) View {
-	head, tail, total := b.kept()
+	head, tail, dropped, total := b.kept()
 	r := renderer{}
+	if dropped > 0 {
+		cut := continuation(head)
+		head, dropped = head[cut:], dropped+int64(cut)
+		r.omitted += dropped
+		r.mark("%d bytes no longer kept: all output together reached --output-memory", dropped)
+	}
 	if tail == nil {
 		if open {
 			head = head[:len(head)-partialRune(head)]
 		}
-		r.lines(head, false)
-		return View{Text: r.text(), Next: int64(len(head)), Omitted: r.omitted}
+		r.lines(head, dropped > 0)
+		return View{Text: r.text(), Next: dropped + int64(len(head)), Omitted: r.omitted, Dropped: dropped}
 	}
 
-	gap := total - int64(len(head)+len(tail))
+	gap := total - dropped - int64(len(head)+len(tail))
 	cut := partialRune(head)
 	head, gap = head[:len(head)-cut], gap+int64(cut)
 	cut = continuation(tail)
@@ -54,11 +64,11 @@ func (b *Buffer) View(open bool) View {
 		tail = tail[:len(tail)-held]
 	}
 
-	r.lines(head, false)
+	r.lines(head, dropped > 0)
 	r.omitted += gap
 	r.mark("%d bytes omitted", gap)
 	r.lines(tail, true)
-	return View{Text: r.text(), Next: total - int64(held), Omitted: r.omitted}
+	return View{Text: r.text(), Next: total - int64(held), Omitted: r.omitted, Dropped: dropped}
 }
 
 type renderer struct {

@@ -1,0 +1,39 @@
+package output
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Budget bounds the memory of the buffers that share it. A nil one bounds nothing.
+type Budget struct {
+	max  int64
+	free func(enough func() bool)
+	used atomic.Int64 // bytes that the buffers have allocated
+
+	mu sync.Mutex // guards nothing, but lets one at a time make room
+}
+
+// NewBudget returns a budget of max bytes. When buffers hold more, the one that
+// grew last calls free, which must drop buffers until enough says so. It is called
+// once at a time, and no buffer is locked then.
+func NewBudget(max int64, free func(enough func() bool)) *Budget {
+	return &Budget{max: max, free: free}
+}
+
+// Used returns how many bytes the buffers have allocated.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// add counts n bytes more and says whether that is too much.
+func (b *Budget) add(n int) (over bool) {
+	return b != nil && n != 0 && b.used.Add(int64(n)) > b.max && n > 0
+}
+
+// makeRoom frees an eighth of the budget, so that it is seldom called.
+func (b *Budget) makeRoom() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.Used() > b.max { // nobody did it meanwhile
+		b.free(func() bool { return b.Used() <= b.max-b.max/8 })
+	}
+}
