@@ -12,6 +12,9 @@ type Engine interface {
 	// Wait returns when no event will be delivered any more. It is called once,
 	// after every process was released.
 	Wait()
+	// AnySuspended says that a signal may have stopped a command; if it says no,
+	// nobody need ask each.
+	AnySuspended() bool
 	// KillDomain is what a signal reaches: how much of what a command forked.
 	KillDomain() KillDomain
 }

@@ -20,20 +20,28 @@ func (m *Manager) launcher(spec *Spec) launcher {
 	if spec.Launcher != nil {
 		l.argv = spec.Launcher
 	}
-	if len(l.argv) == 0 {
-		return l
+	l.remote = RemoteLauncher(l.argv)
+	return l
+}
+
+// RemoteLauncher returns the name of a launcher's program if it is known to run
+// the command elsewhere, where no signal, kill domain or limit of this machine
+// reaches, else "".
+func RemoteLauncher(argv []string) string {
+	if len(argv) == 0 {
+		return ""
 	}
-	name := strings.TrimSuffix(filepath.Base(l.argv[0]), ".exe")
+	name := strings.TrimSuffix(filepath.Base(argv[0]), ".exe")
 	switch name {
 	case "ssh", "docker", "podman", "nerdctl", "kubectl", "machinectl":
-		l.remote = name
+		return name
 	case "systemd-run":
 		// With --scope it runs the command itself; else the service manager does.
-		if !slices.Contains(l.argv, "--scope") {
-			l.remote = name
+		if !slices.Contains(argv, "--scope") {
+			return name
 		}
 	}
-	return l
+	return ""
 }
 
 // apply puts the launcher before a command. search is the environment whose PATH

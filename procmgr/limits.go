@@ -12,7 +12,8 @@ const (
 	LimitRunningPerScope Limit = "max_running_per_chat" // Options.MaxRunningPerScope
 )
 
-// LimitError says that a start would pass a limit of [Options].
+// LimitError says that a start would pass a limit: one of [Options], or
+// LimitPidsPerScope of the engine.
 type LimitError struct {
 	Limit     Limit
 	Used, Max int
@@ -56,6 +57,11 @@ func (m *Manager) admitLocked(scope Scope) error {
 		m.countLocked(scope, +1, 0)
 		return nil
 	}
+	m.nameLongestLocked(scope, &limit)
+	return &limit
+}
+
+func (m *Manager) nameLongestLocked(scope Scope, limit *LimitError) {
 	var longest *process
 	for _, p := range m.scopes[scope] {
 		if p.lives() && (longest == nil || p.seq < longest.seq) {
@@ -65,7 +71,6 @@ func (m *Manager) admitLocked(scope Scope) error {
 	if longest != nil {
 		limit.ID, limit.Command = longest.facts.ID, longest.facts.Command
 	}
-	return &limit
 }
 
 // finished counts a process of which nothing lives any more. If its scope then has

@@ -28,13 +28,19 @@ func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, err
 			})
 		},
 	})
-	if err != nil {
+	var limit *spawn.LimitError
+	switch {
+	case errors.As(err, &limit):
+		return nil, &LimitError{Limit: limits([]spawn.Limit{limit.Limit})[0], Used: int(limit.Used), Max: int(limit.Max)}
+	case err != nil:
 		return nil, err
 	}
 	return localProcess{p}, nil
 }
 
 func (l local) Wait() { l.spawner.Wait() }
+
+func (l local) AnySuspended() bool { return l.spawner.AnySuspended() }
 
 func (l local) KillDomain() KillDomain { return KillDomain(l.spawner.Domain()) }
 

@@ -126,8 +126,8 @@ func (m *Manager) List(scope Scope, filter Filter, limit int) (list []Process, o
 		p       *process
 		running bool
 	}
-	var entries []entry
 	m.mu.Lock()
+	entries := make([]entry, 0, len(m.scopes[scope]))
 	for _, p := range m.scopes[scope] {
 		running := p.lives()
 		if filter == FilterAll || running == (filter == FilterRunning) {
@@ -146,8 +146,10 @@ func (m *Manager) List(scope Scope, filter Filter, limit int) (list []Process, o
 		return cmp.Compare(b.p.seq, a.p.seq)
 	})
 	shown := min(limit, len(entries))
+	list = make([]Process, 0, shown)
+	suspended := m.opts.Engine.AnySuspended()
 	for _, e := range entries[:shown] {
-		list = append(list, e.p.snapshot())
+		list = append(list, e.p.look(suspended))
 	}
 	return list, len(entries) - shown
 }

@@ -86,14 +86,17 @@ func (t timers) stop() {
 }
 
 // snapshot returns what is known now.
-func (p *process) snapshot() Process {
+func (p *process) snapshot() Process { return p.look(true) }
+
+// look returns what is known now. suspended says that it may be suspended.
+func (p *process) look(suspended bool) Process {
 	p.mu.Lock()
 	s := p.facts
 	s.State, s.Exit, s.OutputOpen = p.state, p.exit, p.open
 	p.mu.Unlock()
 	switch {
 	case s.State.Running():
-		s.Suspended = p.engine.Suspended()
+		s.Suspended = suspended && p.engine.Suspended()
 	case s.Remote != "":
 		s.Descendants = Unknown
 	case p.lives():

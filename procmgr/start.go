@@ -2,6 +2,7 @@ package procmgr
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -127,7 +128,14 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	launch.apply(&cmd, m.opts.Environ, remoteEnv(scope, id, spec))
 	p.engine, err = m.opts.Engine.Start(cmd,
 		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
-	if err != nil {
+	var limit *LimitError
+	switch {
+	case errors.As(err, &limit):
+		m.mu.Lock()
+		m.nameLongestLocked(scope, limit)
+		m.mu.Unlock()
+		return nil, limit
+	case err != nil:
 		return nil, &StartError{Dir: dir, Err: err}
 	}
 	if spec.Timeout > 0 {

@@ -84,6 +84,8 @@ func limitWords(e *procmgr.LimitError) string {
 		longest = fmt.Sprintf("; the longest running is %s (%s)", e.ID, clip(e.Command))
 	}
 	switch {
+	case e.Limit == procmgr.LimitPidsPerScope:
+		return fmt.Sprintf("What this chat runs has %d processes and threads, the most that --pids-limit-per-chat allows. Nothing was started. End something with process_signal%s.", e.Used, longest)
 	case e.Limit == procmgr.LimitRunningPerScope:
 		return fmt.Sprintf("This chat runs %d processes, the most that --max-running-per-chat allows. Nothing was started. End one with process_signal, or wait for one with process_output%s.", e.Used, longest)
 	case e.ID != "":

@@ -28,8 +28,10 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 	list, omitted := t.manager.List(c.Scope, filter, limit)
 	t.told(ctx, c, list...)
 
-	result := schemas.ListResult{Processes: []schemas.Process{}, KillDomain: string(t.manager.KillDomain()), Omitted: omitted}
+	result := schemas.ListResult{Processes: make([]schemas.Process, 0, len(list)), KillDomain: string(t.manager.KillDomain()), Omitted: omitted}
+	const line = 128 // a usual one
 	var text strings.Builder
+	text.Grow(line * len(list))
 	if len(list) == 0 {
 		text.WriteString("No processes. Start one with process_start.")
 	}
@@ -52,5 +54,5 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 	if omitted > 0 {
 		fmt.Fprintf(&text, "%d more; set limit to see them.", omitted)
 	}
-	return answer{text.String(), result}, nil
+	return answer{text.String(), &result}, nil
 }

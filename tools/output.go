@@ -23,6 +23,6 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 	}
 	return answer{
 		text: describe(p, out, c.notes),
-		data: schemas.OutputResult{Process: process(p), ProcessOutput: out, Notes: c.notes},
+		data: &schemas.OutputResult{Process: process(p), ProcessOutput: out, Notes: c.notes},
 	}, nil
 }

@@ -171,5 +171,5 @@ func (t *Tools) signalled(c *call, in schemas.SignalInput, ends ...*ending) answ
 	default:
 		text.WriteString("Wait with process_output, or call process_signal again.\n")
 	}
-	return answer{strings.TrimRight(text.String(), "\n"), result}
+	return answer{strings.TrimRight(text.String(), "\n"), &result}
 }

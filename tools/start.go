@@ -65,7 +65,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 func (t *Tools) started(s procmgr.Started, out schemas.ProcessOutput, c *call) answer {
 	return answer{
 		text: describe(s.Process, out, c.notes),
-		data: schemas.StartResult{
+		data: &schemas.StartResult{
 			Process: process(s.Process), ProcessOutput: out,
 			Attached: s.Attached, Forgotten: s.Forgotten, Notes: c.notes,
 		},

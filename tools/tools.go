@@ -7,7 +7,6 @@
 package tools
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -128,7 +127,7 @@ func (c *call) note(format string, args ...any) {
 // answer is what a handler gives: text to read and the same as data.
 type answer struct {
 	text string
-	data any
+	data schemas.Result
 }
 
 // add registers a handler behind everything that calls have in common: who
@@ -172,14 +171,10 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 			c.log().Log(ctx, level, "tool call refused", "tool", tool.Name, "error", err)
 			return deliver(ctx, mcp.NewToolResultError(text)), nil
 		}
-		var data bytes.Buffer
-		e := json.NewEncoder(&data)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(a.data); err != nil {
-			return nil, err
-		}
+		// The data says what the text says, with the names of its fields.
+		data := a.data.AppendJSON(make([]byte, 0, 1024+len(a.text)*3/2))
 		return deliver(ctx, &mcp.CallToolResult{
-			Content: []mcp.Content{mcp.NewTextContent(a.text)}, RawStructuredContent: data.Bytes(),
+			Content: []mcp.Content{mcp.NewTextContent(a.text)}, RawStructuredContent: data,
 		}), nil
 	})
 }

@@ -468,3 +468,22 @@ func FuzzArguments(f *testing.F) {
 		}
 	})
 }
+
+// A list measures what runs only if it is asked to.
+func TestAListShowsUsageOnRequest(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	r := a.call("process_start", `{"command":"sleep 300 & exec sleep 300","background":true}`)
+	proctest.Within(t, "two processes", func() bool {
+		listed := a.call("process_list", `{"usage":true}`)
+		u := listed.Processes[0].Usage
+		return u != nil && *u.Processes == 2 && *u.RSSBytes > 100<<10 && strings.Contains(listed.text, " in 2 processes")
+	})
+	if u := a.call("process_list", `{}`).Processes[0].Usage; u != nil {
+		t.Errorf("unasked: %+v", u)
+	}
+	a.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"kill"}`)
+	u := a.call("process_list", `{"usage":true}`).Processes[0].Usage
+	if u == nil || *u.Processes != 0 || *u.RSSBytes != 0 {
+		t.Errorf("ended: %+v", u)
+	}
+}

@@ -51,7 +51,12 @@ func head(id json.RawMessage) []byte {
 // result encodes the result of a tool.
 func (e encoder) result(id json.RawMessage, slot *tools.Slot) []byte {
 	r := slot.Result
-	b := make([]byte, 0, 256+2*len(r.RawStructuredContent))
+	room := 512 + len(r.RawStructuredContent)
+	for _, content := range r.Content {
+		text := content.(mcp.TextContent).Text
+		room += len(text) + len(text)/8 // for what is escaped
+	}
+	b := make([]byte, 0, room)
 	b = append(append(b, head(id)...), `{"content":[`...)
 	for i, content := range r.Content {
 		if i > 0 {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,48 +69,6 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.rules.SessionKeys, "session-meta-key", o.rules.SessionKeys, "keys in _meta by which clients name a conversation")
 	flags.BoolVar(&o.rules.RequireChat, "require-chat", false, "refuse calls that name no chat")
 	o.log.register(flags)
-}
-
-// registerLimits registers the flags that have a help topic of their own.
-func (o *options) registerLimits(flags *pflag.FlagSet) {
-	flags.IntVar(&o.maxCallsPerChat, "max-calls-per-chat", 2000, "calls of a chat on their way at a time")
-	flags.IntVar(&o.maxCallsPerToken, "max-calls-per-token", 10000, "calls of a token on their way at a time")
-	flags.IntVar(&o.maxRunningPerChat, "max-running-per-chat", 64, "processes of a chat that run at a time")
-	flags.IntVar(&o.maxRunning, "max-running", 1024, "processes of all chats that run at a time")
-	flags.IntVar(&o.keepFinished, "keep-finished", procmgr.DefaultKeepFinished, "ended processes of a chat that are kept, at least 1")
-	o.outputMemory = defaultOutputMemory
-	flags.Var(&o.outputMemory, "output-memory", "memory for the output of all processes")
-	flags.Var((*bytesFlag)(&o.limits.Memory), "memory-limit", "memory of a process with all that it forks, such as 512MiB; needs cgroups")
-	flags.Var((*bytesFlag)(&o.limits.MemoryPerGroup), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups")
-	flags.Int64Var(&o.limits.Pids, "pids-limit", 0, "processes and threads of a process with all that it forks; needs cgroups")
-	flags.Int64Var(&o.limits.PidsPerGroup, "pids-limit-per-chat", 0, "processes and threads of all processes of a chat; needs cgroups")
-}
-
-// limited adds the flags of limits to a command, whose help tells where they are.
-func limited(cmd *cobra.Command, register ...func(*pflag.FlagSet)) {
-	limits := pflag.NewFlagSet("limits", pflag.ContinueOnError)
-	for _, r := range register {
-		r(limits)
-	}
-	limits.VisitAll(func(f *pflag.Flag) { f.Hidden = true })
-	cmd.Flags().AddFlagSet(limits)
-	cmd.SetUsageTemplate(cmd.UsageTemplate() + "\nFlags of limits: proctor help limits\n")
-}
-
-// limitsTopic is what proctor help limits shows.
-func limitsTopic() *cobra.Command {
-	flags := pflag.NewFlagSet("limits", pflag.ContinueOnError)
-	var o serveOptions
-	o.registerLimits(flags)
-	o.registerServeLimits(flags)
-	return &cobra.Command{
-		Use:   "limits",
-		Short: "What a chat, a process and the server may use",
-		Long: `Flags of stdio, serve and call that limit what a chat, a process and the server
-may use. 0 is no limit. What goes beyond is refused, and the answer names the flag.
-
-` + flags.FlagUsages(),
-	}
 }
 
 // program is what the commands put behind their transport.
@@ -185,17 +141,8 @@ func (o *options) program(sys system) (*program, error) {
 			return nil, usage("--kill-domain is %q; it must be auto, cgroup, descendants or process_group: %v", o.killDomain, err)
 		}
 	}
-	if o.limits.Pids < 0 || o.limits.PidsPerGroup < 0 {
-		return nil, usage("--pids-limit is %d and --pids-limit-per-chat %d; they must be at least 0, which is no limit", o.limits.Pids, o.limits.PidsPerGroup)
-	}
-	if o.limits != (spawn.Limits{}) && sys.host != nil {
-		if err := sys.host.SetLimits(o.limits); err != nil {
-			flag := "--memory-limit"
-			if errors.Is(err, spawn.ErrPidsLimit) {
-				flag = "--pids-limit"
-			}
-			return nil, failure{fmt.Errorf("%s: %w; leave it out, or let the server write cgroups", flag, err)}
-		}
+	if err := o.setLimits(sys.host, launcher); err != nil {
+		return nil, err
 	}
 	manager := procmgr.New(procmgr.Options{
 		Engine:      procmgr.Local(sys.host),

@@ -93,6 +93,9 @@ func runs(pid int) bool {
 	return err == nil && signo == 0
 }
 
+// AnySuspended says yes: each is to be asked.
+func (s *Spawner) AnySuspended() bool { return true }
+
 // Suspended says that a signal has stopped the command.
 func (p *Process) Suspended() bool {
 	p.mu.Lock()

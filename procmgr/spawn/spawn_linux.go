@@ -88,6 +88,13 @@ func stillRuns(idType, id, flags int) bool {
 	}
 }
 
+// AnySuspended says that a signal has stopped a child of this program.
+func (s *Spawner) AnySuspended() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_ALL, 0, &info, unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo != 0
+}
+
 // Suspended says that a signal has stopped the command.
 func (p *Process) Suspended() bool {
 	p.mu.Lock()

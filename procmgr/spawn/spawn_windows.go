@@ -207,6 +207,9 @@ func (p *Process) Usage() (Usage, error) {
 // Pid is the system's number of the command.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
+// AnySuspended says no: Windows has no such state.
+func (s *Spawner) AnySuspended() bool { return false }
+
 // Suspended is always false: Windows has no such state.
 func (p *Process) Suspended() bool { return false }
 
