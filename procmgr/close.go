@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,11 +44,11 @@ func (m *Manager) Close(ctx context.Context) error {
 	all := m.stopTimers()
 
 	var wg sync.WaitGroup
-	left := make([]string, len(all))
+	left := make([]string, len(all)) // ids, empty of those that have ended
 	for i, p := range all {
 		wg.Go(func() {
 			if !p.end(graceful, killed) {
-				left[i] = p.facts.ID + " "
+				left[i] = p.facts.ID
 			}
 			p.mu.Lock()
 			p.timers.stop()
@@ -56,9 +57,11 @@ func (m *Manager) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	switch names := strings.TrimSpace(strings.Join(left, "")); {
-	case names != "":
-		return fmt.Errorf("cannot end every process; left: %s", names)
+	left = slices.DeleteFunc(left, func(id string) bool { return id == "" })
+	const named = 10 // of what may be thousands
+	switch {
+	case len(left) > 0:
+		return fmt.Errorf("cannot end every process; %d left: %s", len(left), strings.Join(left[:min(named, len(left))], " "))
 	case hung:
 		return errors.New("a start has not come back")
 	case !within(killed, m.opts.Engine.Wait):

@@ -1,11 +1,12 @@
 // Package spawn starts a command, delivers its output and its exit, and signals
 // what it forked. It is the one place that talks to the operating system about
-// processes; it knows nothing of chats, ids or limits.
+// processes; it knows nothing of chats or ids.
 //
 // # Exit
 //
-// On Linux the exit is seen through a pidfd that waits in Go's poller, so a
-// running command costs no thread. Where there is no pidfd (macOS, old or
+// On Linux the exit is seen through a pidfd, by the same loop that reads all
+// outputs (loop_posix.go), so a running command costs neither a thread nor a
+// goroutine. Where there is no pidfd (macOS, old or
 // confined kernels) one thread per command waits. Either way the exit is first
 // seen and not yet reaped: while a process is unreaped its number cannot be
 // given to another. What the command wrote is then read to the end, or, when a
@@ -35,6 +36,12 @@
 // A domain that outlives its command is watched until it is empty
 // ([Events].Emptied), through a pidfd of one orphan after the other.
 //
+// # Limits
+//
+// [Host.SetLimits] puts each command into cgroups of its own, below those of its
+// group, in the hierarchies that have the controllers memory and pids. Many outputs
+// that flood take turns (flood_posix.go).
+//
 // # Death of the program
 //
 // A guard (guard_linux.go, package early) ends everything when the program is
@@ -42,9 +49,9 @@
 //
 // # Goroutines
 //
-// Two per command, a third while it is given input, one while it outlives its
-// leader, one while a kill goes on. All are started and awaited by the [Spawner]
-// ([Spawner.Wait]). One more keeps the guard; [Host.Run] awaits it. None ends with
+// One loop for all commands; for a command one while it is given input, one while
+// it outlives its leader, one while a kill goes on. All are started and awaited by
+// the [Spawner] ([Spawner.Wait]). One more keeps the guard; [Host.Run] awaits it. None ends with
 // its thread locked, which would end the thread and, with it, what it forked
 // (PR_SET_PDEATHSIG).
 package spawn
