@@ -133,7 +133,7 @@ func (h *Host) Sweep() {
 	if h.self.Pid == 0 {
 		return
 	}
-	h.limiter.sweepInstances()
+	defer sweepInstances()
 	for _, gone := range h.leftBehind() {
 		if procfs.EndInstance(gone.instance, gone.cgroups, 2, 200, pause) {
 			h.log.Load().Warn("ended what a server that is gone had left behind", "server_pid", gone.instance.Pid)

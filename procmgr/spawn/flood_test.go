@@ -24,8 +24,10 @@ func resting(l *loop) (n int) {
 func TestManyFloodsRest(t *testing.T) {
 	s := New(host)
 	var floods []*run
-	for range 8 {
-		floods = append(floods, startWith(t, s, Command{Argv: []string{"yes"}}))
+	for i := range 8 {
+		// What a command that has ended leaves behind is no better.
+		command := []string{"exec yes", "yes & exit 0"}[i%2]
+		floods = append(floods, startWith(t, s, Command{Argv: []string{"sh", "-c", command}}))
 	}
 	defer func() {
 		for _, r := range floods {

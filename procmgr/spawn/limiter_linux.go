@@ -225,20 +225,18 @@ func (l *limiter) close() {
 
 // sweepInstances removes what instances that do not live have left in v1, where a
 // guard does not look: it is empty.
-func (l *limiter) sweepInstances() {
-	if l == nil {
-		return
-	}
-	_ = l.controllers(func(c *controller) error {
-		if !c.v2 {
-			cgroupsOf(c.home, func(i procfs.Instance, dir string) {
-				if lives, err := i.Lives(); err == nil && !lives {
-					procfs.RemoveCgroup(dir)
-				}
-			})
+func sweepInstances() {
+	for _, name := range []string{"memory", "pids"} {
+		own, err := cgroupOf(name)
+		if err != nil {
+			continue
 		}
-		return nil
-	})
+		cgroupsOf(own, func(i procfs.Instance, dir string) {
+			if lives, err := i.Lives(); err == nil && !lives {
+				procfs.RemoveCgroup(dir)
+			}
+		})
+	}
 }
 
 // enter moves the calling thread, which must be locked, to where its next child
@@ -268,9 +266,8 @@ func (q *quota) enter() (back func() error, err error) {
 	}
 	q.allow(1)
 	return func() error {
-		err := leave()
-		q.allow(0)
-		return err
+		q.allow(0) // first: with us gone there would be room for one too many
+		return leave()
 	}, nil
 }
 
@@ -293,8 +290,9 @@ func (q *quota) refused(err error) error {
 		return err
 	}
 	max := q.l.limits.PidsPerGroup
+	// Others of our threads may count there for the moment.
 	if used, ok := q.l.pids.value(q.group, "pids.current", ""); ok && max > 0 && used >= max {
-		return &LimitError{LimitPidsPerGroup, used, max, err}
+		return &LimitError{LimitPidsPerGroup, min(used, max), max, err}
 	}
 	return err
 }

@@ -272,8 +272,8 @@ func (p *Process) readSome() {
 		if !again {
 			return
 		}
-		if !p.endedAt.IsZero() {
-			continue // what it left is read to the end
+		if !p.endedAt.IsZero() && !p.settled {
+			continue // what the command left is read to the end
 		}
 		if n < readBytes {
 			return
