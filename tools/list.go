@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -35,7 +36,13 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 	if len(list) == 0 {
 		text.WriteString("No processes. Start one with process_start.")
 	}
+	const turn = 5 * time.Millisecond
+	began := time.Now()
 	for _, p := range list {
+		if in.Usage && time.Since(began) > turn { // to measure takes time: others first
+			t.pause(ctx, c)()
+			began = time.Now()
+		}
 		shown := inList(p)
 		fmt.Fprintf(&text, "%s  %s", p.ID, status(p))
 		if in.Usage {

@@ -37,13 +37,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	host := spawn.Setup(spawn.SetupOptions{Guard: early.GuardName})
+	stderr := &unhurried{w: os.Stderr}
 	os.Exit(host.Run(func() int {
+		defer stderr.flush()
 		return run(ctx, system{
 			args:    os.Args[1:],
 			environ: os.Environ(),
 			stdin:   os.Stdin,
 			stdout:  os.Stdout,
-			stderr:  os.Stderr,
+			stderr:  stderr,
 			host:    host,
 		})
 	}))
@@ -114,6 +116,9 @@ func (s system) getenv(name string) string {
 
 // isTerminal says that a person sees w.
 func isTerminal(w io.Writer) bool {
+	if u, ok := w.(*unhurried); ok {
+		w = u.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
