@@ -49,7 +49,10 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 			if u, err := t.manager.Usage(c.Scope, p.ID); err == nil {
 				shown.Usage = usage(u)
 				shown.Usage.RSSBytes, shown.Usage.Processes = &u.RSS, &u.Processes
-				fmt.Fprintf(&text, "; %s CPU, %.1f MiB in %d processes", rounded(u.User+u.System), float64(u.RSS)/(1<<20), u.Processes)
+				fmt.Fprintf(&text, "; %s CPU", rounded(u.User+u.System))
+				if u.Processes > 0 {
+					fmt.Fprintf(&text, ", %.1f MiB in %d processes", float64(u.RSS)/(1<<20), u.Processes)
+				}
 			}
 		}
 		result.Processes = append(result.Processes, shown)

@@ -15,17 +15,17 @@ import (
 
 // registerLimits registers the flags that have a help topic of their own.
 func (o *options) registerLimits(flags *pflag.FlagSet) {
-	flags.IntVar(&o.maxCallsPerChat, "max-calls-per-chat", 2000, "calls of a chat on their way at a time")
-	flags.IntVar(&o.maxCallsPerToken, "max-calls-per-token", 10000, "calls of a token on their way at a time")
+	flags.IntVar(&o.maxCallsPerChat, "max-calls-per-chat", 2000, "calls of a chat in progress at a time")
+	flags.IntVar(&o.maxCallsPerToken, "max-calls-per-token", 10000, "calls of a token in progress at a time")
 	flags.IntVar(&o.maxRunningPerChat, "max-running-per-chat", 64, "processes of a chat that run at a time")
 	flags.IntVar(&o.maxRunning, "max-running", 1024, "processes of all chats that run at a time")
 	flags.IntVar(&o.keepFinished, "keep-finished", procmgr.DefaultKeepFinished, "ended processes of a chat that are kept, at least 1")
 	o.outputMemory = defaultOutputMemory
 	flags.Var(&o.outputMemory, "output-memory", "memory for the output of all processes")
-	flags.Var((*bytesFlag)(&o.limits.Memory), "memory-limit", "memory of a process with all that it forks, such as 512MiB; needs cgroups")
-	flags.Var((*bytesFlag)(&o.limits.MemoryPerGroup), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups")
-	flags.Int64Var(&o.limits.Pids, "pids-limit", 0, "processes and threads of a process with all that it forks; needs cgroups")
-	flags.Int64Var(&o.limits.PidsPerGroup, "pids-limit-per-chat", 0, "processes and threads of all processes of a chat; needs cgroups")
+	flags.Var((*bytesFlag)(&o.limits.Memory), "memory-limit", "memory of a process with all that it forks; needs cgroups (default no limit)")
+	flags.Var((*bytesFlag)(&o.limits.MemoryPerGroup), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups (default no limit)")
+	flags.Int64Var(&o.limits.Pids, "pids-limit", 0, "processes and threads of a process with all that it forks; needs cgroups (default no limit)")
+	flags.Int64Var(&o.limits.PidsPerGroup, "pids-limit-per-chat", 0, "processes and threads of all processes of a chat; needs cgroups (default no limit)")
 }
 
 // limited adds the flags of limits to a command, whose help tells where they are.
@@ -51,14 +51,25 @@ func limitsTopic() *cobra.Command {
 		Use:   "limits",
 		Short: "What a chat, a process and the server may use",
 		Long: `Flags of stdio, serve and call that limit what a chat, a process and the server
-may use. 0 is no limit. What goes beyond is refused, and the answer names the flag.
+may use. 0 is no limit, but for --keep-finished. A start, call or stream beyond a
+limit is refused, and the answer names the flag; a connection waits. At a memory
+limit the kernel kills, at one of pids a fork fails. Ended processes and output
+give way. Sizes are bytes, or have a unit: 512MiB, 512m; 1024 is the base.
 
 ` + flags.FlagUsages(),
 	}
 }
 
+// minMemoryLimit is enough for a shell.
+const minMemoryLimit = 1 << 20
+
 // setLimits has the kernel's limits kept.
 func (o *options) setLimits(host *spawn.Host, launcher []string) error {
+	for flag, n := range map[string]int64{"--memory-limit": o.limits.Memory, "--memory-limit-per-chat": o.limits.MemoryPerGroup} {
+		if n != 0 && n < minMemoryLimit {
+			return usage("%s is %d bytes; it must be at least 1MiB, or 0, which is no limit", flag, n)
+		}
+	}
 	if o.limits.Pids < 0 || o.limits.PidsPerGroup < 0 {
 		return usage("--pids-limit is %d and --pids-limit-per-chat %d; they must be at least 0, which is no limit", o.limits.Pids, o.limits.PidsPerGroup)
 	}
@@ -67,11 +78,11 @@ func (o *options) setLimits(host *spawn.Host, launcher []string) error {
 	}
 	if o.limits != (spawn.Limits{}) && host != nil {
 		if err := host.SetLimits(o.limits); err != nil {
-			flag := "--memory-limit"
+			flags := "--memory-limit, --memory-limit-per-chat"
 			if errors.Is(err, spawn.ErrPidsLimit) {
-				flag = "--pids-limit"
+				flags = "--pids-limit, --pids-limit-per-chat"
 			}
-			return failure{fmt.Errorf("%s: %w; leave it out, or let the server write cgroups", flag, err)}
+			return failure{fmt.Errorf("%s: %w; leave them out, or let the server write cgroups (as root, or with Delegate=yes in systemd)", flags, err)}
 		}
 	}
 	return nil

@@ -121,7 +121,7 @@ func (h *Host) tryChild(g *cgroup, q *quota) error {
 		unix.Close(pidfd)
 	}
 	if exit := reap(pid); exit.Code != code {
-		return fmt.Errorf("what starts in a cgroup ends with code %d%s: was a cgroup above it killed?", exit.Code, exit.Signal)
+		return fmt.Errorf("what starts in a cgroup ends with code %d %s: was a cgroup above it killed, or is there not enough memory?", exit.Code, exit.Signal)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -108,7 +109,7 @@ func (l *limiter) admit(name string) (*quota, error) {
 	if g == nil {
 		l.names++
 		g = &group{path: "group-" + strconv.Itoa(l.names)}
-		if err := l.make(g.path, l.limits.MemoryPerGroup, l.limits.PidsPerGroup); err != nil {
+		if err := l.makeLocked(g.path, l.limits.MemoryPerGroup, l.limits.PidsPerGroup); err != nil {
 			return nil, err
 		}
 		l.groups[name] = g
@@ -123,7 +124,7 @@ func (l *limiter) admit(name string) (*quota, error) {
 		return nil
 	})
 	if err == nil {
-		err = l.make(q.path, l.limits.Memory, l.limits.Pids)
+		err = l.makeLocked(q.path, l.limits.Memory, l.limits.Pids)
 	}
 	if err != nil {
 		l.releaseLocked(q)
@@ -154,8 +155,8 @@ func (l *limiter) giveOn(path string) (err error) {
 	return err
 }
 
-// make makes a cgroup in each hierarchy, with its bounds.
-func (l *limiter) make(path string, memory, pids int64) error {
+// makeLocked makes a cgroup in each hierarchy, with its bounds.
+func (l *limiter) makeLocked(path string, memory, pids int64) error {
 	err := l.controllers(func(c *controller) error { return os.Mkdir(filepath.Join(c.dir, path), 0o755) })
 	if err == nil && memory > 0 {
 		err = l.memory.limit(path, memory)
@@ -239,49 +240,90 @@ func sweepInstances() {
 	}
 }
 
+// visit is how a thread goes to a quota and back. All files are open before it
+// goes: in a cgroup whose memory is used up nothing can be opened any more, and a
+// thread that stayed there would take the whole program down.
+type visit struct {
+	tasks, home []*os.File // of each hierarchy
+	bounds      []*os.File // on pids, of the command and of its group
+	most        []int64    // and what they are
+}
+
 // enter moves the calling thread, which must be locked, to where its next child
 // shall be. v1 knows no other way to start one in a cgroup: but it moves single
 // threads, and a child begins where its thread is. The returned function moves it
 // back.
 func (q *quota) enter() (back func() error, err error) {
-	var entered []*controller
-	leave := func() (err error) {
-		for _, c := range entered {
-			err = cmp.Or(err, os.WriteFile(c.home+"/tasks", []byte("0"), 0))
+	v, err := q.visit()
+	if err != nil {
+		v.close()
+		return nil, err
+	}
+	leave := func() error {
+		defer v.close()
+		err := v.allow(0) // first: with us gone there would be room for one too many
+		for _, home := range v.home {
+			err = cmp.Or(err, writeTo(home, "0"))
 		}
 		return err
 	}
-	err = q.l.controllers(func(c *controller) error {
-		if c.v2 {
-			return nil
+	// Our own thread counts while it is there. For that moment another of the group
+	// may take its place.
+	if err = v.allow(1); err == nil {
+		for _, tasks := range v.tasks {
+			err = cmp.Or(err, writeTo(tasks, "0")) // 0 is the writer
 		}
-		err := os.WriteFile(filepath.Join(c.dir, q.path, "tasks"), []byte("0"), 0) // 0 is the writer
-		if err == nil {
-			entered = append(entered, c)
-		}
-		return err
-	})
+	}
 	if err != nil {
 		return nil, errors.Join(err, leave())
 	}
-	q.allow(1)
-	return func() error {
-		q.allow(0) // first: with us gone there would be room for one too many
-		return leave()
-	}, nil
+	return leave, nil
 }
 
-// allow raises the bounds on pids for our own thread, which counts while it is
-// there.
-func (q *quota) allow(more int64) {
+func (q *quota) visit() (v visit, err error) {
+	open := func(list *[]*os.File, path string) {
+		file, openErr := os.OpenFile(path, os.O_WRONLY, 0)
+		if openErr == nil {
+			*list = append(*list, file)
+		}
+		err = cmp.Or(err, openErr)
+	}
+	_ = q.l.controllers(func(c *controller) error {
+		if !c.v2 {
+			open(&v.tasks, filepath.Join(c.dir, q.path, "tasks"))
+			open(&v.home, filepath.Join(c.home, "tasks"))
+		}
+		return nil
+	})
 	if c := q.l.pids; c != nil && !c.v2 {
 		if n := q.l.limits.Pids; n > 0 {
-			_ = c.limit(q.path, n+more)
+			open(&v.bounds, filepath.Join(c.dir, q.path, "pids.max"))
+			v.most = append(v.most, n)
 		}
 		if n := q.l.limits.PidsPerGroup; n > 0 {
-			_ = c.limit(q.group, n+more)
+			open(&v.bounds, filepath.Join(c.dir, q.group, "pids.max"))
+			v.most = append(v.most, n)
 		}
 	}
+	return v, err
+}
+
+func (v *visit) allow(more int64) (err error) {
+	for i, bound := range v.bounds {
+		err = cmp.Or(err, writeTo(bound, strconv.FormatInt(v.most[i]+more, 10)))
+	}
+	return err
+}
+
+func (v *visit) close() {
+	for _, file := range slices.Concat(v.tasks, v.home, v.bounds) {
+		file.Close()
+	}
+}
+
+func writeTo(file *os.File, text string) error {
+	_, err := file.WriteAt([]byte(text), 0)
+	return err
 }
 
 // refused explains an error of a fork by a limit, if one is used up.
@@ -289,10 +331,10 @@ func (q *quota) refused(err error) error {
 	if q == nil || err != unix.EAGAIN || q.l.pids == nil {
 		return err
 	}
-	max := q.l.limits.PidsPerGroup
+	most := q.l.limits.PidsPerGroup
 	// Others of our threads may count there for the moment.
-	if used, ok := q.l.pids.value(q.group, "pids.current", ""); ok && max > 0 && used >= max {
-		return &LimitError{LimitPidsPerGroup, min(used, max), max, err}
+	if used, ok := q.l.pids.value(q.group, "pids.current", ""); ok && most > 0 && used >= most {
+		return &LimitError{LimitPidsPerGroup, min(used, most), most, err}
 	}
 	return err
 }

@@ -175,6 +175,27 @@ func TestThreadsComeBack(t *testing.T) {
 	}
 }
 
+// Nor does one where the memory is used up, and nothing can be opened any more.
+func TestThreadsComeBackFromAFullCgroup(t *testing.T) {
+	limit(t, Limits{MemoryPerGroup: 1 << 20})
+	s := New(host)
+	t.Cleanup(s.Wait)
+	for range 50 {
+		// Some are killed, some are refused; that is between them and the limit.
+		if r, err := begin(t, s, command("g", "head -c 300k /dev/zero | tail -c 300k | wc -c")); err == nil {
+			r.ended()
+		}
+	}
+	for task, cgroups := range ownCgroups(t) {
+		if strings.Contains(cgroups, "proctor-") {
+			t.Errorf("thread %s is in %s", task, cgroups)
+		}
+	}
+	if e := start(t, command("other", "exit 3")).ended(); e.Code != 3 {
+		t.Errorf("got %+v", e)
+	}
+}
+
 func ownCgroups(t *testing.T) map[string]string {
 	t.Helper()
 	files, _ := filepath.Glob("/proc/self/task/*/cgroup")

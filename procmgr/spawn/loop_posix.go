@@ -87,16 +87,18 @@ func (l *loop) unwatch(fd int) {
 // post has the loop call f. Once it is stopped, nothing is called.
 func (l *loop) post(f func()) {
 	l.mu.Lock()
-	l.calls = append(l.calls, f)
-	l.mu.Unlock()
-	l.poller.wake()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		l.calls = append(l.calls, f)
+		l.poller.wake()
+	}
 }
 
 // stop ends the loop and waits for it.
 func (l *loop) stop() {
 	l.mu.Lock()
 	l.stopped = true
-	l.mu.Unlock()
 	l.poller.wake()
+	l.mu.Unlock()
 	<-l.done
 }
