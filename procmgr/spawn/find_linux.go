@@ -202,8 +202,14 @@ func (h *Host) search(p *Process) (alive []procfs.Stat, err error) {
 	err = procfs.Pids(func(pid int) {
 		if h.carries(pid, p) {
 			s, lives, statErr := procfs.Living(pid)
-			if lives && h.descends(s, p) {
+			switch {
+			case lives && h.descends(s, p):
 				alive = append(alive, s)
+			case !lives && statErr == nil && !h.lists && s.Ppid == h.self.Pid && pid != p.pid:
+				// Host.mu is held here. What it has used is to be counted before p is
+				// found to be empty.
+				h.adopted[pid] = p
+				h.reapLocked(pid)
 			}
 			failed = cmp.Or(statErr, failed)
 		}
