@@ -103,7 +103,7 @@ for lack in children pidfd tags; do
   in_domain -domain descendants -without "$lack"
 done
 in_domain -without tags
-bubblewrap=(-launcher "bwrap --dev-bind / / --unshare-pid --proc /proc --" -test.run 'Shape|Members|Descendants|Alone|ByName|StopAnd|Hunts')
+bubblewrap=(-launcher "bwrap --dev-bind / / --unshare-pid --proc /proc --" -test.run 'Shape|Members|DescendantsAre|LeavesOthers|ByName|StopAnd|Hunts')
 for domain in cgroup descendants process_group; do
   in_domain -domain "$domain" "${bubblewrap[@]}"
 done

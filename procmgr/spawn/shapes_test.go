@@ -259,9 +259,7 @@ func TestStopAndContinue(t *testing.T) {
 		t.Fatal(err)
 	}
 	proctest.Within(t, "all stopped", stopped)
-	if !r.Suspended() {
-		t.Error("not suspended")
-	}
+	proctest.Within(t, "suspended", r.Suspended)
 	if err := r.Signal(Continue); err != nil {
 		t.Fatal(err)
 	}
