@@ -36,12 +36,15 @@
 //
 // # Goroutines and locks
 //
-// The manager has a goroutine of its own only for the log record of each exit. The
-// engine has one for all processes, and more for some; [Manager.Close] waits for
-// all. Timers (the limit, the
-// grace, forgetting) run their function for a moment and are stopped by Close.
-// Locks are taken in the order Manager.mu, process.mu; neither is held while
-// the engine is called. Output that exceeds Options.OutputMemory takes both for a
-// moment, holding no other lock but the budget's. A waiter costs nothing but its
-// own call: it waits for a channel that the exit closes.
+// The manager starts a goroutine for the log record of each exit, and no other. The
+// engine has one for all processes, and more for some. [Manager.Close] waits for all
+// of them. Timers (the time limit, the grace, forgetting) run their function for a
+// moment and are stopped by Close.
+//
+// Locks are taken in the order Manager.mu, process.mu; neither is held while the
+// engine is called. What makes room when output exceeds Options.OutputMemory takes
+// them while it holds the budget's lock, and no other.
+//
+// A waiter costs nothing but its own call: it waits for a channel that the exit
+// closes.
 package procmgr

@@ -48,6 +48,26 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("%s %s does not pass the launcher %s", e.Field, e.Got, e.Launcher)
 }
 
+// Limits of [Options] that a start can meet.
+const (
+	LimitRunning         Limit = "max_running"          // Options.MaxRunning
+	LimitRunningPerScope Limit = "max_running_per_chat" // Options.MaxRunningPerScope
+)
+
+// LimitError says that a start would pass one of these limits, or
+// [LimitPidsPerScope].
+type LimitError struct {
+	Limit     Limit
+	Used, Max int
+	// ID and Command are of the scope's own longest running process, "" if it has
+	// none.
+	ID, Command string
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("limit %s reached: %d of %d", e.Limit, e.Used, e.Max)
+}
+
 // StartError says that the system did not start a command.
 type StartError struct {
 	Dir string // the working directory

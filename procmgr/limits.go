@@ -2,29 +2,8 @@ package procmgr
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 )
-
-// The limits that a [LimitError] is about.
-const (
-	LimitRunning         Limit = "max_running"          // Options.MaxRunning
-	LimitRunningPerScope Limit = "max_running_per_chat" // Options.MaxRunningPerScope
-)
-
-// LimitError says that a start would pass a limit: one of [Options], or
-// LimitPidsPerScope of the engine.
-type LimitError struct {
-	Limit     Limit
-	Used, Max int
-	// ID and Command are of the scope's own longest running process, "" if it has
-	// none.
-	ID, Command string
-}
-
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("limit %s reached: %d of %d", e.Limit, e.Used, e.Max)
-}
 
 // counts say how many processes a scope has, so that no start and no exit has to
 // walk them.

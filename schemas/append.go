@@ -7,9 +7,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A Result is what a tool gives. AppendJSON appends it as encoding/json would
-// encode it, which takes several times as long: each answer is felt by who waits
-// for it, and a list has up to a thousand processes.
+// A Result is what a tool gives. AppendJSON appends JSON that means what
+// encoding/json makes of it (only escapes differ) and takes several times as long
+// for: each answer is felt by who waits for it, and a list has up to a thousand
+// processes.
 type Result interface{ AppendJSON(b []byte) []byte }
 
 // AppendJSON implements [Result].
@@ -95,7 +96,7 @@ func (p *Process) appendFields(b []byte) []byte {
 		b = p.Usage.appendJSON(append(b, `,"usage":`...))
 	}
 	if len(p.LimitsReached) > 0 {
-		b = appendEach(append(b, `,"limits_reached":`...), p.LimitsReached, appendLast)
+		b = appendEach(append(b, `,"limits_reached":`...), p.LimitsReached, quoted)
 	}
 	return b
 }
@@ -138,11 +139,11 @@ func appendEach[T any](b []byte, values []T, appendValue func(T, []byte) []byte)
 	return append(b, ']')
 }
 
-func appendLast(s string, b []byte) []byte { return appendString(b, s) }
+func quoted(s string, b []byte) []byte { return appendString(b, s) }
 
 func appendNotes(b []byte, notes []string) []byte {
 	if len(notes) > 0 {
-		b = appendEach(append(b, `,"notes":`...), notes, appendLast)
+		b = appendEach(append(b, `,"notes":`...), notes, quoted)
 	}
 	return b
 }

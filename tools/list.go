@@ -51,7 +51,7 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 				shown.Usage.RSSBytes, shown.Usage.Processes = &u.RSS, &u.Processes
 				fmt.Fprintf(&text, "; %s CPU", rounded(u.User+u.System))
 				if u.Processes > 0 {
-					fmt.Fprintf(&text, ", %.1f MiB in %d processes", float64(u.RSS)/(1<<20), u.Processes)
+					fmt.Fprintf(&text, ", %.1f MiB in %s", float64(u.RSS)/(1<<20), processes(u.Processes))
 				}
 			}
 		}
@@ -65,4 +65,11 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 		fmt.Fprintf(&text, "%d more; set limit to see them.", omitted)
 	}
 	return answer{text.String(), &result}, nil
+}
+
+func processes(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
 }

@@ -15,9 +15,10 @@ func doctorCommand(sys system) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Show what this machine offers for ending processes",
-		Long: `Show what this machine offers for ending processes, tried out as a server does at
-its start: the kill domain that process_signal reaches, and what it rests on.`,
+		Short: "Show what this machine offers for ending and limiting processes",
+		Long: `Show what this machine offers for ending and limiting processes, tried out as a
+server does at its start: the kill domain that process_signal reaches, what it rests
+on, and whether --memory-limit and --pids-limit can be had.`,
 		Example: "  proctor doctor --json",
 		Args:    cobra.NoArgs,
 	}

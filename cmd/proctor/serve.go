@@ -49,8 +49,8 @@ at the first start and kept in $XDG_STATE_HOME/proctor/token.`,
 	limited(cmd, o.registerLimits, o.registerServeLimits)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "address to listen on, HOST:PORT or unix:PATH; repeatable")
-	flags.StringSliceVar(&o.allowHosts, "allow-host", nil, "Host header to accept beside loopback")
-	flags.StringSliceVar(&o.allowOrigins, "allow-origin", nil, "web origin to accept beside loopback, such as https://example.com")
+	flags.StringSliceVar(&o.allowHosts, "allow-host", nil, "Host header to accept beside loopback: HOST with any port, or HOST:PORT; repeatable")
+	flags.StringSliceVar(&o.allowOrigins, "allow-origin", nil, "origin of web pages that may call, such as https://example.com; repeatable")
 	flags.StringVar(&o.tokenFile, "token-file", "", "file that holds the token, mode 0600")
 	flags.BoolVar(&o.noAuth, "no-auth", false, "ask for no token; every local user can then run commands as you")
 	return cmd

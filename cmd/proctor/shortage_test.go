@@ -134,12 +134,22 @@ func TestConnectionsLeaveDescriptors(t *testing.T) {
 			t.Fatal("silent connections keep a process from being started")
 		}
 	}
-	if open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)); err != nil || len(open) < limit/2 {
-		t.Fatalf("there are %d descriptors, %v: the connections were not open", len(open), err)
+	open := func() int {
+		t.Helper()
+		fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(fds)
+	}
+	if n := open(); n < limit/2 {
+		t.Fatalf("there are %d descriptors: the connections were not open", n)
 	}
 	for _, c := range first {
 		c.Close()
 	}
+	// Else a start is refused for the connections that the server has yet to close.
+	proctest.Within(t, "the connections are closed", func() bool { return open() < limit/2 })
 	proctest.Within(t, "processes have taken what they may", func() bool {
 		_, refused := ask("process_start", start)
 		return refused

@@ -11,12 +11,12 @@ type Budget struct {
 	free func(enough func() bool)
 	used atomic.Int64 // bytes that the buffers have allocated
 
-	mu sync.Mutex // guards nothing, but lets one at a time make room
+	mu sync.Mutex // held by the one that makes room; guards no field
 }
 
-// NewBudget returns a budget of max bytes. When buffers hold more, the one that
-// grew last calls free, which must drop buffers until enough says so. It is called
-// once at a time, and no buffer is locked then.
+// NewBudget returns a budget of max bytes. The buffer whose growth exceeds it calls
+// free, which drops buffers until enough returns true. No two calls of free run at
+// a time, and none while a buffer is locked.
 func NewBudget(max int64, free func(enough func() bool)) *Budget {
 	return &Budget{max: max, free: free}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -31,11 +32,26 @@ func (h *Host) Domain() Domain {
 	return h.domain
 }
 
-// Report returns what was found, and chooses the domain as [Host.Domain] does.
+// Report returns what was found, and chooses the domain as [Host.Domain] does. If
+// there are no limits, it tries whether there could be, for some milliseconds more.
 func (h *Host) Report() Report {
 	h.prepare()
-	report := h.report
-	report.Domain = h.domain
+	report := Report{h.domain, slices.Clone(h.report.Facts)}
+	if h.limiter != nil {
+		return report
+	}
+	for _, trial := range []struct {
+		name   string
+		limits Limits
+	}{{"limits of memory", Limits{Memory: 64 << 20}}, {"limits of pids", Limits{Pids: 64}}} {
+		l, err := h.newLimiter(trial.limits)
+		if err != nil {
+			report.add(trial.name, "no", err.Error())
+			continue
+		}
+		l.close()
+		report.add(trial.name, "yes", "")
+	}
 	return report
 }
 

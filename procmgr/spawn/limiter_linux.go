@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -43,21 +42,31 @@ type quota struct {
 }
 
 // SetLimits bounds what commands use. It is called once, before anything is
-// started. The error is ErrMemoryLimit or ErrPidsLimit, and why. Limits of
+// started. The error is [ErrMemoryLimit] or [ErrPidsLimit], and why, or of a negative
+// limit. Limits of
 // setrlimit(2) do not stand in: RLIMIT_AS counts addresses, not memory, and of each
 // process by itself; RLIMIT_NPROC counts everything of the user.
 func (h *Host) SetLimits(limits Limits) error {
+	if min(limits.Memory, limits.MemoryPerGroup, limits.Pids, limits.PidsPerGroup) < 0 {
+		return errors.New("a limit is negative")
+	}
+	l, err := h.newLimiter(limits)
+	h.limiter = l
+	return err
+}
+
+// newLimiter returns a limiter that has been tried.
+func (h *Host) newLimiter(limits Limits) (l *limiter, err error) {
 	h.prepare()
-	l := &limiter{limits: limits, groups: map[string]*group{}}
-	var err error
+	l = &limiter{limits: limits, groups: map[string]*group{}}
 	if limits.Memory > 0 || limits.MemoryPerGroup > 0 {
 		if l.memory, err = h.findController("memory"); err != nil {
-			return fmt.Errorf("%w: %w", ErrMemoryLimit, err)
+			return nil, fmt.Errorf("%w: %w", ErrMemoryLimit, err)
 		}
 	}
 	if limits.Pids > 0 || limits.PidsPerGroup > 0 {
 		if l.pids, err = h.findController("pids"); err != nil {
-			return fmt.Errorf("%w: %w", ErrPidsLimit, err)
+			return nil, fmt.Errorf("%w: %w", ErrPidsLimit, err)
 		}
 	}
 	if err := h.tryLimits(l); err != nil {
@@ -66,10 +75,9 @@ func (h *Host) SetLimits(limits Limits) error {
 		if l.memory == nil {
 			sentinel = ErrPidsLimit
 		}
-		return fmt.Errorf("%w: %w", sentinel, err)
+		return nil, fmt.Errorf("%w: %w", sentinel, err)
 	}
-	h.limiter = l
-	return nil
+	return l, nil
 }
 
 // tryLimits starts a child under the limits.
@@ -238,169 +246,4 @@ func sweepInstances() {
 			}
 		})
 	}
-}
-
-// visit is how a thread goes to a quota and back. All files are open before it
-// goes: in a cgroup whose memory is used up nothing can be opened any more, and a
-// thread that stayed there would take the whole program down.
-type visit struct {
-	tasks, home []*os.File // of each hierarchy
-	bounds      []*os.File // on pids, of the command and of its group
-	most        []int64    // and what they are
-}
-
-// enter moves the calling thread, which must be locked, to where its next child
-// shall be. v1 knows no other way to start one in a cgroup: but it moves single
-// threads, and a child begins where its thread is. The returned function moves it
-// back.
-func (q *quota) enter() (back func() error, err error) {
-	v, err := q.visit()
-	if err != nil {
-		v.close()
-		return nil, err
-	}
-	leave := func() error {
-		defer v.close()
-		err := v.allow(0) // first: with us gone there would be room for one too many
-		for _, home := range v.home {
-			err = cmp.Or(err, writeTo(home, "0"))
-		}
-		return err
-	}
-	// Our own thread counts while it is there. For that moment another of the group
-	// may take its place.
-	if err = v.allow(1); err == nil {
-		for _, tasks := range v.tasks {
-			err = cmp.Or(err, writeTo(tasks, "0")) // 0 is the writer
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, leave())
-	}
-	return leave, nil
-}
-
-func (q *quota) visit() (v visit, err error) {
-	open := func(list *[]*os.File, path string) {
-		file, openErr := os.OpenFile(path, os.O_WRONLY, 0)
-		if openErr == nil {
-			*list = append(*list, file)
-		}
-		err = cmp.Or(err, openErr)
-	}
-	_ = q.l.controllers(func(c *controller) error {
-		if !c.v2 {
-			open(&v.tasks, filepath.Join(c.dir, q.path, "tasks"))
-			open(&v.home, filepath.Join(c.home, "tasks"))
-		}
-		return nil
-	})
-	if c := q.l.pids; c != nil && !c.v2 {
-		if n := q.l.limits.Pids; n > 0 {
-			open(&v.bounds, filepath.Join(c.dir, q.path, "pids.max"))
-			v.most = append(v.most, n)
-		}
-		if n := q.l.limits.PidsPerGroup; n > 0 {
-			open(&v.bounds, filepath.Join(c.dir, q.group, "pids.max"))
-			v.most = append(v.most, n)
-		}
-	}
-	return v, err
-}
-
-func (v *visit) allow(more int64) (err error) {
-	for i, bound := range v.bounds {
-		err = cmp.Or(err, writeTo(bound, strconv.FormatInt(v.most[i]+more, 10)))
-	}
-	return err
-}
-
-func (v *visit) close() {
-	for _, file := range slices.Concat(v.tasks, v.home, v.bounds) {
-		file.Close()
-	}
-}
-
-func writeTo(file *os.File, text string) error {
-	_, err := file.WriteAt([]byte(text), 0)
-	return err
-}
-
-// refused explains an error of a fork by a limit, if one is used up.
-func (q *quota) refused(err error) error {
-	if q == nil || err != unix.EAGAIN || q.l.pids == nil {
-		return err
-	}
-	most := q.l.limits.PidsPerGroup
-	// Others of our threads may count there for the moment.
-	if used, ok := q.l.pids.value(q.group, "pids.current", ""); ok && most > 0 && used >= most {
-		return &LimitError{LimitPidsPerGroup, min(used, most), most, err}
-	}
-	return err
-}
-
-// reached returns the limits that the command has run into.
-func (q *quota) reached() (list []Limit) {
-	if q == nil {
-		return nil
-	}
-	if limit := q.memoryReached(); limit != "" {
-		list = append(list, limit)
-	}
-	if limit := q.pidsReached(); limit != "" {
-		list = append(list, limit)
-	}
-	return list
-}
-
-// memoryReached says which limit had something of the command killed, if one had.
-func (q *quota) memoryReached() Limit {
-	c := q.l.memory
-	switch {
-	case c == nil || c.oomKills(q.path) == 0:
-		return ""
-	case q.l.limits.Memory > 0 && c.memoryFull(q.path, q.l.limits.Memory):
-		return LimitMemory
-	case q.l.limits.MemoryPerGroup > 0 && c.memoryFull(q.group, q.l.limits.MemoryPerGroup):
-		return LimitMemoryPerGroup
-	}
-	return "" // the machine has no more
-}
-
-// pidsReached says which limit has refused a fork of the command, if one has.
-func (q *quota) pidsReached() Limit {
-	c := q.l.pids
-	if c == nil {
-		return ""
-	}
-	refused, _ := c.value(q.path, "pids.events", "max ")
-	if refused == 0 && c.v2 { // since Linux 6.11 it counts there where the limit is
-		refused, _ = c.value(q.path, "pids.events.local", "max ")
-	}
-	if refused == 0 {
-		return ""
-	}
-	own := q.l.limits.Pids
-	if own == 0 {
-		return LimitPidsPerGroup
-	}
-	// Linux 6.11 knows the most that there were.
-	if peak, ok := c.value(q.path, "pids.peak", ""); ok && peak < own && q.l.limits.PidsPerGroup > 0 {
-		return LimitPidsPerGroup
-	}
-	return LimitPids
-}
-
-// maxMemory is the most that the command and what it forked have held, 0 if
-// nobody counts it.
-func (q *quota) maxMemory() int64 {
-	if q == nil || q.l.memory == nil {
-		return 0
-	}
-	file := "memory.max_usage_in_bytes"
-	if q.l.memory.v2 {
-		file = "memory.peak" // Linux 5.19
-	}
-	n, _ := q.l.memory.value(q.path, file, "")
-	return n
 }

@@ -13,14 +13,14 @@ type loop struct {
 	floods floods
 	done   chan struct{} // closed when the goroutine has ended
 
-	mu      sync.Mutex    // guards the fields below
-	watched map[int]watch // by descriptor
-	calls   []func()      // for the goroutine to make
+	mu      sync.Mutex      // guards the fields below
+	watched map[int]watched // by descriptor
+	calls   []func()        // for the goroutine to make
 	stopped bool
 }
 
-// watch says what a descriptor is to a process.
-type watch struct {
+// watched says what a descriptor is to a process.
+type watched struct {
 	process *Process
 	exit    bool // the handle of its leader, else its output
 }
@@ -30,7 +30,7 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{poller: poller, done: make(chan struct{}), watched: map[int]watch{}}
+	l := &loop{poller: poller, done: make(chan struct{}), watched: map[int]watched{}}
 	go l.run()
 	return l, nil
 }
@@ -67,7 +67,7 @@ func (l *loop) run() {
 }
 
 // watch has the loop hear of a descriptor: that it can be read, or of an exit.
-func (l *loop) watch(fd int, w watch) error {
+func (l *loop) watch(fd int, w watched) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.poller.add(fd, w.exit); err != nil {

@@ -77,7 +77,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		Files: []uintptr{uintptr(inputEnd), uintptr(outputEnd), uintptr(outputEnd)},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
-	if err = l.watch(output, watch{process: p}); err == nil {
+	if err = l.watch(output, watched{process: p}); err == nil {
 		err = p.fork(path, argv, cmd.Group, attr)
 	}
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 
 // Follow has the exit seen and announced. It is called once.
 func (p *Process) Follow() {
-	if p.pidfd >= 0 && p.loop.watch(p.pidfd, watch{p, true}) == nil {
+	if p.pidfd >= 0 && p.loop.watch(p.pidfd, watched{p, true}) == nil {
 		return
 	}
 	p.spawner.wg.Go(func() { // no pidfd: a thread waits
