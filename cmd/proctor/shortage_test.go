@@ -218,7 +218,7 @@ func TestShortageOfProcesses(t *testing.T) {
 						if _, refusal := s.exhaust(`setsid ` + sleep + ` & exec ` + sleep); !strings.Contains(refusal, "EAGAIN") || !strings.Contains(refusal, "RLIMIT_NPROC") {
 							t.Errorf("got %s", refusal)
 						}
-						if most > 20 { // else the guard may need what there is
+						if most > 25 { // the server and its guard may take that many for themselves
 							s.recovers(token)
 						}
 					}
