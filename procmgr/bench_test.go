@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"testing"
+
+	"github.com/proctor-mcp/proctor/proctest"
 )
 
 const (
@@ -88,6 +90,25 @@ func BenchmarkRead(b *testing.B) {
 		if _, view, err := m.Output(p.Scope, p.ID); err != nil || view.Original() != size {
 			b.Fatalf("%d bytes, %v", view.Original(), err)
 		}
+	}
+}
+
+// BenchmarkPorts looks where a process listens, with so many others in its kill
+// domain.
+func BenchmarkPorts(b *testing.B) {
+	proctest.NeedProgram(b, "python3")
+	for _, others := range []int{0, 49} {
+		b.Run(fmt.Sprintf("processes=%d", 1+others), func(b *testing.B) {
+			m := newManager(b, Options{})
+			p := sh(b, m, fmt.Sprintf(`for i in $(seq %d); do sleep 300 & done; exec python3 -u -m http.server 0 --bind 127.0.0.1`, others))
+			awaitPort(b, m, p)
+			b.ReportAllocs()
+			for b.Loop() {
+				if ports, err := m.Ports(p.Scope, p.ID); err != nil || len(ports) != 1 {
+					b.Fatal(ports, err)
+				}
+			}
+		})
 	}
 }
 

@@ -75,6 +75,10 @@ type EngineProcess interface {
 	// Usage is what the command and what it forked have used so far. An error means
 	// that it cannot be seen.
 	Usage() (Usage, error)
+	// Ports are the TCP ports on which the kill domain listens, by number and then
+	// address, each in its own network namespace. An error means that they cannot be
+	// seen.
+	Ports() ([]Port, error)
 	// Ended says that the exit was seen, also before Exited.
 	Ended() bool
 	// Suspended says that a signal has stopped the command.
@@ -135,6 +139,12 @@ type Usage struct {
 	MaxMemory    int64         // most that all held together with the page cache, in bytes; 0 without a limit on memory
 	RSS          int64         // resident memory of all that live, in bytes
 	Processes    int           // how many live
+}
+
+// Port is a TCP port on which a process listens, or something that it forked.
+type Port struct {
+	Port    int
+	Address string // as netip.Addr writes it: 127.0.0.1, 0.0.0.0 (all of IPv4), :: (all)
 }
 
 // Limit is a bound on what a process uses together with what it forked, or all

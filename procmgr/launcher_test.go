@@ -139,6 +139,9 @@ func TestSSH(t *testing.T) {
 	}
 	p = sh(t, m, "while echo tick; do sleep 0.05; done") // it ends when nobody listens
 	awaitOutput(t, m, p, "tick")
+	if ports, err := m.Ports(p.Scope, p.ID); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("got ports %v, %v", ports, err)
+	}
 	if err := m.Signal(p.Scope, p.ID, SignalUser1, NoGrace); !errors.As(err, &refused) || refused.Field != "signal" || refused.Got != "user1" {
 		t.Errorf("got %v", err)
 	}

@@ -77,6 +77,15 @@ func (p localProcess) Usage() (Usage, error) {
 	return Usage(u), err
 }
 
+func (p localProcess) Ports() ([]Port, error) {
+	list, err := p.Process.Ports()
+	var ports []Port
+	for _, port := range list {
+		ports = append(ports, Port(port))
+	}
+	return ports, err
+}
+
 // limits are those of spawn by their names here.
 func limits(reached []spawn.Limit) (list []Limit) {
 	names := map[spawn.Limit]Limit{

@@ -3,6 +3,7 @@ package procmgr
 import (
 	"cmp"
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"sync"
@@ -107,6 +108,25 @@ func (m *Manager) Usage(scope Scope, id string) (Usage, error) {
 		return p.engine.Usage()
 	}
 	return p.snapshot().Exit.Usage, nil
+}
+
+// Ports returns the TCP ports on which a process listens, or something that it
+// forked, by number and then address; none of one of which nothing lives. In a
+// sandbox with a network of its own they are ports of that network. It returns
+// ErrNotFound for an id that is not the scope's. Any other error means that they
+// cannot be seen: errors.ErrUnsupported of a remote process (Process.Remote), and
+// of all on other systems than Linux.
+func (m *Manager) Ports(scope Scope, id string) ([]Port, error) {
+	p, err := m.find(scope, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case !p.lives():
+		return nil, nil
+	case p.facts.Remote != "":
+		return nil, errors.ErrUnsupported
+	}
+	return p.engine.Ports()
 }
 
 // Filter selects processes by whether something of them is alive: the command or

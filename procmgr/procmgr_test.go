@@ -189,6 +189,7 @@ func TestScopesAreApart(t *testing.T) {
 			"wait":      m.Wait(t.Context(), other, p.ID),
 			"output":    func() error { _, _, err := m.Output(other, p.ID); return err }(),
 			"survivors": func() error { _, err := m.Survivors(other, p.ID); return err }(),
+			"ports":     func() error { _, err := m.Ports(other, p.ID); return err }(),
 		} {
 			if !errors.Is(err, ErrNotFound) || err.Error() != unknown.Error() {
 				t.Errorf("%s by %v: got %v, want %v", what, other, err, unknown)

@@ -148,6 +148,12 @@ type Member struct {
 	State   string // one letter, as in ps(1)
 }
 
+// Port is a TCP port on which something of a kill domain listens.
+type Port struct {
+	Port    int
+	Address string // as netip.Addr writes it: 127.0.0.1, 0.0.0.0 (all of IPv4), :: (all)
+}
+
 // Spawner starts commands and owns the goroutines that follow them. Its methods
 // may be called concurrently.
 type Spawner struct {

@@ -80,7 +80,7 @@ func (p *Process) statsLocked() ([]procfs.Stat, error) {
 	var list []procfs.Stat
 	members, err := p.groupMembersLocked()
 	for _, m := range members {
-		if s, err := procfs.ReadStat(m.Pid); err == nil {
+		if s, err := procfs.ReadStat(m.Pid); err == nil && inGroup(s, p.pid) {
 			list = append(list, s)
 		}
 	}
