@@ -95,10 +95,19 @@ func (p *Process) appendFields(b []byte) []byte {
 	if p.Usage != nil {
 		b = p.Usage.appendJSON(append(b, `,"usage":`...))
 	}
+	if len(p.Ports) > 0 {
+		b = appendEach(append(b, `,"ports":`...), p.Ports, Port.appendJSON)
+	}
 	if len(p.LimitsReached) > 0 {
 		b = appendEach(append(b, `,"limits_reached":`...), p.LimitsReached, quoted)
 	}
 	return b
+}
+
+func (p Port) appendJSON(b []byte) []byte {
+	b = appendInt(append(b, `{"port":`...), p.Port)
+	b = appendString(append(b, `,"address":`...), p.Address)
+	return append(b, '}')
 }
 
 func (u *Usage) appendJSON(b []byte) []byte {

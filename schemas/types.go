@@ -61,7 +61,14 @@ type Process struct {
 	Suspended   bool       `json:"suspended"`
 	Usage       *Usage     `json:"usage,omitempty"`
 
+	Ports         []Port   `json:"ports,omitempty"`
 	LimitsReached []string `json:"limits_reached,omitempty"`
+}
+
+// Port is a TCP port that a process listens on.
+type Port struct {
+	Port    int    `json:"port"`
+	Address string `json:"address"`
 }
 
 // Usage is what a process has used.

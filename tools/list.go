@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +55,10 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 					fmt.Fprintf(&text, ", %.1f MiB in %s", float64(u.RSS)/(1<<20), processes(u.Processes))
 				}
 			}
+			if list, err := t.manager.Ports(c.Scope, p.ID); err == nil && len(list) > 0 {
+				shown.Ports = ports(list)
+				text.WriteString(", listens on " + numbers(list))
+			}
 		}
 		result.Processes = append(result.Processes, shown)
 		if p.Label != "" {
@@ -65,6 +70,31 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 		fmt.Fprintf(&text, "%d more; set limit to see them.", omitted)
 	}
 	return answer{text.String(), &result}, nil
+}
+
+// ports puts the lowest into the terms of the schema: a process may listen on
+// thousands.
+func ports(list []procmgr.Port) (shown []schemas.Port) {
+	const most = 64
+	for _, p := range list[:min(len(list), most)] {
+		shown = append(shown, schemas.Port(p))
+	}
+	return shown
+}
+
+// numbers names the lowest ports, each once.
+func numbers(list []procmgr.Port) string {
+	const most = 8
+	var names []string
+	for i, p := range list {
+		if i == 0 || p.Port != list[i-1].Port {
+			names = append(names, strconv.Itoa(p.Port))
+		}
+	}
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 func processes(n int) string {

@@ -7,9 +7,11 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -485,5 +487,46 @@ func TestAListShowsUsageOnRequest(t *testing.T) {
 	u := a.call("process_list", `{"usage":true}`).Processes[0].Usage
 	if u == nil || *u.Processes != 0 || *u.RSSBytes != 0 {
 		t.Errorf("ended: %+v", u)
+	}
+}
+
+// A list that measures names the ports that what runs listens on.
+func TestAListShowsPortsOnRequest(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	r := a.call("process_start", `{"command":`+quoted(proctest.Child("http"))+`,"background":true}`)
+	var port int
+	proctest.Within(t, "it listens", func() bool {
+		_, err := fmt.Sscanf(a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":0}`).Output, "http://127.0.0.1:%d", &port)
+		return err == nil
+	})
+	listed := a.call("process_list", `{"usage":true}`)
+	if got := listed.Processes[0].Ports; !slices.Equal(got, []schemas.Port{{Port: port, Address: "127.0.0.1"}}) {
+		t.Errorf("got %v, want %d", got, port)
+	}
+	if want := fmt.Sprintf(" in 1 process, listens on %d  ", port); !strings.Contains(listed.text, want) {
+		t.Errorf("no %q in %q", want, listed.text)
+	}
+	if got := a.call("process_list", `{}`); got.Processes[0].Ports != nil || strings.Contains(got.text, "listens") {
+		t.Errorf("unasked: %v, %q", got.Processes[0].Ports, got.text)
+	}
+	a.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"kill"}`)
+	if got := a.call("process_list", `{"usage":true}`).Processes[0].Ports; got != nil {
+		t.Errorf("ended: %v", got)
+	}
+}
+
+func TestManyPortsAreCut(t *testing.T) {
+	var list []procmgr.Port
+	for port := range 100 {
+		list = append(list, procmgr.Port{Port: 1 + port, Address: "127.0.0.1"}, procmgr.Port{Port: 1 + port, Address: "::1"})
+	}
+	if got := ports(list); len(got) != 64 || got[63].Port != 32 {
+		t.Errorf("got %v", got)
+	}
+	if got, want := numbers(list), "1, 2, 3, 4, 5, 6, 7, 8 and 92 more"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := numbers(list[:3]); got != "1, 2" {
+		t.Errorf("got %q", got)
 	}
 }
