@@ -75,10 +75,34 @@ func (m *Manager) finished(p *process) (surplus *process) {
 	return surplus
 }
 
-// freeOutput drops the output of one process after the other until it is enough.
-// Output that comes before its process is known can wait: few start at a time.
+// freeMemory moves the output of one process after the other to disk until it is
+// enough.
+func (m *Manager) freeMemory(enough func() bool) {
+	for _, y := range m.byYielding() {
+		if enough() {
+			return
+		}
+		y.p.output.Spill()
+	}
+}
+
+// freeOutput drops the output of finished processes, then shortens that of the
+// others, until it is enough.
 func (m *Manager) freeOutput(enough func() bool) {
-	var all []yielding
+	for _, y := range m.byYielding() {
+		for !enough() {
+			if y.rank == living && y.p.output.Shrink() {
+				continue
+			}
+			y.p.output.Drop()
+			break
+		}
+	}
+}
+
+// byYielding are all processes in the order in which they give way. Output that
+// comes before its process is known can wait: few start at a time.
+func (m *Manager) byYielding() (all []yielding) {
 	m.mu.Lock()
 	for _, scope := range m.scopes {
 		for _, p := range scope {
@@ -87,12 +111,7 @@ func (m *Manager) freeOutput(enough func() bool) {
 	}
 	m.mu.Unlock()
 	slices.SortFunc(all, before)
-	for _, y := range all {
-		if enough() {
-			return
-		}
-		y.p.output.Drop()
-	}
+	return all
 }
 
 // yielding is a process in the order in which processes give way.

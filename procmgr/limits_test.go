@@ -228,7 +228,7 @@ func TestStartThatGivesUpItsTurn(t *testing.T) {
 
 func TestOutputGivesWay(t *testing.T) {
 	// Two full outputs fit, each of 32 to 40 KiB, and three do not.
-	const full, most = output.HeadBytes + output.TailBytes, 90 << 10
+	const full, most = output.ViewHead + output.ViewTail, 90 << 10
 	m := newManager(t, Options{OutputMemory: most})
 	flood := strings.TrimPrefix(proctest.Child("flood", strconv.Itoa(full)), "exec ")
 	view := func(p Process) output.View {
@@ -244,7 +244,7 @@ func TestOutputGivesWay(t *testing.T) {
 		return p
 	}
 	mark := func(n int) string {
-		return fmt.Sprintf("[… %d bytes no longer kept: all output together reached --output-memory …]\n", n)
+		return fmt.Sprintf("[… %d bytes no longer kept: all output together reached a limit of the server …]\n", n)
 	}
 	// What was written is counted before room is made for it.
 	givesWay := func(p Process) {
@@ -269,8 +269,8 @@ func TestOutputGivesWay(t *testing.T) {
 	givesWay(untold)
 	last := running("d", "exec sleep 100")
 	givesWay(longest)
-	if view(next).Dropped+view(last).Dropped != 0 || m.outputs.Used() > most {
-		t.Errorf("more gave way than had to, or %d bytes are held", m.outputs.Used())
+	if view(next).Dropped+view(last).Dropped != 0 || m.space.Memory.Used() > most {
+		t.Errorf("more gave way than had to, or %d bytes are held", m.space.Memory.Used())
 	}
 	if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
 		t.Fatal(err)
@@ -290,7 +290,7 @@ func TestOutputGivesWay(t *testing.T) {
 		}
 		live.forgetElapsed()
 	}
-	if n := m.outputs.Used(); n != 0 {
+	if n := m.space.Memory.Used(); n != 0 {
 		t.Errorf("all are forgotten, and %d bytes are counted", n)
 	}
 }

@@ -2,7 +2,6 @@ package procmgr
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"runtime"
 	"slices"
@@ -18,7 +17,8 @@ type Manager struct {
 	inherited inheritance    // environment that all processes begin with
 	logging   sync.WaitGroup // for records of exits, and for what is forgotten at one
 	starts    *fair.Queue[Scope]
-	outputs   *output.Budget // nil is no bound
+	scans     *fair.Queue[Scope] // looks through output for calls that wait
+	space     *output.Space
 
 	mu        sync.Mutex // guards the fields below
 	seq       uint64
@@ -27,6 +27,7 @@ type Manager struct {
 	counts    map[Scope]counts              // none is zero
 	scopes    map[Scope]map[string]*process // by id; the only way to a process is through its scope
 	requests  map[Scope]map[string]*request // by request id
+	untold    map[Scope][]*process          // ended, in that order; some may have been told since
 	starting  sync.WaitGroup                // starts in flight; none is added once closed
 	closed    bool
 	closeDone chan struct{} // made by the first Close, closed when it is through
@@ -44,11 +45,27 @@ func New(opts Options) *Manager {
 		counts:   map[Scope]counts{},
 		scopes:   map[Scope]map[string]*process{},
 		requests: map[Scope]map[string]*request{},
+		untold:   map[Scope][]*process{},
+		scans:    fair.New[Scope](1),
 	}
-	if opts.OutputMemory > 0 {
-		m.outputs = output.NewBudget(opts.OutputMemory, m.freeOutput)
-	}
+	m.space = m.newSpace()
 	return m
+}
+
+func (m *Manager) newSpace() *output.Space {
+	s := &output.Space{Max: m.opts.OutputMax}
+	if m.opts.OutputMemory > 0 {
+		s.Memory = output.NewBudget(m.opts.OutputMemory, m.freeMemory)
+	}
+	if m.opts.OutputTotal > 0 {
+		s.Total = output.NewBudget(m.opts.OutputTotal, m.freeOutput)
+	}
+	if m.opts.OutputDir != "" {
+		if s.Folder, s.NoFolder = output.OpenFolder(m.opts.OutputDir); s.NoFolder != nil {
+			m.opts.Log.Warn("output is kept in memory alone, and little of it", "error", s.NoFolder)
+		}
+	}
+	return s
 }
 
 // find returns the process of that id in the scope, or ErrNotFound.
@@ -59,26 +76,6 @@ func (m *Manager) find(scope Scope, id string) (*process, error) {
 		return p, nil
 	}
 	return nil, ErrNotFound
-}
-
-// Wait returns nil once the process has ended, or the context's error. It
-// returns ErrNotFound for an id that is not the scope's.
-func (m *Manager) Wait(ctx context.Context, scope Scope, id string) error {
-	p, err := m.find(scope, id)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-p.done:
-		return nil
-	default:
-	}
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Output returns a process and its output so far. When the process is said to
@@ -93,7 +90,16 @@ func (m *Manager) Output(scope Scope, id string) (Process, output.View, error) {
 	s := p.snapshot()
 	// Of an ended process nothing is held back: half a character at the end of
 	// what it wrote is shown as it is.
-	return s, p.output.View(s.OutputOpen && s.State.Running()), nil
+	return s, p.output.View(s.OutputOpen && s.State.Running(), true), nil
+}
+
+// Read is Output, for who wants another part of it.
+func (m *Manager) Read(scope Scope, id string) (Process, output.Reader, error) {
+	p, err := m.find(scope, id)
+	if err != nil {
+		return Process{}, nil, err
+	}
+	return p.snapshot(), &p.output, nil
 }
 
 // Usage returns what a process has used so far together with what it forked, also

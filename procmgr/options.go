@@ -63,9 +63,18 @@ type Options struct {
 	// all, may run at a time. A process counts from its start until nothing of it
 	// and of what it forked is alive. 0 is no limit.
 	MaxRunningPerScope, MaxRunning int
-	// OutputMemory is how many bytes the output of all processes may take together.
+	// OutputDir is where output goes that is more than output.MemoryBytes, see
+	// output.OpenFolder. "" is nowhere: only so much is kept of each process then.
+	OutputDir string
+	// OutputMax is how many bytes are kept of each process, the first and the last:
+	// 0 is output.DefaultMax, less than 2 MiB is 2 MiB.
+	OutputMax int64
+	// OutputTotal is how many bytes the output of all processes may take together.
 	// When it takes more, that of finished ones gives way, first of those that were
-	// told and ended first; then that of the longest running. 0 is no limit.
+	// told and ended first; then the longest running keep less. 0 is no limit.
+	OutputTotal int64
+	// OutputMemory is how many bytes of it may be in memory. When there are more,
+	// they go to OutputDir, or away, in the same order. 0 is no limit.
 	OutputMemory int64
 	// Grace is the time between SIGTERM and SIGKILL at a process's time limit
 	// and in Close. 0 is DefaultGrace.

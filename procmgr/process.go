@@ -55,7 +55,7 @@ type process struct {
 	facts   Process
 	log     *slog.Logger
 	m       *Manager
-	output  output.Buffer
+	output  output.Store
 	engine  EngineProcess
 	request *request      // the one that started it, or nil
 	done    chan struct{} // closed when the exit can be read
@@ -71,6 +71,8 @@ type process struct {
 	sent   string    // name of the last other signal that may end it, "" without one
 	kept   time.Time // since when it is kept only to be read, by the manager's clock; zero before
 	told   bool      // an answer has told the exit
+	awaits int       // calls that wait for it, and will tell
+	looked looked
 	timers timers
 }
 
@@ -118,6 +120,16 @@ func (p *process) lives() bool {
 	}
 }
 
+// ended says that the exit can be read.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // exited is the event that the engine has seen the exit.
 func (p *process) exited(e EngineExit) {
 	p.mu.Lock()
@@ -141,6 +153,7 @@ func (p *process) exited(e EngineExit) {
 	}
 	exit := p.exit
 	p.mu.Unlock()
+	p.m.untoldExit(p)
 	// The engine has others to look after, and a log may block. Who waits for the
 	// end is woken last and so runs first.
 	p.m.logging.Go(func() { p.logExit(exit) })

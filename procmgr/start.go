@@ -104,7 +104,7 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	}
 	p := &process{
 		seq: seq, m: m,
-		output:  output.Buffer{Budget: m.outputs},
+		output:  output.Store{Space: m.space},
 		log:     log.With("process_id", id),
 		request: r,
 		done:    make(chan struct{}),
@@ -127,7 +127,7 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	cmd := EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Group: scope.group()}
 	launch.apply(&cmd, m.opts.Environ, remoteEnv(scope, id, spec))
 	p.engine, err = m.opts.Engine.Start(cmd,
-		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
+		EngineEvents{Output: func(b []byte) { p.output.Append(output.Stdout, b) }, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
 	var limit *LimitError
 	switch {
 	case errors.As(err, &limit):

@@ -206,7 +206,7 @@ func TestDroppedOutputIsSaid(t *testing.T) {
 	want := schemas.Truncated{OriginalBytes: 32768, OmittedBytes: 32768, Strategy: "dropped"}
 	if r.Truncated == nil || *r.Truncated != want || r.NextCursor != 32768 ||
 		!strings.Contains(r.text, "exited with code 0") ||
-		!strings.HasSuffix(r.text, "0 of 32768 bytes of output are shown.\n\n[… 32768 bytes no longer kept: all output together reached --output-memory …]\n") {
+		!strings.HasSuffix(r.text, "0 of 32768 bytes of output are shown.\n\n[… 32768 bytes no longer kept: all output together reached a limit of the server …]\n") {
 		t.Errorf("got %+v in %s", r.Truncated, r.text)
 	}
 }

@@ -435,7 +435,7 @@ func TestServeKeepsItsToken(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("got %v, %v", info.Mode(), err)
 	}
-	if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
+	if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 2 { // and the folder of outputs
 		t.Errorf("got %v, %v", entries, err)
 	}
 }

@@ -52,7 +52,8 @@ type options struct {
 	maxCallsPerChat, maxCallsPerToken int
 
 	maxRunningPerChat, maxRunning, keepFinished int
-	outputMemory                                bytesFlag
+	outputMemory, outputTotal, outputMax        bytesFlag
+	outputDir                                   string
 }
 
 func (o *options) register(flags *pflag.FlagSet) {
@@ -106,8 +107,18 @@ func (o *options) program(sys system) (*program, error) {
 	if o.keepFinished < 1 {
 		return nil, usage("--keep-finished is %d; it must be at least 1", o.keepFinished)
 	}
-	if o.outputMemory != 0 && o.outputMemory < minOutputMemory {
-		return nil, usage("--output-memory is %v; it must be at least 1MiB, or 0, which is no limit", &o.outputMemory)
+	for flag, n := range map[string]bytesFlag{"--output-memory": o.outputMemory, "--output-total": o.outputTotal} {
+		if n != 0 && n < minOutputMemory {
+			return nil, usage("%s is %v; it must be at least 1MiB, or 0, which is no limit", flag, &n)
+		}
+	}
+	if o.outputMax < minOutputMax {
+		return nil, usage("--output-max is %v; it must be at least 2MiB", &o.outputMax)
+	}
+	if o.outputDir == "" {
+		if state := stateDir(sys); state != "" {
+			o.outputDir = filepath.Join(state, "output")
+		}
 	}
 	for _, pattern := range o.envDeny {
 		if name := strings.TrimSuffix(pattern, "*"); strings.ContainsAny(name, "*=") || pattern == "" {
@@ -159,6 +170,9 @@ func (o *options) program(sys system) (*program, error) {
 		MaxRunningPerScope: o.maxRunningPerChat,
 		MaxRunning:         o.maxRunning,
 		OutputMemory:       int64(o.outputMemory),
+		OutputTotal:        int64(o.outputTotal),
+		OutputMax:          int64(o.outputMax),
+		OutputDir:          o.outputDir,
 	})
 	p := &program{manager: manager, tools: tools.New(tools.Options{
 		Manager: manager, Rules: o.rules, Log: log.Logger,
@@ -218,9 +232,11 @@ func (p *program) prepare(host *spawn.Host, isServer bool) {
 
 const (
 	maxGrace = time.Minute
-	// defaultOutputMemory is room for the full output of 2,048 processes.
+	// defaultOutputMemory is room for what 256 processes have in memory at most.
 	defaultOutputMemory = 64 << 20
 	minOutputMemory     = 1 << 20
+	defaultOutputTotal  = 1 << 30
+	minOutputMax        = 2 << 20
 	// closeTime is when close gives up, after the grace: the manager's time after
 	// a kill, and some.
 	closeTime = 2 * time.Second

@@ -139,15 +139,24 @@ func (k *tokenKeeper) load() error {
 
 // tokenFile is where serve keeps the token that it made.
 func tokenFile(sys system) (string, error) {
+	state := stateDir(sys)
+	if state == "" {
+		return "", failure{errors.New("neither XDG_STATE_HOME nor HOME is set; name a token file with --token-file")}
+	}
+	return filepath.Join(state, "token"), nil
+}
+
+// stateDir is where the program keeps what it has to, or "" if nobody says where.
+func stateDir(sys system) string {
 	state := sys.getenv("XDG_STATE_HOME")
 	if state == "" || !filepath.IsAbs(state) { // relative ones are invalid (XDG base directory specification)
 		home := sys.getenv("HOME")
 		if home == "" {
-			return "", failure{errors.New("neither XDG_STATE_HOME nor HOME is set; name a token file with --token-file")}
+			return ""
 		}
 		state = filepath.Join(home, ".local", "state")
 	}
-	return filepath.Join(state, "proctor", "token"), nil
+	return filepath.Join(state, "proctor")
 }
 
 // readTokens reads a file of tokens that is this user's own.

@@ -5,28 +5,28 @@ import (
 	"sync/atomic"
 )
 
-// Budget bounds the memory of the buffers that share it. A nil one bounds nothing.
+// Budget bounds the memory of the stores that share it. A nil one bounds nothing.
 type Budget struct {
 	max  int64
 	free func(enough func() bool)
-	used atomic.Int64 // bytes that the buffers have allocated
+	used atomic.Int64 // bytes that the stores have allocated
 
 	mu sync.Mutex // held by the one that makes room; guards no field
 }
 
-// NewBudget returns a budget of max bytes. The buffer whose growth exceeds it calls
-// free, which drops buffers until enough returns true. No two calls of free run at
-// a time, and none while a buffer is locked.
+// NewBudget returns a budget of max bytes. The store whose growth exceeds it calls
+// free, which drops stores until enough returns true. No two calls of free run at
+// a time, and none while a store is locked.
 func NewBudget(max int64, free func(enough func() bool)) *Budget {
 	return &Budget{max: max, free: free}
 }
 
-// Used returns how many bytes the buffers have allocated.
+// Used returns how many bytes the stores have allocated.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
 // add counts n bytes more and says whether that is too much.
-func (b *Budget) add(n int) (over bool) {
-	return b != nil && n != 0 && b.used.Add(int64(n)) > b.max && n > 0
+func (b *Budget) add(n int64) (over bool) {
+	return b != nil && n != 0 && b.used.Add(n) > b.max && n > 0
 }
 
 // makeRoom frees an eighth of the budget, so that it is seldom called.

@@ -11,7 +11,7 @@ import (
 // are not cut.
 const LineBytes = 2048
 
-// View is the readable form of what a [Buffer] holds.
+// View is the readable form of what a [Store] holds.
 type View struct {
 	// Text is valid UTF-8. Bytes that are not are shown as U+FFFD, one for each
 	// run of them; a rune is never cut.
@@ -20,7 +20,7 @@ type View struct {
 	// behind the last. While the stream is open, a rune that has not arrived
 	// whole is left for the next view.
 	Cursor, Next int64
-	// Omitted counts the bytes between Cursor and Next that Text does not show:
+	// Omitted counts the bytes between Cursor and Next that Text has no room for:
 	// those that are Dropped, those between head and tail, and those cut from long
 	// lines.
 	Omitted int64
@@ -35,19 +35,27 @@ func (v View) Original() int64 { return v.Next - v.Cursor }
 // Retained is the number of bytes that Text shows.
 func (v View) Retained() int64 { return v.Original() - v.Omitted }
 
-// View renders what is held. open says that more may be written.
-func (b *Buffer) View(open bool) View {
-	head, tail, dropped, total := b.kept()
-	r := renderer{}
+const (
+	// ViewHead and ViewTail are how many of the first and of the last bytes a view
+	// shows.
+	ViewHead = 16 << 10
+	ViewTail = 16 << 10
+)
+
+// View renders the beginning and the end of what is held. open says that more may
+// be written; raw leaves control sequences and what was written over.
+func (s *Store) View(open, raw bool) View {
+	head, tail, dropped, total := s.ends()
+	r := renderer{raw: raw}
 	if dropped > 0 {
 		cut := continuation(head)
 		head, dropped = head[cut:], dropped+int64(cut)
 		r.omitted += dropped
-		r.mark("%d bytes no longer kept: all output together reached --output-memory", dropped)
+		r.mark("%d bytes no longer kept: all output together reached a limit of the server", dropped)
 	}
 	if tail == nil {
 		if open {
-			head = head[:len(head)-partialRune(head)]
+			head = head[:len(head)-unfinished(head)]
 		}
 		r.lines(head, dropped > 0)
 		return View{Text: r.text(), Next: dropped + int64(len(head)), Omitted: r.omitted, Dropped: dropped}
@@ -60,7 +68,7 @@ func (b *Buffer) View(open bool) View {
 	tail, gap = tail[cut:], gap+int64(cut)
 	held := 0
 	if open {
-		held = partialRune(tail)
+		held = unfinished(tail)
 		tail = tail[:len(tail)-held]
 	}
 
@@ -71,8 +79,26 @@ func (b *Buffer) View(open bool) View {
 	return View{Text: r.text(), Next: total - int64(held), Omitted: r.omitted, Dropped: dropped}
 }
 
+// ends returns copies of the beginning and the end of what is held, how many bytes
+// before were dropped, and the total. When nothing lies between the two, all of it
+// is in head.
+func (s *Store) ends() (head, tail []byte, dropped, total int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := min(ViewHead+ViewTail, s.total-s.base)
+	whole := s.readLocked(make([]byte, most), s.base)
+	if whole.At == s.base && whole.Next == s.total {
+		return whole.Data, nil, s.base, s.total
+	}
+	head = whole.Data[:min(ViewHead, len(whole.Data))]
+	from := max(s.total-ViewTail, s.base+int64(len(head)))
+	last := s.readLocked(make([]byte, s.total-from), from)
+	return head, last.Data, s.base, s.total
+}
+
 type renderer struct {
 	buf     bytes.Buffer
+	raw     bool
 	omitted int64
 }
 
@@ -90,8 +116,11 @@ func (r *renderer) mark(format string, args ...any) {
 // most, but of a line whose start is lost already (afterGap) the end is kept.
 func (r *renderer) lines(p []byte, afterGap bool) {
 	for len(p) > 0 {
-		line, rest, newline := bytes.Cut(p, []byte("\n"))
+		line, rest, ended := bytes.Cut(p, []byte("\n"))
 		p = rest
+		if !r.raw {
+			line = lastState(line)
+		}
 		switch over := len(line) - LineBytes; {
 		case over <= 0:
 			r.buf.Write(line)
@@ -106,7 +135,7 @@ func (r *renderer) lines(p []byte, afterGap bool) {
 			r.buf.Write(kept)
 			r.cut(len(line) - len(kept))
 		}
-		if newline {
+		if ended {
 			r.buf.WriteByte('\n')
 		}
 		afterGap = false

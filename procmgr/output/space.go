@@ -1,0 +1,70 @@
+package output
+
+import "errors"
+
+// Space is what stores share: how much each may keep, how much they may keep
+// together, and where. A nil one has no files and no bounds.
+type Space struct {
+	// Max is how many bytes of one stream are kept, the first [HeadBytes] of them
+	// included. 0 is DefaultMax; less than 2 MiB is 2 MiB.
+	Max int64
+	// Memory bounds what all stores hold in memory, Total what they hold there and
+	// on disk. Nil bounds nothing.
+	Memory, Total *Budget
+	// Folder is where the files are. Nil is nowhere: all is kept in memory.
+	Folder *Folder
+	// NoFolder is why there is none, if there should be one.
+	NoFolder error
+}
+
+// errNoFolder says that a store has no place for a file. It is no failure.
+var errNoFolder = errors.New("no folder")
+
+// spill makes a file for a stream that begins at base.
+func (s *Space) spill(base int64) (*spill, error) {
+	if s == nil || s.Folder == nil {
+		if s != nil && s.NoFolder != nil {
+			return nil, s.NoFolder
+		}
+		return nil, errNoFolder
+	}
+	file, err := s.Folder.create()
+	if err != nil {
+		return nil, err
+	}
+	return &spill{file: file, folder: s.Folder, base: base, end: base, max: s.most()}, nil
+}
+
+// most is how many bytes of one stream are kept.
+func (s *Space) most() int64 {
+	switch {
+	case s == nil || s.Folder == nil:
+		return MemoryBytes
+	case s.Max == 0:
+		return DefaultMax
+	}
+	return max(s.Max, minMax)
+}
+
+// exceeded are the budgets that a store has exceeded; nil is none.
+type exceeded []*Budget
+
+func (e exceeded) makeRoom() {
+	for _, b := range e {
+		b.makeRoom()
+	}
+}
+
+// add accounts for what a store takes, and returns the budgets that are exceeded.
+func (s *Space) add(h held) (over exceeded) {
+	if s == nil || h == (held{}) {
+		return nil
+	}
+	if s.Memory.add(h.memory) {
+		over = append(over, s.Memory)
+	}
+	if s.Total.add(h.memory + h.disk) {
+		over = append(over, s.Total)
+	}
+	return over
+}

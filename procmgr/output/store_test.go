@@ -1,0 +1,361 @@
+package output
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// model keeps everything.
+type model struct {
+	all  []byte
+	tags []Stream
+}
+
+func (m *model) append(stream Stream, p []byte) {
+	m.all = append(m.all, p...)
+	for range p {
+		m.tags = append(m.tags, stream)
+	}
+}
+
+// pass reads all of a store by cursor and compares what it gives with the model:
+// what is kept comes once, and what is not is told exactly.
+func (m *model) pass(t *testing.T, s *Store, rng *rand.Rand) {
+	t.Helper()
+	var seen, gaps int64
+	total := s.Total()
+	for cursor := int64(0); cursor < total; {
+		c := s.Read(make([]byte, 1+rng.IntN(200_000)), cursor)
+		again := s.Read(make([]byte, len(c.Data)), cursor)
+		if c.At < cursor || c.Next != c.At+int64(len(c.Data)) || c.Next <= cursor || again.At != c.At || !bytes.Equal(again.Data, c.Data) {
+			t.Fatalf("at %d: %d bytes from %d to %d", cursor, len(c.Data), c.At, c.Next)
+		}
+		if !bytes.Equal(c.Data, m.all[c.At:c.Next]) {
+			t.Fatalf("what is at %d is not what was written", c.At)
+		}
+		gaps += c.At - cursor
+		seen += int64(len(c.Data))
+		cursor = c.Next
+	}
+	if seen+gaps != total || seen != s.Kept(0, total) {
+		t.Fatalf("%d bytes and %d missing of %d, of which %d are kept", seen, gaps, total, s.Kept(0, total))
+	}
+}
+
+func (m *model) check(t *testing.T, s *Store) {
+	t.Helper()
+	m.pass(t, s, rand.New(rand.NewPCG(1, 1)))
+}
+
+// tagged compares what comes of one stream with the model.
+func (m *model) tagged(t *testing.T, s *Store, filter Filter) {
+	t.Helper()
+	untagged := 0
+	for cursor := int64(0); ; {
+		c, parts := s.readParts(make([]byte, 100_000), cursor, filter)
+		if len(c.Data) == 0 {
+			break
+		}
+		s.runs.each(c.Data, c.At, func(stream Stream, data []byte, at int64) {
+			if stream == mixed {
+				untagged += len(data)
+				return
+			}
+			for i := range data {
+				if m.tags[at+int64(i)] != stream {
+					t.Fatalf("byte %d has tag %d, want %d", at+int64(i), stream, m.tags[at+int64(i)])
+				}
+			}
+		})
+		for _, p := range parts {
+			if !bytes.Equal(p.data, m.all[p.at:p.at+int64(len(p.data))]) {
+				t.Fatal("a part is not what was written")
+			}
+		}
+		cursor = c.Next
+	}
+	if most := fewRuns + int(min(s.total, s.Space.most()))/perRun; len(s.runs.list) > most {
+		t.Fatalf("%d runs, at most %d are allowed", len(s.runs.list), most)
+	}
+	if len(s.runs.list) < fewRuns/2 && untagged > 0 {
+		t.Fatalf("%d runs, and %d bytes have lost their tag", len(s.runs.list), untagged)
+	}
+}
+
+func testSpace(t testing.TB, limit int64) *Space {
+	folder, err := OpenFolder(filepath.Join(t.TempDir(), "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { folder.Close() })
+	return &Space{Max: limit, Folder: folder}
+}
+
+var schedules = flag.Int("schedules", 100, "how many schedules a store goes through")
+
+// Schedules of writes, moves to disk, losses and reads.
+func TestStoreAgainstAModel(t *testing.T) {
+	space := testSpace(t, minMax)
+	noise := make([]byte, 1<<20)
+	for i := range noise {
+		noise[i] = "ab\n\r\x1b€"[rand.IntN(8)]
+	}
+	for seed := range uint64(*schedules) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		s := &Store{Space: space}
+		switch rng.IntN(4) {
+		case 0:
+			s.Space = nil
+		case 1:
+			s.Space = &Space{Max: 3*HeadBytes + 12345, Folder: space.Folder}
+		case 2:
+			s.Space = &Space{Max: 8 * HeadBytes, Folder: space.Folder}
+		}
+		var m model
+		split := rng.IntN(2) == 0
+		largest := []int{10, 3000, 30_000, 150_000}[rng.IntN(4)]
+		for range rng.IntN(60) {
+			from := rng.IntN(len(noise) - largest)
+			p := noise[from : from+1+rng.IntN(largest)]
+			stream := Stdout
+			if split {
+				stream = Stream(rng.IntN(2))
+			}
+			s.Append(stream, p)
+			m.append(stream, p)
+			switch rng.IntN(60) {
+			case 0:
+				s.Drop()
+			case 1, 2:
+				s.Spill()
+			case 3:
+				s.Shrink()
+			case 4:
+				m.pass(t, s, rng)
+			case 5:
+				if s.file != nil { // from now on it cannot be written
+					if readOnly, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.file.file.Fd())); err == nil {
+						s.file.file.Close()
+						s.file.file = readOnly
+					}
+				}
+			}
+		}
+		m.pass(t, s, rng)
+		m.tagged(t, s, Filter(rng.IntN(3)))
+		checkNumbers(t, s, m.all)
+		s.Close()
+	}
+	if n := space.Folder.files.Load(); n != 0 {
+		t.Errorf("%d files are open", n)
+	}
+}
+
+// checkNumbers compares lines and their numbers with the model.
+func checkNumbers(t *testing.T, s *Store, all []byte) {
+	t.Helper()
+	expect, counted, want := int64(0), int64(0), int64(1)
+	for l := range s.lines(0, Both, nil) {
+		want += int64(bytes.Count(all[counted:max(counted, l.at)], []byte("\n")))
+		counted = max(counted, l.at)
+		if l.number != 0 && l.number != want {
+			t.Fatalf("line at %d has number %d, want %d", l.at, l.number, want)
+		}
+		if l.at < expect || !bytes.HasPrefix(all[l.at:], l.text) {
+			t.Fatalf("line at %d is not what was written", l.at)
+		}
+		if l.number == 0 && s.base == 0 && s.ring == nil {
+			t.Fatalf("line at %d has no number", l.at)
+		}
+		expect = l.at + int64(len(l.text))
+	}
+}
+
+// Readers that follow a writer see every byte once, or are told how many they have
+// missed.
+func TestReadersFollowAWriter(t *testing.T) {
+	s := &Store{Space: testSpace(t, minMax)}
+	const lines = 100_000
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			var got, missed int64
+			for cursor, want := int64(0), int64(lines*10); cursor < want; {
+				total, _, more := s.Changed()
+				if cursor == total {
+					<-more
+					continue
+				}
+				c := s.Read(make([]byte, 32<<10), cursor)
+				for i, b := range c.Data {
+					if at := c.At + int64(i); b != fmt.Sprintf("%09d\n", at/10)[at%10] {
+						t.Errorf("byte %d is %q", at, b)
+						return
+					}
+				}
+				missed += c.At - cursor
+				got += int64(len(c.Data))
+				cursor = c.Next
+			}
+			if got+missed != lines*10 {
+				t.Errorf("%d bytes and %d missed", got, missed)
+			}
+		})
+	}
+	for i := range lines {
+		s.Append(Stdout, fmt.Appendf(nil, "%09d\n", i))
+	}
+	wg.Wait()
+}
+
+func TestSearch(t *testing.T) {
+	s := &Store{Space: testSpace(t, 0)}
+	for i := range 200_000 {
+		text := fmt.Sprintf("line %d is quiet\n", i+1)
+		switch i + 1 {
+		case 1, 3, 100_000:
+			text = fmt.Sprintf("\x1b[31mERR\x1b[0mOR in %d\r\n", i+1)
+		case 2:
+			text = "10%\r50%\rError: small\n"
+		}
+		s.Append(Stdout, []byte(text))
+	}
+	search := func(pattern string, fold bool, q Search) Found {
+		t.Helper()
+		p, err := CompilePattern(pattern, fold)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Pattern = p
+		return s.Search(q)
+	}
+	f := search("ERROR in", false, Search{MaxMatches: 10, Before: 1, After: 1})
+	var got []string
+	for _, l := range f.Lines {
+		got = append(got, fmt.Sprintf("%d %v %s", l.Number, l.Match, l.Text))
+	}
+	want := []string{
+		"1 true ERROR in 1", "2 false Error: small", "3 true ERROR in 3", "4 false line 4 is quiet",
+		"99999 false line 99999 is quiet", "100000 true ERROR in 100000", "100001 false line 100001 is quiet",
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) || !f.Done || f.Matches != 3 || f.Next != s.Total() {
+		t.Errorf("got %q, done %v", got, f.Done)
+	}
+	at := f.Lines[5].Cursor
+	if c := s.Read(make([]byte, 12), at); string(c.Data) != "\x1b[31mERR\x1b[0m" {
+		t.Errorf("the cursor leads to %q", c.Data)
+	}
+	// Two at a time, until all are found.
+	var numbers []int64
+	for cursor, done := int64(0), false; !done; {
+		f := search("^error", true, Search{MaxMatches: 2, Cursor: cursor})
+		for _, l := range f.Lines {
+			numbers = append(numbers, l.Number)
+		}
+		cursor, done = f.Next, f.Done
+	}
+	if fmt.Sprint(numbers) != "[1 2 3 100000]" {
+		t.Errorf("matches in %v", numbers)
+	}
+	if f := search("nothing like it", false, Search{MaxMatches: 1}); len(f.Lines) != 0 || !f.Done {
+		t.Errorf("got %+v", f)
+	}
+}
+
+// A search that a literal cannot help is bounded, and says where to go on.
+func TestSearchIsBounded(t *testing.T) {
+	s := &Store{Space: testSpace(t, 0)}
+	for s.Total() < 12<<20 {
+		s.Append(Stdout, []byte(strings.Repeat("0123456789 abcdefghijklmnopqrstuvwxyz\n", 1000)))
+	}
+	p, err := CompilePattern(`([0-9]+ ?)+[a-z]*!`, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.literal = nil
+	paused := 0
+	f := s.Search(Search{Pattern: p, MaxMatches: 1, Pause: func() { paused++ }})
+	if f.Done || f.Next < searchWork || f.Next > searchWork+1<<20 || paused == 0 {
+		t.Errorf("done %v, next %d, %d pauses", f.Done, f.Next, paused)
+	}
+	if f = s.Search(Search{Pattern: p, MaxMatches: 1, Cursor: f.Next}); !f.Done {
+		t.Errorf("the rest is not done: %d", f.Next)
+	}
+}
+
+func TestPatterns(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"abc": "abc", "a.bcd": "bcd", "(ab|cd)efg+": "ef", "x*yes": "yes", "(?i)abc": "", "a|b": "", "(foo){2,}": "foo", "^ready$": "ready",
+	} {
+		p, err := CompilePattern(pattern, false)
+		if err != nil || string(p.literal) != want {
+			t.Errorf("%s: literal %q, %v; want %q", pattern, p.literal, err, want)
+		}
+	}
+	for _, bad := range []string{"(", "a{1001}", strings.Repeat("a", MaxPatternBytes+1), strings.Repeat("x{1000}", 100)} {
+		if _, err := CompilePattern(bad, false); err == nil {
+			t.Errorf("%.20s… is taken", bad)
+		}
+	}
+}
+
+func TestTail(t *testing.T) {
+	s := &Store{}
+	s.Append(Stdout, []byte("one\ntwo\nthree\n1%\r2%\r\x1b[Kthree and a half"))
+	for count, want := range map[int]string{1: "three and a half", 2: "three\nthree and a half", 9: "one\ntwo\nthree\nthree and a half"} {
+		if got := s.Tail(count, Part{Open: true}); got.Text != want || got.Next != s.Total() {
+			t.Errorf("%d: got %+v", count, got)
+		}
+	}
+	if got := s.Tail(1, Part{}); got.Cursor != int64(len("one\ntwo\nthree\n")) {
+		t.Errorf("got %+v", got)
+	}
+	for range 10_000 {
+		s.Append(Stderr, []byte("a line of stderr\n"))
+		s.Append(Stdout, []byte("out\n"))
+	}
+	if got := s.Tail(2, Part{Filter: OnlyStderr}); got.Text != "a line of stderr\na line of stderr\n" {
+		t.Errorf("got %q", got.Text)
+	}
+}
+
+func TestReadable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain\n": "plain\n", "\x1b[1;31mred\x1b[0m\r\n": "red\n", "1%\r2%\r100%\ndone": "100%\ndone",
+		"\x1b]0;title\x07text": "text", "10%\r": "10%", "a\r\r\n": "a\n",
+		"three\r\x1b[Kone\n": "one\n", "abc\rX": "Xbc", "ab\r\tc": "ab      c", "界界\ra": "a 界", "1\b2\r": "1\b2", "12\b3\r\x1b[2K4": "4",
+	} {
+		if got := string(Readable([]byte(in))); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[string]int{"a\x1b": 1, "a\x1b[": 2, "a\x1b[31": 4, "a\x1b[31m": 0, "\x1b]0;ti": 6, "\x1b]0;ti\x07": 0, "a\xe2\x82": 2, "a\x1b[0mb": 0, "\x1b(B": 0, "\x1b7": 0} {
+		if got := unfinished([]byte(in)); got != want {
+			t.Errorf("%q: %d bytes wait, want %d", in, got, want)
+		}
+	}
+	if !Binary([]byte("a\x00b")) || !Binary([]byte("\xff\xfe\xfd")) || Binary([]byte("grün €")) || Binary(nil) {
+		t.Error("binary is not told from text")
+	}
+}
+
+func BenchmarkSearch16MiB(b *testing.B) {
+	s := &Store{Space: testSpace(b, 0)}
+	for i := 0; s.Total() < 15<<20; i++ {
+		s.Append(Stdout, fmt.Appendf(nil, "%d: a line as programs write them, with some words\n", i))
+	}
+	p, err := CompilePattern(`no such \w+ in it`, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		s.Search(Search{Pattern: p, MaxMatches: 10})
+	}
+}

@@ -1,0 +1,188 @@
+package procmgr
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/proctor-mcp/proctor/procmgr/output"
+)
+
+// WaitFor says what to wait for beside the exit: any one of what is set.
+type WaitFor struct {
+	// Match is looked for in the lines of the output that begin at Cursor or later.
+	Match *output.Pattern
+	// NewOutput is output behind Cursor.
+	NewOutput bool
+	Cursor    int64
+	// Idle is how long nothing was written. 0 is not waited for.
+	Idle time.Duration
+	// Port is one on which a process of the kill domain listens. 0 is none.
+	Port int
+	// Probes ask for more.
+	Probes []Probe
+}
+
+// Probe asks for something that only its asker knows.
+type Probe struct {
+	Result WaitResult // what the wait has come to when it is so
+	// Ready returns nil when it is so. It ends with its context, and does not return
+	// before either.
+	Ready func(context.Context) error
+}
+
+// WaitResult says what a wait has come to.
+type WaitResult string
+
+const (
+	WaitExited    WaitResult = "exited"
+	WaitMatch     WaitResult = "output_matches"
+	WaitNewOutput WaitResult = "new_output"
+	WaitIdle      WaitResult = "idle"
+	WaitPort      WaitResult = "port_open"
+	WaitOver      WaitResult = "timeout" // the context has ended before
+)
+
+// Waited is how a wait has ended.
+type Waited struct {
+	Result WaitResult
+	Line   output.Line // the one that matched
+}
+
+// Wait returns nil once the process has ended, or the context's error. It
+// returns ErrNotFound for an id that is not the scope's.
+func (m *Manager) Wait(ctx context.Context, scope Scope, id string) error {
+	p, err := m.find(scope, id)
+	if err != nil {
+		return err
+	}
+	if p.ended() {
+		return nil
+	}
+	defer p.await()()
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// WaitFor waits for the exit, for any of what it is asked, or for the end of the
+// context, and says which came. What the output says counts before the exit. The
+// error is ErrNotFound.
+func (m *Manager) WaitFor(ctx context.Context, scope Scope, id string, w WaitFor) (Waited, error) {
+	p, err := m.find(scope, id)
+	if err != nil {
+		return Waited{}, err
+	}
+	defer p.await()()
+	if w.Port != 0 {
+		w.Probes = append(slices.Clip(w.Probes), Probe{WaitPort, func(ctx context.Context) error { return p.listens(ctx, w.Port) }})
+	}
+	var probes sync.WaitGroup
+	defer probes.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready := make(chan WaitResult, len(w.Probes))
+	for _, probe := range w.Probes {
+		probes.Go(func() {
+			if probe.Ready(ctx) == nil {
+				ready <- probe.Result
+			}
+		})
+	}
+	return p.waitFor(ctx, w, ready), nil
+}
+
+// waitFor waits until something of w is so, or a probe is ready.
+func (p *process) waitFor(ctx context.Context, w WaitFor, ready <-chan WaitResult) Waited {
+	cursor := w.Cursor
+	for {
+		// In this order: what was written before the exit is there when it is told.
+		ended := p.ended()
+		total, written, more := p.output.Changed()
+		if w.Match != nil && cursor < total {
+			line, found, next, err := p.scan(ctx, w.Match, cursor)
+			switch {
+			case err != nil:
+				return Waited{Result: WaitOver}
+			case found:
+				return Waited{WaitMatch, line}
+			case next > cursor && next < total:
+				cursor = next
+				continue
+			}
+			cursor = next
+		}
+		if w.NewOutput && total > w.Cursor {
+			return Waited{Result: WaitNewOutput}
+		}
+		if ended {
+			return Waited{Result: WaitExited}
+		}
+		var quiet <-chan time.Time
+		if w.Idle > 0 {
+			left := w.Idle - time.Since(latest(written, p.facts.StartedAt))
+			if left <= 0 {
+				return Waited{Result: WaitIdle}
+			}
+			quiet = time.After(left)
+		}
+		if w.Match == nil && !w.NewOutput {
+			more = nil // the exit is heard of, and silence looked for when it is time
+		}
+		select {
+		case <-more:
+		case <-quiet:
+		case <-p.done:
+		case result := <-ready:
+			return Waited{Result: result}
+		case <-ctx.Done():
+			return Waited{Result: WaitOver}
+		}
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// listens waits until something of the process listens on a port. What cannot be
+// seen is not waited for: the wait goes on without.
+func (p *process) listens(ctx context.Context, port int) error {
+	const first, last = 20 * time.Millisecond, 500 * time.Millisecond
+	for pause := first; ; pause = min(2*pause, last) {
+		ports, err := p.engine.Ports()
+		if errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		for _, open := range ports {
+			if open.Port == port {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// scan looks through a part of the output, in turn by scope: an expression can
+// cost more than the program that writes.
+func (p *process) scan(ctx context.Context, pattern *output.Pattern, cursor int64) (line output.Line, found bool, next int64, err error) {
+	leave, err := p.m.scans.Turn(ctx, p.facts.Scope)
+	if err != nil {
+		return line, false, cursor, err
+	}
+	defer leave()
+	line, found, next = p.output.Find(pattern, cursor, false)
+	return line, found, next, nil
+}
