@@ -35,6 +35,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"procmgr", module + "/tools", "the domain does not know who uses it"},
 	{"procmgr", module + "/caller", "the domain is told the scope"},
 	{"fair", module + "/", "a queue does not know what waits in it"},
+	{"probe", module + "/", "whoever asks may ask it"},
 	{"procmgr/output", module + "/", "the store knows nothing but bytes"},
 	{"procmgr/spawn", module + "/procmgr", "the system's side knows no chats"},
 	{"procmgr/spawn", module + "/procmgr/output", "the system's side keeps no output"},
@@ -88,7 +89,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	http := []string{"cmd/proctor", "transport", "proctest"}
+	http := []string{"cmd/proctor", "transport", "probe", "proctest"}
 	for pkg, list := range imports {
 		if slices.Contains(list, "net/http") && !slices.Contains(http, pkg) {
 			t.Errorf("%s imports net/http; only %v may", pkg, http)

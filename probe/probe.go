@@ -1,0 +1,97 @@
+package probe
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+const (
+	firstPause   = 25 * time.Millisecond
+	longestPause = time.Second
+	tryTimeout   = 5 * time.Second // of one try
+	dialTimeout  = time.Second     // of one address: a kernel answers itself at once
+)
+
+// InputError says which input cannot be used, and what it may be.
+type InputError struct {
+	Field string // url or port
+	Got   string // the part that is wrong, without what may be secret in it
+	Want  string // what is allowed
+}
+
+func (e *InputError) Error() string {
+	return fmt.Sprintf("invalid %s: got %s, want %s", e.Field, e.Got, e.Want)
+}
+
+// Port returns nil once a TCP port accepts a connection on 127.0.0.1 or ::1, which is
+// closed again at once. Otherwise it returns an [InputError] for a port that is not
+// 1 to 65,535, or the error of ctx with what came of the last try.
+func Port(ctx context.Context, port int) error {
+	if port < 1 || port > 65535 {
+		return &InputError{"port", fmt.Sprint(port), "1 to 65535"}
+	}
+	return retry(ctx, func(ctx context.Context) error {
+		conn, err := dial(ctx, loopback(), uint16(port))
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	})
+}
+
+// loopback is what localhost means, whatever /etc/hosts and DNS say.
+func loopback() []netip.Addr {
+	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+}
+
+// dial connects to the first of the addresses that accepts. The error is that of the
+// first.
+func dial(ctx context.Context, addresses []netip.Addr, port uint16) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	var first error
+	for _, a := range addresses {
+		conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(a, port).String())
+		if err == nil {
+			return conn, nil
+		}
+		first = cmp.Or(first, err)
+	}
+	return nil, first
+}
+
+// errNoAnswer is told of a try that was cut short.
+var errNoAnswer = errors.New("no answer")
+
+// retry tries until it succeeds or ctx ends.
+func retry(ctx context.Context, try func(context.Context) error) error {
+	var last error
+	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, longestPause) {
+		limited, cancel := context.WithTimeout(ctx, tryTimeout)
+		err := try(limited)
+		short := limited.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case !short:
+			last = err
+		case ctx.Err() == nil || last == nil:
+			last = errNoAnswer
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+	if last == nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w; the last try: %v", ctx.Err(), last)
+}

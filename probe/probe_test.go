@@ -1,0 +1,257 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+func TestMain(m *testing.M) { proctest.Main(m, nil) }
+
+const patience = 20 * time.Second
+
+func within(t *testing.T, limit time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// serve answers on a free port until the end of the test.
+func serve(t *testing.T, answer http.HandlerFunc) (url string) {
+	s := httptest.NewServer(answer)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// listen accepts nothing by itself.
+func listen(t *testing.T, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	l.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
+	return l
+}
+
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
+func TestAnswers(t *testing.T) {
+	for status, works := range map[int]bool{200: true, 204: true, 299: true, 302: true, 304: true, 399: true, 400: false, 404: false, 500: false, 503: false} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		limit := patience
+		if !works {
+			limit = 100 * time.Millisecond
+		}
+		err := HTTP(within(t, limit), url)
+		if works && err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+		if !works && (!errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), strconv.Itoa(status))) {
+			t.Errorf("%d: got %v", status, err)
+		}
+	}
+}
+
+func TestPausesDouble(t *testing.T) {
+	var came []time.Time
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if came = append(came, time.Now()); len(came) < 5 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	began := time.Now()
+	if err := HTTP(within(t, patience), url); err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i < len(came); i++ {
+		if after := came[i].Sub(began); after < firstPause*time.Duration(1<<i-1) {
+			t.Errorf("try %d after %v", i+1, after)
+		}
+	}
+}
+
+func TestNothingIsFollowedReadOrKept(t *testing.T) {
+	requests, written := 0, make(chan error, 1)
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if !r.Close {
+			t.Error("the connection was to be kept")
+		}
+		w.Header().Set("Location", "http://192.0.2.1/elsewhere")
+		w.WriteHeader(http.StatusFound)
+		for { // until nobody reads any more
+			if _, err := io.WriteString(w, strings.Repeat("x", 1<<16)); err != nil {
+				select {
+				case written <- err:
+				default:
+				}
+				return
+			}
+		}
+	})
+	if err := HTTP(within(t, patience), url); err != nil {
+		t.Error(err)
+	}
+	<-written
+	if requests != 1 {
+		t.Errorf("%d requests", requests)
+	}
+}
+
+func TestSelfSignedCertificate(t *testing.T) {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	if err := HTTP(within(t, time.Second), s.URL); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The first connection is never answered.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	l := listen(t, "127.0.0.1:0")
+	url := "http://" + l.Addr().String()
+	if err := HTTP(within(t, 100*time.Millisecond), url); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), errNoAnswer.Error()) {
+		t.Errorf("got %v", err)
+	}
+	first, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+
+	done := make(chan error, 1)
+	began := time.Now()
+	go func() { done <- HTTP(within(t, patience), url) }()
+	second, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	third, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer third.Close()
+	if _, err := http.ReadRequest(bufio.NewReader(third)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(third, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	if err := <-done; err != nil || time.Since(began) < tryTimeout {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
+// A server that takes connections and is not yet one, is gone, and starts.
+func TestLateServer(t *testing.T) {
+	l := listen(t, "127.0.0.1:0")
+	done := make(chan error, 1)
+	go func() { done <- HTTP(within(t, patience), "http://"+l.Addr().String()) }()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	conn.Close()
+	s := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	defer s.Close()
+	go s.Serve(listen(t, l.Addr().String()))
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	l := listen(t, "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- HTTP(ctx, "http://"+l.Addr().String()) }()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	for _, err := range []error{HTTP(ctx, "http://localhost"), Port(ctx, 80)} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// localhost is both addresses, and the server sees the name that was given.
+func TestLocalhost(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l := listen(t, address)
+		hosts := make(chan string, 1)
+		s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { hosts <- r.Host })}
+		defer s.Close()
+		go s.Serve(l)
+		host := fmt.Sprintf("LocalHost:%d", portOf(l))
+		if err := HTTP(within(t, patience), "http://"+host+"/health?x=y#z"); err != nil || <-hosts != host {
+			t.Errorf("%s: %v", address, err)
+		}
+		if err := Port(within(t, patience), portOf(l)); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	if err := HTTP(within(t, patience), "http://example.com"); !errors.As(err, new(*InputError)) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPort(t *testing.T) {
+	l := listen(t, "127.0.0.1:0")
+	l.Close()
+	if err := Port(within(t, 100*time.Millisecond), portOf(l)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("closed: got %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- Port(within(t, patience), portOf(l)) }()
+	listen(t, l.Addr().String())
+	if err := <-done; err != nil {
+		t.Errorf("late: %v", err)
+	}
+	for _, port := range []int{-1, 0, 65536, 65536 + portOf(l)} {
+		if err := Port(within(t, patience), port); !errors.As(err, new(*InputError)) {
+			t.Errorf("%d: got %v", port, err)
+		}
+	}
+}
+
+func TestCheckURL(t *testing.T) {
+	for _, url := range []string{
+		"http://localhost", "http://localhost:3000/path?q=1", "HTTPS://LOCALHOST:1", "http://127.0.0.1:8080/", "http://127.9.8.7", "https://[::1]:65535/x", "http://[0:0::1]",
+	} {
+		if err := CheckURL(url); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	for _, url := range []string{
+		"", "localhost:3000", "/path", "http:localhost", "http:///path", "ftp://localhost", "file:///etc/passwd", "http+unix://localhost",
+		"http://example.com", "http://localhost.example.com", "http://localhost.", "http://a.localhost", "http://0.0.0.0:80", "http://[::]", "http://192.0.2.1", "http://[fe80::1%25lo]", "http://[::1%25lo]", "http://[::ffff:127.0.0.1]",
+		"http://127.1", "http://2130706433", "http://0x7f000001", "http://0177.0.0.1", "http://127.0.0.1.", "http://127.0.0.1%2eexample.com", "http://127.0.0.1\\@example.com", "http://localhost\n",
+		"http://secret:secret@localhost", "http://secret@127.0.0.1", "http://localhost@secret", "http://localhost:0", "http://localhost:65536", "http://localhost:99999999999999999999", "http://localhost:-1", "http://localhost:http",
+	} {
+		var refused *InputError
+		if err := CheckURL(url); !errors.As(err, &refused) || refused.Field != "url" || refused.Got == "" || refused.Want == "" || strings.Contains(err.Error(), "secret:") {
+			t.Errorf("%q: got %v", url, err)
+		}
+	}
+}
