@@ -11,20 +11,39 @@ import (
 // encoding/json makes of it (only escapes differ) and takes several times as long
 // for: each answer is felt by who waits for it, and a list has up to a thousand
 // processes.
-type Result interface{ AppendJSON(b []byte) []byte }
+type Result interface {
+	AppendJSON(b []byte) []byte
+	SetNotices([]string)
+}
 
 // AppendJSON implements [Result].
 func (r *StartResult) AppendJSON(b []byte) []byte {
 	b = r.ProcessOutput.appendFields(append(r.Process.appendFields(append(b, '{')), ','))
-	b = strconv.AppendBool(append(b, `,"attached":`...), r.Attached)
+	b = strconv.AppendBool(append(r.Waited.appendFields(b), `,"attached":`...), r.Attached)
 	b = strconv.AppendBool(append(b, `,"forgotten":`...), r.Forgotten)
-	return append(appendNotes(b, r.Notes), '}')
+	return append(r.Remarks.appendFields(b), '}')
 }
 
 // AppendJSON implements [Result].
 func (r *OutputResult) AppendJSON(b []byte) []byte {
 	b = r.ProcessOutput.appendFields(append(r.Process.appendFields(append(b, '{')), ','))
-	return append(appendNotes(b, r.Notes), '}')
+	b = r.Waited.appendFields(b)
+	if r.GapBytes != 0 {
+		b = strconv.AppendInt(append(b, `,"gap_bytes":`...), r.GapBytes, 10)
+	}
+	if r.UntaggedBytes != 0 {
+		b = strconv.AppendInt(append(b, `,"untagged_bytes":`...), r.UntaggedBytes, 10)
+	}
+	if r.OutputBase64 != "" {
+		b = appendString(append(b, `,"output_base64":`...), r.OutputBase64)
+	}
+	if r.Lines != nil {
+		b = appendEach(append(b, `,"lines":`...), r.Lines, Line.appendJSON)
+	}
+	if r.SearchDone != nil {
+		b = strconv.AppendBool(append(b, `,"search_done":`...), *r.SearchDone)
+	}
+	return append(r.Remarks.appendFields(b), '}')
 }
 
 // AppendJSON implements [Result].
@@ -32,7 +51,7 @@ func (r *ListResult) AppendJSON(b []byte) []byte {
 	b = appendEach(append(b, `{"processes":`...), r.Processes, Process.appendJSON)
 	b = appendString(append(b, `,"kill_domain":`...), r.KillDomain)
 	b = appendInt(append(b, `,"omitted":`...), r.Omitted)
-	return append(b, '}')
+	return append(r.Remarks.appendFields(b), '}')
 }
 
 // AppendJSON implements [Result].
@@ -49,7 +68,41 @@ func (r *SignalResult) AppendJSON(b []byte) []byte {
 	}
 	b = appendString(append(b, `"kill_domain":`...), r.KillDomain)
 	b = appendEach(append(b, `,"survivors":`...), r.Survivors, Survivor.appendJSON)
-	return append(appendNotes(b, r.Notes), '}')
+	return append(r.Remarks.appendFields(b), '}')
+}
+
+// AppendJSON implements [Result].
+func (r *WaitResult) AppendJSON(b []byte) []byte {
+	b = appendEach(append(b, `{"processes":`...), r.Processes, WaitedProcess.appendJSON)
+	b = appendEach(append(b, `,"still_running":`...), r.StillRunning, quoted)
+	return append(r.Remarks.appendFields(b), '}')
+}
+
+func (p WaitedProcess) appendJSON(b []byte) []byte {
+	b = p.Waited.appendFields(p.Process.appendFields(append(b, '{')))
+	b = appendString(append(b, `,"last_lines":`...), p.LastLines)
+	b = strconv.AppendInt(append(b, `,"next_cursor":`...), p.NextCursor, 10)
+	return append(b, '}')
+}
+
+func (w *Waited) appendFields(b []byte) []byte {
+	if w.WaitResult != "" {
+		b = appendString(append(b, `,"wait_result":`...), w.WaitResult)
+	}
+	if m := w.Matched; m != nil {
+		b = appendString(append(b, `,"matched":{"text":`...), m.Text)
+		b = strconv.AppendInt(append(b, `,"cursor":`...), m.Cursor, 10)
+		b = append(strconv.AppendInt(append(b, `,"line":`...), m.Line, 10), '}')
+	}
+	return b
+}
+
+func (l Line) appendJSON(b []byte) []byte {
+	b = appendString(append(b, `{"text":`...), l.Text)
+	b = strconv.AppendInt(append(b, `,"cursor":`...), l.Cursor, 10)
+	b = strconv.AppendInt(append(b, `,"line":`...), l.Line, 10)
+	b = strconv.AppendBool(append(b, `,"match":`...), l.Match)
+	return append(b, '}')
 }
 
 func (s Survivor) appendJSON(b []byte) []byte {
@@ -65,6 +118,10 @@ func (o *ProcessOutput) appendFields(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"cursor":`...), o.Cursor, 10)
 	b = strconv.AppendInt(append(b, `,"next_cursor":`...), o.NextCursor, 10)
 	b = strconv.AppendBool(append(b, `,"output_open":`...), o.OutputOpen)
+	if x := o.Binary; x != nil {
+		b = appendString(append(b, `,"binary":{"kind":`...), x.Kind)
+		b = append(strconv.AppendInt(append(b, `,"bytes":`...), x.Bytes, 10), '}')
+	}
 	if t := o.Truncated; t != nil {
 		b = strconv.AppendInt(append(b, `,"truncated":{"original_bytes":`...), t.OriginalBytes, 10)
 		b = strconv.AppendInt(append(b, `,"retained_bytes":`...), t.RetainedBytes, 10)
@@ -150,9 +207,12 @@ func appendEach[T any](b []byte, values []T, appendValue func(T, []byte) []byte)
 
 func quoted(s string, b []byte) []byte { return appendString(b, s) }
 
-func appendNotes(b []byte, notes []string) []byte {
-	if len(notes) > 0 {
-		b = appendEach(append(b, `,"notes":`...), notes, quoted)
+func (r *Remarks) appendFields(b []byte) []byte {
+	if len(r.Notes) > 0 {
+		b = appendEach(append(b, `,"notes":`...), r.Notes, quoted)
+	}
+	if len(r.Notices) > 0 {
+		b = appendEach(append(b, `,"notices":`...), r.Notices, quoted)
 	}
 	return b
 }

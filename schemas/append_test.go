@@ -37,11 +37,11 @@ func fill(v reflect.Value) {
 // A result is the same whoever encodes it.
 func TestAppendJSON(t *testing.T) {
 	results := []Result{
-		&StartResult{}, &OutputResult{}, &SignalResult{}, &ListResult{},
+		&StartResult{}, &OutputResult{}, &SignalResult{}, &ListResult{}, &WaitResult{},
 		&SignalResult{Processes: []Process{}, Survivors: []Survivor{}},
 		&ListResult{Processes: []Process{{}, {Usage: &Usage{}}}},
 	}
-	for _, full := range []Result{&StartResult{}, &OutputResult{}, &SignalResult{}, &ListResult{}} {
+	for _, full := range []Result{&StartResult{}, &OutputResult{}, &SignalResult{}, &ListResult{}, &WaitResult{}} {
 		fill(reflect.ValueOf(full).Elem())
 		results = append(results, full)
 	}

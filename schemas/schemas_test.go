@@ -104,6 +104,8 @@ func pairs() map[string]reflect.Type {
 		"process_output.input.json":  reflect.TypeFor[OutputInput](),
 		"process_list.input.json":    reflect.TypeFor[ListInput](),
 		"process_signal.input.json":  reflect.TypeFor[SignalInput](),
+		"process_wait.input.json":    reflect.TypeFor[WaitInput](),
+		"process_wait.output.json":   reflect.TypeFor[WaitResult](),
 		"process_start.output.json":  reflect.TypeFor[StartResult](),
 		"process_output.output.json": reflect.TypeFor[OutputResult](),
 		"process_list.output.json":   reflect.TypeFor[ListResult](),

@@ -15,15 +15,52 @@ type StartInput struct {
 	Background bool              `json:"background"`
 	WaitMS     *Int              `json:"wait_ms"`
 	TimeoutMS  Int               `json:"timeout_ms"`
+	WaitFor    *WaitFor          `json:"wait_for"`
 	Stdin      *string           `json:"stdin"`
+	Split      bool              `json:"split"`
 	Label      string            `json:"label"`
 	RequestID  string            `json:"request_id"`
 }
 
 // OutputInput is what process_output takes.
 type OutputInput struct {
-	ProcessID string `json:"process_id"`
-	WaitMS    *Int   `json:"wait_ms"`
+	ProcessID string   `json:"process_id"`
+	WaitMS    *Int     `json:"wait_ms"`
+	WaitFor   *WaitFor `json:"wait_for"`
+	Cursor    *Int     `json:"cursor"`
+	MaxBytes  *Int     `json:"max_bytes"`
+	TailLines Int      `json:"tail_lines"`
+	Search    *Search  `json:"search"`
+	Stream    string   `json:"stream"`
+	StripANSI *bool    `json:"strip_ansi"`
+	Base64    bool     `json:"base64"`
+}
+
+// Search is what process_output looks for.
+type Search struct {
+	Pattern    string `json:"pattern"`
+	IgnoreCase bool   `json:"ignore_case"`
+	Before     Int    `json:"before"`
+	After      Int    `json:"after"`
+	MaxMatches *Int   `json:"max_matches"`
+	Cursor     Int    `json:"cursor"`
+}
+
+// WaitFor is what ends a wait.
+type WaitFor struct {
+	OutputMatches string `json:"output_matches"`
+	PortOpen      Int    `json:"port_open"`
+	HTTPOK        string `json:"http_ok"`
+	IdleMS        Int    `json:"idle_ms"`
+	NewOutput     bool   `json:"new_output"`
+}
+
+// WaitInput is what process_wait takes.
+type WaitInput struct {
+	ProcessIDs []string `json:"process_ids"`
+	Mode       string   `json:"mode"`
+	WaitMS     *Int     `json:"wait_ms"`
+	WaitFor    *WaitFor `json:"wait_for"`
 }
 
 // ListInput is what process_list takes.
@@ -88,8 +125,45 @@ type ProcessOutput struct {
 	Cursor     int64      `json:"cursor"`
 	NextCursor int64      `json:"next_cursor"`
 	OutputOpen bool       `json:"output_open"`
+	Binary     *Binary    `json:"binary,omitempty"`
 	Truncated  *Truncated `json:"truncated,omitempty"`
 }
+
+// Binary says what an output is that is no text.
+type Binary struct {
+	Kind  string `json:"kind"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Waited is how a wait has ended.
+type Waited struct {
+	WaitResult string   `json:"wait_result,omitempty"`
+	Matched    *Matched `json:"matched,omitempty"`
+}
+
+// Matched is a line that ended a wait.
+type Matched struct {
+	Text   string `json:"text"`
+	Cursor int64  `json:"cursor"`
+	Line   int64  `json:"line"`
+}
+
+// Line is one that a search has found, or that stands around one.
+type Line struct {
+	Text   string `json:"text"`
+	Cursor int64  `json:"cursor"`
+	Line   int64  `json:"line"`
+	Match  bool   `json:"match"`
+}
+
+// Remarks are what every result may say beside.
+type Remarks struct {
+	Notes   []string `json:"notes,omitempty"`
+	Notices []string `json:"notices,omitempty"`
+}
+
+// SetNotices sets what has ended unseen.
+func (r *Remarks) SetNotices(list []string) { r.Notices = list }
 
 // Truncated says what an output does not show.
 type Truncated struct {
@@ -103,20 +177,28 @@ type Truncated struct {
 type StartResult struct {
 	Process
 	ProcessOutput
-	Attached  bool     `json:"attached"`
-	Forgotten bool     `json:"forgotten"`
-	Notes     []string `json:"notes,omitempty"`
+	Waited
+	Remarks
+	Attached  bool `json:"attached"`
+	Forgotten bool `json:"forgotten"`
 }
 
 // OutputResult is what process_output gives.
 type OutputResult struct {
 	Process
 	ProcessOutput
-	Notes []string `json:"notes,omitempty"`
+	Waited
+	Remarks
+	GapBytes      int64  `json:"gap_bytes,omitempty"`
+	UntaggedBytes int64  `json:"untagged_bytes,omitempty"`
+	OutputBase64  string `json:"output_base64,omitempty"`
+	Lines         []Line `json:"lines,omitzero"`
+	SearchDone    *bool  `json:"search_done,omitempty"`
 }
 
 // ListResult is what process_list gives.
 type ListResult struct {
+	Remarks
 	Processes  []Process `json:"processes"`
 	KillDomain string    `json:"kill_domain"`
 	Omitted    int       `json:"omitted"`
@@ -129,7 +211,22 @@ type SignalResult struct {
 	Running    bool       `json:"running"`
 	KillDomain string     `json:"kill_domain"`
 	Survivors  []Survivor `json:"survivors"`
-	Notes      []string   `json:"notes,omitempty"`
+	Remarks
+}
+
+// WaitResult is what process_wait gives.
+type WaitResult struct {
+	Remarks
+	Processes    []WaitedProcess `json:"processes"`
+	StillRunning []string        `json:"still_running"`
+}
+
+// WaitedProcess is one that was waited for.
+type WaitedProcess struct {
+	Process
+	Waited
+	LastLines  string `json:"last_lines"`
+	NextCursor int64  `json:"next_cursor"`
 }
 
 // Survivor is a process that a signal did not end.

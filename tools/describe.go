@@ -70,9 +70,18 @@ func outputOf(p procmgr.Process, v output.View) schemas.ProcessOutput {
 }
 
 // describe writes a process and its output for reading.
-func describe(p procmgr.Process, out schemas.ProcessOutput, notes []string) string {
+func describe(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, notes []string) string {
+	text := out.Output
+	if out.Binary != nil {
+		text = binaryWords(out.Binary)
+	}
+	return head(p, out, waited, notes) + orNothing(text)
+}
+
+// head writes where a process stands.
+func head(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, notes []string) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "Process %s: %s.", p.ID, status(p))
+	fmt.Fprintf(&text, "Process %s: %s.%s", p.ID, status(p), waitWords(waited))
 	if p.State.Running() {
 		text.WriteString(" It goes on; process_output waits for it, process_signal ends it.")
 	}
@@ -81,12 +90,14 @@ func describe(p procmgr.Process, out schemas.ProcessOutput, notes []string) stri
 	}
 	text.WriteByte('\n')
 	writeNotes(&text, notes)
-	if out.Output == "" {
-		text.WriteString("(no output)")
-	} else {
-		text.WriteString("\n" + out.Output)
-	}
 	return text.String()
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "(no output)"
+	}
+	return "\n" + text
 }
 
 // status says in a few words where a process stands.

@@ -126,9 +126,14 @@ func reason(start *procmgr.StartError) (why, next string) {
 	default:
 		// What is left is an error of the system, whose text is the same everywhere
 		// and holds nothing of ours.
-		for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-			err = inner
-		}
-		return err.Error(), ""
+		return cause(err).Error(), ""
 	}
+}
+
+// cause returns the innermost error.
+func cause(err error) error {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/procmgr/output"
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
@@ -37,6 +38,10 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		spec.Command, spec.Background = command, true
 		c.note(`The trailing "&" was taken off and the process started in the background.`)
 	}
+	w, err := condition(in.WaitFor, nil)
+	if err != nil {
+		return answer{}, err
+	}
 	started, err := t.manager.Start(ctx, c.Scope, spec)
 	if err != nil {
 		return answer{}, err
@@ -44,14 +49,17 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 	c.attrs = append(c.attrs, "process_id", started.ID)
 	if started.Forgotten {
 		c.note("This request_id started the process before; it has ended and its output is no longer kept.")
-		return t.started(started, schemas.ProcessOutput{}, c), nil
+		return t.started(started, schemas.ProcessOutput{}, schemas.Waited{}, c), nil
 	}
 
 	wait := defaultWait
-	if spec.Background {
+	switch {
+	case in.WaitFor != nil:
+		wait = conditionWait
+	case spec.Background:
 		wait = 0
 	}
-	p, out, err := t.follow(ctx, c, started.ID, in.WaitMS, wait)
+	p, out, waited, err := t.follow(ctx, c, started.ID, w, in.WaitMS, wait)
 	if errors.Is(err, procmgr.ErrNotFound) && started.Attached {
 		return t.start(ctx, c, in) // it was forgotten just now; the next answer says so
 	}
@@ -59,36 +67,49 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		return answer{}, err
 	}
 	started.Process = p
-	return t.started(started, out, c), nil
+	said := schemas.Waited{}
+	if in.WaitFor != nil {
+		said = waitedOf(waited)
+	}
+	return t.started(started, out, said, c), nil
 }
 
-func (t *Tools) started(s procmgr.Started, out schemas.ProcessOutput, c *call) answer {
+func (t *Tools) started(s procmgr.Started, out schemas.ProcessOutput, waited schemas.Waited, c *call) answer {
 	return answer{
-		text: describe(s.Process, out, c.notes),
+		text: describe(s.Process, out, waited, c.notes),
 		data: &schemas.StartResult{
-			Process: process(s.Process), ProcessOutput: out,
-			Attached: s.Attached, Forgotten: s.Forgotten, Notes: c.notes,
+			Process: process(s.Process), ProcessOutput: out, Waited: waited,
+			Attached: s.Attached, Forgotten: s.Forgotten, Remarks: schemas.Remarks{Notes: c.notes},
 		},
 	}
 }
 
-// follow waits for the exit, as long as was asked, and reads the output. An exit
-// that it sees is told.
-func (t *Tools) follow(ctx context.Context, c *call, id string, asked *schemas.Int, otherwise time.Duration) (procmgr.Process, schemas.ProcessOutput, error) {
-	waitCtx, cancel := t.within(ctx, c, asked, otherwise)
-	defer cancel()
-	stop := t.report(ctx, c, id)
-	// How the wait ended does not matter: the state says it.
-	resume := t.pause(ctx, c)
-	_ = t.manager.Wait(waitCtx, c.Scope, id)
-	stop()
-	resume()
-	p, view, err := t.manager.Output(c.Scope, id)
+// follow waits for the exit or for what w says, as long as was asked, and reads the
+// two ends of the output. An exit that it sees is told.
+func (t *Tools) follow(ctx context.Context, c *call, id string, w procmgr.WaitFor, asked *schemas.Int, otherwise time.Duration) (procmgr.Process, schemas.ProcessOutput, procmgr.Waited, error) {
+	waited, err := t.await(ctx, c, id, w, asked, otherwise)
 	if err != nil {
-		return procmgr.Process{}, schemas.ProcessOutput{}, err
+		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
 	}
+	p, out, err := t.manager.Read(c.Scope, id)
+	if err != nil {
+		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
+	}
+	var r schemas.OutputResult
+	if _, err := t.read(&r, &schemas.OutputInput{}, out, p, nil); err != nil {
+		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
+	}
+	t.kept(c, out)
+	t.manager.Looked(c.Scope, id, out.Total())
 	t.told(ctx, c, p)
-	return p, outputOf(p, view), nil
+	return p, r.ProcessOutput, waited, nil
+}
+
+// kept notes why little of an output is kept, if that is so.
+func (t *Tools) kept(c *call, out output.Reader) {
+	if err := out.Failure(); err != nil {
+		c.note("Its output is kept in memory only, and little of it: %s.", clip(cause(err).Error()))
+	}
 }
 
 // cutAmpersand takes a trailing "&" off: who writes one wants the background.

@@ -103,6 +103,7 @@ func (t *Tools) Server(version string) *server.MCPServer {
 	add(t, s, outputTool(), t.output)
 	add(t, s, listTool(), t.list)
 	add(t, s, signalTool(), t.signal)
+	add(t, s, waitTool(), t.wait)
 	return s
 }
 
@@ -170,6 +171,9 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 			}
 			c.log().Log(ctx, level, "tool call refused", "tool", tool.Name, "error", err)
 			return deliver(ctx, mcp.NewToolResultError(text)), nil
+		}
+		if ctx.Err() == nil { // else nobody reads it
+			t.notice(c, &a)
 		}
 		// The data says what the text says, with the names of its fields.
 		data := a.data.AppendJSON(make([]byte, 0, 1024+len(a.text)*3/2))

@@ -402,7 +402,7 @@ func TestTheTokenGoesNowhere(t *testing.T) {
 		out, _ := cmd.CombinedOutput()
 		return string(out)
 	}
-	env := ask(secret, "process_start", `{"command":"env; cat /proc/self/cmdline"}`)
+	env := ask(secret, "process_start", `{"command":"env; tr '\\0' ' ' < /proc/self/cmdline"}`)
 	if !strings.Contains(env, "OTHER=1") {
 		t.Fatalf("the call failed: %s", env)
 	}

@@ -59,8 +59,9 @@ func (s *Store) cutLines(cursor int64, filter Filter, counts bool, pause func())
 }
 
 type part struct {
-	data []byte
-	at   int64
+	data     []byte
+	at       int64
+	untagged bool
 }
 
 // readParts is Read, and the parts of it that pass the filter.
@@ -69,11 +70,11 @@ func (s *Store) readParts(p []byte, cursor int64, filter Filter) (c Chunk, parts
 	defer s.mu.Unlock()
 	c = s.readLocked(p, cursor)
 	if filter == Both {
-		return c, []part{{c.Data, c.At}}
+		return c, []part{{c.Data, c.At, false}}
 	}
 	s.runs.each(c.Data, c.At, func(stream Stream, data []byte, at int64) {
 		if filter.passes(stream) {
-			parts = append(parts, part{data, at})
+			parts = append(parts, part{data, at, stream == mixed})
 		}
 	})
 	return c, parts

@@ -23,7 +23,10 @@ type Shown struct {
 	Cursor int64 // where it begins
 	Next   int64 // where the next one begins
 	Gap    int64 // bytes between the cursor that was asked for and Cursor: no longer kept
-	Cut    int64 // bytes cut from long lines
+	// Untagged is how many bytes of Data may have come from the other stream: it was
+	// not kept whose they are.
+	Untagged int64
+	Cut      int64 // bytes cut from long lines
 	More   bool  // there is more behind it
 }
 
@@ -47,6 +50,9 @@ func (s *Store) From(cursor int64, most int, part Part) Shown {
 	for _, p := range parts {
 		keep := min(int64(len(p.data)), max(0, shown.Next-p.at))
 		shown.Data = append(shown.Data, p.data[:keep]...)
+		if p.untagged {
+			shown.Untagged += keep
+		}
 	}
 	shown.render(part)
 	return shown

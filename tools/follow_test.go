@@ -1,0 +1,299 @@
+//go:build linux
+
+package tools
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/proctest"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+// fifo makes one, and returns its path and what writes a line to it.
+func fifo(t *testing.T) (path string, write func(line string)) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, func(line string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(line), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWaitForALine(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	gate, open := fifo(t)
+	r := a.call("process_start", `{"command":"echo booting; echo ready on port 7; exec sleep 100","wait_for":{"output_matches":"ready on port \\d+$"}}`)
+	want := schemas.Matched{Text: "ready on port 7", Cursor: 8, Line: 2}
+	if r.WaitResult != "output_matches" || r.Matched == nil || *r.Matched != want || !r.Running || !strings.Contains(r.text, "Matched at cursor 8: ready on port 7") {
+		t.Errorf("got %+v %+v\n%s", r.Waited, r.Matched, r.text)
+	}
+	// Also what was written long before, and not what was written before the cursor.
+	if r := a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_for":{"output_matches":"booting"}}`); r.WaitResult != "output_matches" {
+		t.Errorf("got %+v", r.Waited)
+	}
+	if r := a.call("process_output", `{"process_id":"`+r.ProcessID+`","cursor":3,"wait_ms":50,"wait_for":{"output_matches":"^booting"}}`); r.WaitResult != "timeout" || !strings.Contains(r.text, "did not come true within wait_ms") {
+		t.Errorf("got %+v\n%s", r.Waited, r.text)
+	}
+	// A prompt has no newline; what comes in the last moment counts before the exit.
+	if r := a.call("process_start", `{"command":"printf \"name? \"; exec sleep 100","wait_for":{"output_matches":"name\\? $"}}`); r.WaitResult != "output_matches" {
+		t.Errorf("got %+v", r.Waited)
+	}
+	if r := a.call("process_start", `{"command":"echo done","wait_for":{"output_matches":"done"}}`); r.WaitResult != "output_matches" {
+		t.Errorf("got %+v", r.Waited)
+	}
+	if r := a.call("process_start", `{"command":"exit 3","wait_for":{"output_matches":"never"}}`); r.WaitResult != "exited" || *r.ExitCode != 3 {
+		t.Errorf("got %+v", r.Waited)
+	}
+	// A line that comes in two pieces, colours and all.
+	p := a.call("process_start", `{"command":"printf \"\\033[1mser\"; read x < `+gate+`; printf \"ver\\033[0m up\\n\"; exec sleep 100","background":true}`)
+	answer := make(chan result)
+	go func() {
+		answer <- a.call("process_output", `{"process_id":"`+p.ProcessID+`","wait_for":{"output_matches":"^server up$"}}`)
+	}()
+	open("go\n")
+	if r := <-answer; r.WaitResult != "output_matches" || r.Matched.Text != "server up" {
+		t.Errorf("got %+v", r.Waited)
+	}
+}
+
+func TestWaitForOutputAndSilence(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	gate, open := fifo(t)
+	p := a.call("process_start", `{"command":"echo first; read x < `+gate+`; echo second; exec sleep 100","wait_for":{"idle_ms":50}}`)
+	if p.WaitResult != "idle" || p.ProcessOutput.Output != "first\n" {
+		t.Errorf("got %+v %q", p.Waited, p.ProcessOutput.Output)
+	}
+	answer := make(chan result)
+	go func() {
+		answer <- a.call("process_output", fmt.Sprintf(`{"process_id":%q,"cursor":%d,"wait_for":{"new_output":true}}`, p.ProcessID, p.NextCursor))
+	}()
+	open("go\n")
+	if r := <-answer; r.WaitResult != "new_output" || r.ProcessOutput.Output != "second\n" || r.Cursor != p.NextCursor {
+		t.Errorf("got %+v %q", r.Waited, r.ProcessOutput.Output)
+	}
+}
+
+func TestWaitForAPortAndAURL(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	// Somebody else's server on the port does not count.
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := http.Server{Handler: http.NotFoundHandler()}
+	go served.Serve(other)
+	t.Cleanup(func() { served.Close() })
+	taken := other.Addr().(*net.TCPAddr).Port
+	r := a.call("process_start", fmt.Sprintf(`{"command":"exec sleep 100","wait_ms":200,"wait_for":{"port_open":%d,"http_ok":"http://127.0.0.1:%d/"}}`, taken, taken))
+	if r.WaitResult != "timeout" {
+		t.Errorf("somebody else's server: got %+v", r.Waited)
+	}
+	// A port that is free now is so in a moment.
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	dir := t.TempDir()
+	r = a.call("process_start", fmt.Sprintf(`{"command":"exec python3 -m http.server --bind 127.0.0.1 %d","workdir":%q,"background":true,"wait_for":{"port_open":%d}}`, port, dir, port))
+	if r.WaitResult != "port_open" || !strings.Contains(r.text, "The port is open.") {
+		t.Errorf("got %+v\n%s", r.Waited, r.text)
+	}
+	r = a.call("process_output", fmt.Sprintf(`{"process_id":%q,"wait_for":{"http_ok":"http://localhost:%d/"}}`, r.ProcessID, port))
+	if r.WaitResult != "http_ok" {
+		t.Errorf("got %+v\n%s", r.Waited, r.text)
+	}
+	if list := a.call("process_list", `{"state":"running","usage":true}`); !strings.Contains(list.text, fmt.Sprintf("listens on %d", port)) {
+		t.Errorf("got %s", list.text)
+	}
+}
+
+func TestPartsOfAnOutput(t *testing.T) {
+	a := newAgentWith(t, io.Discard, procmgr.Options{OutputDir: filepath.Join(t.TempDir(), "output")})
+	p := a.call("process_start", `{"command":"seq 100000; printf '1%%\\r2%%\\r\\033[32m100%%\\033[0m\\nerror: no such thing\\nthe end\\n'","wait_ms":20000}`)
+	size := int64(588895 + 20 + 21 + 8)
+	if p.Truncated == nil || p.NextCursor != size {
+		t.Fatalf("%d bytes, want %d; %+v", p.NextCursor, size, p.Truncated)
+	}
+	ask := func(format string, args ...any) result {
+		t.Helper()
+		r := a.call("process_output", `{"process_id":"`+p.ProcessID+`",`+fmt.Sprintf(format, args...)+`}`)
+		if r.isError {
+			t.Fatal(r.text)
+		}
+		return r
+	}
+	if r := ask(`"tail_lines":3`); r.ProcessOutput.Output != "100%\nerror: no such thing\nthe end\n" || !strings.HasSuffix(r.text, r.ProcessOutput.Output) {
+		t.Errorf("the tail is %q", r.ProcessOutput.Output)
+	}
+	// All of it by cursor, exactly.
+	var all strings.Builder
+	for cursor := int64(0); cursor < size; {
+		r := ask(`"cursor":%d,"max_bytes":65536,"strip_ansi":false`, cursor)
+		if r.Cursor != cursor || r.NextCursor != cursor+int64(len(r.ProcessOutput.Output)) {
+			t.Fatalf("at %d: %d bytes to %d", cursor, len(r.ProcessOutput.Output), r.NextCursor)
+		}
+		all.WriteString(r.ProcessOutput.Output)
+		cursor = r.NextCursor
+	}
+	if text := all.String(); int64(len(text)) != size || !strings.Contains(text, "\n99999\n100000\n1%\r2%\r\x1b[32m100%") {
+		t.Errorf("%d bytes, %q", len(text), text[len(text)-60:])
+	}
+	if r := ask(`"cursor":%d`, size); r.ProcessOutput.Output != "" || !strings.Contains(r.text, "Nothing new behind cursor") {
+		t.Errorf("got %s", r.text)
+	}
+	r := ask(`"search":{"pattern":"ERROR","ignore_case":true,"before":1,"after":1}`)
+	want := []schemas.Line{
+		{Text: "100%", Cursor: 588895, Line: 100001},
+		{Text: "error: no such thing", Cursor: 588895 + 20, Line: 100002, Match: true},
+		{Text: "the end", Cursor: 588895 + 41, Line: 100003},
+	}
+	if fmt.Sprint(r.Lines) != fmt.Sprint(want) || !strings.Contains(r.text, "100002@588915: error: no such thing\n") {
+		t.Errorf("got %+v\n%s", r.Lines, r.text)
+	}
+	if r := ask(`"search":{"pattern":"^7777\\d$","max_matches":3}`); len(r.Lines) != 3 || r.Lines[0].Line != 77770 || !strings.Contains(r.text, "go on with search.cursor") {
+		t.Errorf("got %+v\n%s", r.Lines, r.text)
+	}
+	if r := ask(`"search":{"pattern":"not there"}`); len(r.Lines) != 0 || !strings.HasSuffix(r.text, "Nothing found.") {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+func TestBinaryOutput(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	p := a.call("process_start", `{"command":"head -c 5000 /dev/zero | gzip -c"}`)
+	if p.Binary == nil || p.Binary.Kind != "application/gzip" || p.ProcessOutput.Output != "" || !strings.Contains(p.text, "no text but application/gzip") {
+		t.Fatalf("got %+v\n%s", p.Binary, p.text)
+	}
+	r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","cursor":0,"base64":true}`)
+	if b, err := base64.StdEncoding.DecodeString(r.OutputBase64); err != nil || int64(len(b)) != p.NextCursor || b[0] != 0x1f || b[1] != 0x8b {
+		t.Errorf("got %q, %v", r.OutputBase64, err)
+	}
+}
+
+func TestWaitForSeveral(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	if r := a.call("process_wait", `{}`); len(r.Processes) != 0 || !strings.Contains(r.text, "Nothing of this chat runs") {
+		t.Errorf("got %s", r.text)
+	}
+	gate, open := fifo(t)
+	first := a.call("process_start", `{"command":"read x < `+gate+`; echo said $x; exit 4","background":true}`)
+	second := a.call("process_start", `{"command":"echo on; exec sleep 100","background":true}`)
+	answer := make(chan result)
+	go func() { answer <- a.call("process_wait", `{}`) }()
+	open("go\n")
+	r := <-answer
+	if len(r.Processes) != 2 || len(r.StillRunning) != 1 || r.StillRunning[0] != second.ProcessID ||
+		!strings.Contains(r.text, first.ProcessID+": exited with code 4") || !strings.Contains(r.text, "said go") || !strings.Contains(r.text, "\non\n") {
+		t.Errorf("got %s", r.text)
+	}
+	if r := a.call("process_wait", `{"process_ids":["`+first.ProcessID+`","`+second.ProcessID+`"],"mode":"all","wait_ms":50}`); len(r.StillRunning) != 1 {
+		t.Errorf("got %s", r.text)
+	}
+	a.call("process_signal", `{"process_id":"`+second.ProcessID+`","signal":"kill"}`)
+	if r := a.call("process_wait", `{"process_ids":["`+first.ProcessID+`","`+second.ProcessID+`"],"mode":"all"}`); len(r.StillRunning) != 0 || len(r.Processes) != 2 {
+		t.Errorf("got %s", r.text)
+	}
+	if r := a.call("process_wait", `{"process_ids":["nobody"]}`); !r.isError || !strings.Contains(r.text, "process_id: this chat has no such process") {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+// What ended unseen is told in the next answer, whatever it is about, and once.
+func TestNotices(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	gone := func(ids ...string) {
+		t.Helper()
+		for _, id := range ids {
+			proctest.Within(t, "its end", func() bool {
+				p, _, err := a.tools.manager.Read(procmgr.NoChat("test"), id)
+				return err == nil && !p.State.Running()
+			})
+		}
+	}
+	p := a.call("process_start", `{"command":"exit 5","background":true}`)
+	if len(p.Notices) != 0 {
+		t.Errorf("got %v", p.Notices)
+	}
+	gone(p.ProcessID)
+	r := a.call("process_start", `{"command":"true"}`)
+	if len(r.Notices) != 1 || !strings.Contains(r.Notices[0], p.ProcessID+" has exited with code 5") || !strings.Contains(r.text, "\nNotice: "+r.Notices[0]) {
+		t.Errorf("got %v\n%s", r.Notices, r.text)
+	}
+	if r := a.call("process_list", `{}`); len(r.Notices) != 0 {
+		t.Errorf("told twice: %v", r.Notices)
+	}
+	var ids []string
+	for range 8 {
+		ids = append(ids, a.call("process_start", `{"command":"true","background":true}`).ProcessID)
+	}
+	gone(ids...)
+	told := map[string]bool{}
+	r = a.call("process_output", `{"process_id":"`+p.ProcessID+`"}`)
+	for _, n := range r.Notices {
+		told[n] = true
+	}
+	// Some of them may have ended before a later start, whose answer said so.
+	if n := len(told); n > 6 {
+		t.Errorf("%d notices: %v", n, r.Notices)
+	}
+	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`"}`); len(r.Notices) != 0 {
+		t.Errorf("told twice: %v", r.Notices)
+	}
+}
+
+// Who looks for the third time at what says nothing is told how to wait once.
+func TestLookingInVain(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	p := a.call("process_start", `{"command":"echo once; exec sleep 100","wait_for":{"output_matches":"once"}}`)
+	look := func() string {
+		return a.call("process_output", `{"process_id":"`+p.ProcessID+`","wait_ms":0}`).text
+	}
+	if text := look(); !strings.Contains(text, "nothing new since the last look") || strings.Contains(text, "wait_for") || !strings.Contains(text, "\nonce\n") {
+		t.Errorf("the second time: %s", text)
+	}
+	if text := look(); !strings.Contains(text, "call process_output once with wait_for") {
+		t.Errorf("the third time: %s", text)
+	}
+}
+
+func TestPartsAreRefusedByName(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	p := a.call("process_start", `{"command":"true"}`)
+	for arguments, want := range map[string]string{
+		`"cursor":0,"tail_lines":1`:                 "cursor, tail_lines, search: got more than one",
+		`"base64":true`:                             "base64: goes with cursor",
+		`"max_bytes":300`:                           "max_bytes: goes with cursor",
+		`"stream":"stderr"`:                         "stream: goes with cursor, tail_lines or search",
+		`"search":{"pattern":"("}`:                  "search.pattern: got",
+		`"search":{}`:                               "pattern: is missing",
+		`"wait_for":{"output_matches":"a{2000}"}`:   "wait_for.output_matches: got",
+		`"wait_for":{"http_ok":"http://10.0.0.1/"}`: "wait_for.http_ok: got",
+		`"wait_for":{}`:                             "wait_for: ",
+		`"wait_for":{"port_open":0}`:                "wait_for.port_open: got 0, must be at least 1",
+		`"tail_lines":0`:                            "tail_lines: got 0, must be at least 1",
+	} {
+		if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`",`+arguments+`}`); !r.isError || !strings.Contains(r.text, want) {
+			t.Errorf("%s: %s", arguments, r.text)
+		}
+	}
+	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`"}`); r.isError {
+		t.Errorf("then: %s", r.text)
+	}
+}

@@ -1,0 +1,148 @@
+package tools
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/procmgr/output"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+const (
+	defaultMaxBytes   = 32 << 10
+	defaultMaxMatches = 20
+)
+
+// checkPart says what is wrong with the parts that a call asks for.
+func checkPart(in *schemas.OutputInput) error {
+	parts := 0
+	for _, asked := range []bool{in.Cursor != nil && in.WaitFor == nil, in.TailLines > 0, in.Search != nil} {
+		if asked {
+			parts++
+		}
+	}
+	switch {
+	case parts > 1 || in.Cursor != nil && (in.TailLines > 0 || in.Search != nil):
+		return &argumentError{[]string{"cursor, tail_lines, search: got more than one, must be at most one of them"}}
+	case in.Base64 && in.Cursor == nil:
+		return &argumentError{[]string{"base64: goes with cursor, which is missing"}}
+	case in.MaxBytes != nil && in.Cursor == nil:
+		return &argumentError{[]string{"max_bytes: goes with cursor, which is missing"}}
+	case in.Stream != "" && in.Cursor == nil && in.TailLines == 0 && in.Search == nil:
+		return &argumentError{[]string{"stream: goes with cursor, tail_lines or search, which are missing"}}
+	}
+	return nil
+}
+
+// read fills in the part of the output that a call asks for, and returns the text
+// that shows it.
+func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out output.Reader, p procmgr.Process, pause func()) (text string, err error) {
+	part := output.Part{Raw: in.StripANSI != nil && !*in.StripANSI, Open: p.OutputOpen && p.State.Running()}
+	switch in.Stream {
+	case "stdout":
+		part.Filter = output.OnlyStdout
+	case "stderr":
+		part.Filter = output.OnlyStderr
+	}
+	switch {
+	case in.Search != nil:
+		return searched(r, in.Search, out, part, pause)
+	case in.TailLines > 0:
+		return shownPart(r, out.Tail(int(in.TailLines), part), false, out.Total()), nil
+	case in.Cursor != nil:
+		most := defaultMaxBytes
+		if in.MaxBytes != nil {
+			most = int(*in.MaxBytes)
+		}
+		return shownPart(r, out.From(int64(*in.Cursor), most, part), in.Base64, out.Total()), nil
+	}
+	view := out.View(part.Open, part.Raw)
+	r.ProcessOutput = outputOf(p, view)
+	if output.Binary([]byte(view.Text)) {
+		first := out.From(0, 4096, part)
+		r.Output, r.Binary = "", &schemas.Binary{Kind: mimeType(first.Data), Bytes: view.Original()}
+		return binaryWords(r.Binary), nil
+	}
+	return r.Output, nil
+}
+
+func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int64) string {
+	r.Output, r.Cursor, r.NextCursor = s.Text, s.Cursor, s.Next
+	r.GapBytes, r.UntaggedBytes = s.Gap, s.Untagged
+	if s.Cut > 0 {
+		r.Truncated = &schemas.Truncated{OriginalBytes: s.Next - s.Cursor, RetainedBytes: s.Next - s.Cursor - s.Cut, OmittedBytes: s.Cut, Strategy: "lines"}
+	}
+	var head strings.Builder
+	if s.Gap > 0 {
+		fmt.Fprintf(&head, "[… %d bytes before cursor %d are no longer kept …]\n", s.Gap, s.Cursor)
+	}
+	if s.Untagged > 0 {
+		fmt.Fprintf(&head, "[… of %d bytes it is not known any more which stream they came from …]\n", s.Untagged)
+	}
+	switch {
+	case asBase64:
+		r.Output, r.OutputBase64 = "", base64.StdEncoding.EncodeToString(s.Data)
+		head.WriteString(r.OutputBase64)
+	case s.Binary:
+		r.Binary = &schemas.Binary{Kind: mimeType(s.Data), Bytes: int64(len(s.Data))}
+		head.WriteString(binaryWords(r.Binary))
+	case s.Next == s.Cursor:
+		fmt.Fprintf(&head, "Nothing new behind cursor %d.", s.Cursor)
+	default:
+		head.WriteString(s.Text)
+	}
+	if s.Next < total {
+		fmt.Fprintf(&head, "\n[… bytes %d to %d of %d; go on with cursor %d …]", s.Cursor, s.Next, total, s.Next)
+	}
+	return head.String()
+}
+
+func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part output.Part, pause func()) (string, error) {
+	pattern, err := output.CompilePattern(in.Pattern, in.IgnoreCase)
+	if err != nil {
+		return "", &argumentError{[]string{fmt.Sprintf("search.pattern: got %s, must be an RE2 pattern: %s", shown(in.Pattern), clip(err.Error()))}}
+	}
+	q := output.Search{
+		Pattern: pattern, Filter: part.Filter, Raw: part.Raw, Cursor: int64(in.Cursor),
+		Before: int(in.Before), After: int(in.After), MaxMatches: defaultMaxMatches, Pause: pause,
+	}
+	if in.MaxMatches != nil {
+		q.MaxMatches = int(*in.MaxMatches)
+	}
+	found := out.Search(q)
+	r.Cursor, r.NextCursor, r.SearchDone = q.Cursor, found.Next, &found.Done
+	r.Lines = []schemas.Line{}
+	var text strings.Builder
+	for i, l := range found.Lines {
+		r.Lines = append(r.Lines, schemas.Line{Text: l.Text, Cursor: l.Cursor, Line: l.Number, Match: l.Match})
+		if i > 0 && l.Number > found.Lines[i-1].Number+1 && q.Before+q.After > 0 {
+			text.WriteString("--\n")
+		}
+		// As grep writes it: a colon behind a match, a dash behind a line around one.
+		mark := ":"
+		if !l.Match {
+			mark = "-"
+		}
+		fmt.Fprintf(&text, "%d@%d%s %s\n", l.Number, l.Cursor, mark, l.Text)
+	}
+	switch {
+	case !found.Done:
+		fmt.Fprintf(&text, "%d found so far; go on with search.cursor %d.", found.Matches, found.Next)
+	case found.Matches == 0:
+		text.WriteString("Nothing found.")
+	default:
+		fmt.Fprintf(&text, "%d found (line@cursor).", found.Matches)
+	}
+	return text.String(), nil
+}
+
+// mimeType names what bytes look like.
+func mimeType(first []byte) string { return mimetype.Detect(first).String() }
+
+func binaryWords(b *schemas.Binary) string {
+	return fmt.Sprintf("(%d bytes that are no text but %s; cursor with base64 gives them)", b.Bytes, b.Kind)
+}
