@@ -2,9 +2,11 @@ package output
 
 import (
 	"bytes"
+	"unicode"
 	"unicode/utf8"
 
-	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/ansi/parser"
+	"golang.org/x/text/width"
 )
 
 // Readable returns text as a terminal shows it once it is written: without control
@@ -28,55 +30,117 @@ func Readable(p []byte) []byte {
 // lastState is a line without control sequences, and as it was when it ended.
 func lastState(line []byte) []byte {
 	line = bytes.TrimRight(line, "\r")
-	switch {
-	case bytes.IndexByte(line, '\r') >= 0:
-		return overwritten(line)
-	case bytes.IndexByte(line, '\x1b') >= 0:
-		return []byte(ansi.Strip(string(line)))
+	over := bytes.IndexByte(line, '\r') >= 0
+	if !over && bytes.IndexByte(line, '\x1b') < 0 {
+		return line
 	}
-	return line
+	var shown []byte
+	var screen row
+	for len(line) > 0 {
+		n, text := token(line)
+		switch {
+		case over:
+			screen.write(line[:n], text)
+		case text:
+			shown = append(shown, line[:n]...)
+		}
+		line = line[n:]
+	}
+	if over {
+		return screen.text()
+	}
+	return shown
 }
 
-// overwritten plays a line on a terminal that is wide enough.
-func overwritten(line []byte) []byte {
-	const tab = 8
-	var cells [][]byte // what is in each column; nil is blank, or the rest of a wide one
-	column := 0
-	for len(line) > 0 {
-		seq, width, n, _ := ansi.DecodeSequence(line, ansi.NormalState, nil)
-		line = line[max(n, 1):]
-		switch string(seq) {
-		case "\r":
-			column = 0
-		case "\b":
-			column = max(column-1, 0)
-		case "\t":
-			column = (column/tab + 1) * tab
-		case "\x1b[K", "\x1b[0K": // to the end of the line
-			cells = cells[:min(column, len(cells))]
-		case "\x1b[2K": // the whole line
-			cells = cells[:0]
-		}
-		if width == 0 {
+// token returns the size of the control sequence or of the text that p begins
+// with: one character, or a byte that is none.
+func token(p []byte) (n int, text bool) {
+	if p[0] == '\x1b' {
+		n, _ = sequence(p)
+		return n, false
+	}
+	_, n = utf8.DecodeRune(p)
+	return n, true
+}
+
+// sequence returns the size of the control sequence that p begins with, and whether
+// all of it is there.
+func sequence(p []byte) (n int, whole bool) {
+	state := byte(parser.GroundState)
+	for i, b := range p {
+		if b >= utf8.RuneSelf { // in a title, say: the table takes it for an 8-bit control
 			continue
 		}
-		for len(cells) < column+width {
-			cells = append(cells, nil)
+		if state, _ = parser.Table.Transition(state, b); state == parser.GroundState {
+			return i + 1, true
 		}
-		clear(cells[column : column+width])
-		cells[column] = seq
-		column += width
 	}
-	var out []byte
-	for i := 0; i < len(cells); i++ {
-		if cells[i] == nil {
+	return len(p), false
+}
+
+// row is a line of a terminal that is wide enough.
+type row struct {
+	cells  [][]byte // what is in each column; nil is blank, or the rest of a wide one
+	column int
+}
+
+func (r *row) write(token []byte, text bool) {
+	const tab = 8
+	switch string(token) {
+	case "\r":
+		r.column = 0
+		return
+	case "\b":
+		r.column = max(r.column-1, 0)
+		return
+	case "\t":
+		r.column = (r.column/tab + 1) * tab
+		return
+	case "\x1b[K", "\x1b[0K": // to the end of the line
+		r.cells = r.cells[:min(r.column, len(r.cells))]
+		return
+	case "\x1b[2K": // the whole line
+		r.cells = r.cells[:0]
+		return
+	}
+	columns := columnsOf(token)
+	if !text || columns == 0 {
+		return
+	}
+	for len(r.cells) < r.column+columns {
+		r.cells = append(r.cells, nil)
+	}
+	clear(r.cells[r.column : r.column+columns])
+	r.cells[r.column] = token
+	r.column += columns
+}
+
+func (r *row) text() (out []byte) {
+	for i := 0; i < len(r.cells); i++ {
+		if r.cells[i] == nil {
 			out = append(out, ' ')
 			continue
 		}
-		out = append(out, cells[i]...)
-		i += ansi.StringWidth(string(cells[i])) - 1
+		out = append(out, r.cells[i]...)
+		i += columnsOf(r.cells[i]) - 1
 	}
 	return bytes.TrimRight(out, " ")
+}
+
+// columnsOf returns how many columns a character takes (UAX #11).
+func columnsOf(token []byte) int {
+	c, _ := utf8.DecodeRune(token)
+	switch {
+	case unicode.IsControl(c) || unicode.In(c, unicode.Mn, unicode.Me, unicode.Cf):
+		return 0
+	case c < utf8.RuneSelf:
+		return 1
+	}
+	switch width.LookupRune(c).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
 }
 
 // unfinished returns how many bytes at the end of p belong to a rune or a control
@@ -84,17 +148,15 @@ func overwritten(line []byte) []byte {
 func unfinished(p []byte) int {
 	const longest = 256 // of a sequence that is waited for
 	tail := p[max(0, len(p)-longest):]
-	if i := bytes.LastIndexByte(tail, '\x1b'); i >= 0 && !endsSequence(tail[i:]) {
-		return len(tail) - i
+	for begin := bytes.IndexByte(tail, '\x1b'); begin >= 0; begin = bytes.IndexByte(tail, '\x1b') {
+		tail = tail[begin:]
+		n, whole := sequence(tail)
+		if !whole {
+			return len(tail)
+		}
+		tail = tail[n:]
 	}
 	return partialRune(p)
-}
-
-// endsSequence says that a text which begins with ESC holds a whole sequence.
-func endsSequence(p []byte) bool {
-	state := byte(ansi.NormalState)
-	_, _, n, state := ansi.DecodeSequence(p, state, nil)
-	return state == ansi.NormalState && n > 0 && !(n == 1 && len(p) == 1)
 }
 
 // Binary says that p is no text: it has a NUL, or more than a tenth of it is not
@@ -103,12 +165,11 @@ func Binary(p []byte) bool {
 	if bytes.IndexByte(p, 0) >= 0 {
 		return true
 	}
+	if utf8.Valid(p) {
+		return false
+	}
 	bad := 0
 	for rest := p; len(rest) > 0; {
-		if rest[0] < utf8.RuneSelf {
-			rest = rest[1:]
-			continue
-		}
 		r, n := utf8.DecodeRune(rest)
 		if r == utf8.RuneError && n == 1 {
 			bad++
