@@ -17,6 +17,7 @@ type StartInput struct {
 	TimeoutMS  Int               `json:"timeout_ms"`
 	WaitFor    *WaitFor          `json:"wait_for"`
 	Stdin      *string           `json:"stdin"`
+	TailLines  Int               `json:"tail_lines"`
 	Split      bool              `json:"split"`
 	Label      string            `json:"label"`
 	RequestID  string            `json:"request_id"`

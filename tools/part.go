@@ -52,7 +52,11 @@ func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out outpu
 	case in.Search != nil:
 		return searched(r, in.Search, out, part, pause)
 	case in.TailLines > 0:
-		return shownPart(r, out.Tail(int(in.TailLines), part), false, out.Total()), nil
+		tail := out.Tail(int(in.TailLines), part)
+		if omitted := tail.Cursor + tail.Cut; omitted > 0 {
+			r.Truncated = &schemas.Truncated{OriginalBytes: tail.Next, RetainedBytes: tail.Next - omitted, OmittedBytes: omitted, Strategy: "tail"}
+		}
+		return shownPart(r, tail, false, tail.Next), nil
 	case in.Cursor != nil:
 		most := defaultMaxBytes
 		if in.MaxBytes != nil {
@@ -73,9 +77,6 @@ func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out outpu
 func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int64) string {
 	r.Output, r.Cursor, r.NextCursor = s.Text, s.Cursor, s.Next
 	r.GapBytes, r.UntaggedBytes = s.Gap, s.Untagged
-	if s.Cut > 0 {
-		r.Truncated = &schemas.Truncated{OriginalBytes: s.Next - s.Cursor, RetainedBytes: s.Next - s.Cursor - s.Cut, OmittedBytes: s.Cut, Strategy: "lines"}
-	}
 	var head strings.Builder
 	if s.Gap > 0 {
 		fmt.Fprintf(&head, "[… %d bytes before cursor %d are no longer kept …]\n", s.Gap, s.Cursor)

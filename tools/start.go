@@ -59,7 +59,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 	case spec.Background:
 		wait = 0
 	}
-	p, out, waited, err := t.follow(ctx, c, started.ID, w, in.WaitMS, wait)
+	p, out, waited, err := t.follow(ctx, c, started.ID, w, in.WaitMS, wait, in.TailLines)
 	if errors.Is(err, procmgr.ErrNotFound) && started.Attached {
 		return t.start(ctx, c, in) // it was forgotten just now; the next answer says so
 	}
@@ -85,8 +85,8 @@ func (t *Tools) started(s procmgr.Started, out schemas.ProcessOutput, waited sch
 }
 
 // follow waits for the exit or for what w says, as long as was asked, and reads the
-// two ends of the output. An exit that it sees is told.
-func (t *Tools) follow(ctx context.Context, c *call, id string, w procmgr.WaitFor, asked *schemas.Int, otherwise time.Duration) (procmgr.Process, schemas.ProcessOutput, procmgr.Waited, error) {
+// two ends of the output, or its last lines. An exit that it sees is told.
+func (t *Tools) follow(ctx context.Context, c *call, id string, w procmgr.WaitFor, asked *schemas.Int, otherwise time.Duration, lines schemas.Int) (procmgr.Process, schemas.ProcessOutput, procmgr.Waited, error) {
 	waited, err := t.await(ctx, c, id, w, asked, otherwise)
 	if err != nil {
 		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
@@ -96,9 +96,10 @@ func (t *Tools) follow(ctx context.Context, c *call, id string, w procmgr.WaitFo
 		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
 	}
 	var r schemas.OutputResult
-	if _, err := t.read(&r, &schemas.OutputInput{}, out, p, nil); err != nil {
+	if _, err := t.read(&r, &schemas.OutputInput{TailLines: lines}, out, p, nil); err != nil {
 		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
 	}
+	r.OutputOpen = p.OutputOpen
 	t.kept(c, out)
 	t.manager.Looked(c.Scope, id, out.Total())
 	t.told(ctx, c, p)

@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -77,42 +79,57 @@ func TestExampleConfiguration(t *testing.T) {
 	}
 }
 
-// TestREADMETranscript plays the agent's session of the README: what stands
+// TestREADMETranscript plays the agent's sessions of the README: what stands
 // behind "→" is called, what follows must be the answer.
 func TestREADMETranscript(t *testing.T) {
 	readme, err := os.ReadFile(root + "/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, block, ok := strings.Cut(string(readme), "```text\n→ ")
-	block, _, _ = strings.Cut(block, "```")
-	if !ok {
-		t.Fatal("README has no transcript")
-	}
+	port := freePort(t)
 	dir := t.TempDir()
-	for name, content := range map[string]string{
-		"go.mod":       "module example\n\ngo 1.26\n",
-		"add.go":       "package example\n\nfunc Add(a, b int) int { return a - b }\n",
-		"add_test.go":  "package example\n\nimport \"testing\"\n\nfunc TestAdd(t *testing.T) {\n\tif got := Add(1, 2); got != 3 {\n\t\tt.Errorf(\"Add(1, 2) = %d, want 3\", got)\n\t}\n}\n",
-		"serve/run.go": "package main\n\nimport (\n\t\"fmt\"\n\t\"net\"\n\t\"net/http\"\n)\n\nfunc main() {\n\tl, err := net.Listen(\"tcp\", \"127.0.0.1:0\")\n\tif err != nil {\n\t\tpanic(err)\n\t}\n\tfmt.Println(\"listening\")\n\tpanic(http.Serve(l, nil))\n}\n",
-	} {
-		if err := os.MkdirAll(dir+"/serve", 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(dir+"/"+name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.CopyFS(dir, os.DirFS("testdata/readme")); err != nil {
+		t.Fatal(err)
 	}
-	// go run leaves its program behind when it is ended by a signal.
-	s := launch(t, []string{"HOME=" + os.Getenv("HOME"), "GOTMPDIR=" + t.TempDir()}, "stdio", "--workdir", dir)
+	if err := os.WriteFile(dir+"/go.mod", []byte("module example\n\ngo 1.26\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sessions := strings.Split(string(readme), "```text\n→ ")[1:]
+	if len(sessions) < 2 {
+		t.Fatalf("README has %d sessions", len(sessions))
+	}
+	for _, session := range sessions {
+		session, _, _ = strings.Cut(session, "```")
+		// go run leaves its program behind when it is ended by a signal.
+		s := launch(t, []string{"HOME=" + os.Getenv("HOME"), "GOTMPDIR=" + t.TempDir()}, "stdio", "--workdir", dir)
+		s.replay(strings.ReplaceAll(session, "8137", port))
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// replay plays one session. All its answers are short.
+func (s *server) replay(session string) {
+	s.t.Helper()
+	const most = 8 << 10
 	ids := map[string]string{}
-	for step := range strings.SplitSeq(block, "\n→ ") {
+	size := 0
+	for step := range strings.SplitSeq(session, "\n→ ") {
 		call, want, _ := strings.Cut(step, "\n")
 		tool, arguments, _ := strings.Cut(call, " ")
 		for short, id := range ids {
 			arguments = strings.ReplaceAll(arguments, short, id)
 		}
 		got := s.text(tool, arguments)
+		size += len(got)
 		for _, id := range regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindAllString(got, -1) {
 			if !strings.Contains(fmt.Sprint(ids), id) {
 				ids[fmt.Sprintf("p%d", len(ids)+1)] = id
@@ -126,8 +143,11 @@ func TestREADMETranscript(t *testing.T) {
 			return strings.TrimSpace(text)
 		}
 		if plain(got) != plain(want) {
-			t.Errorf("%s\ngot:\n%s\nREADME:\n%s", call, got, want)
+			s.t.Errorf("%s\ngot:\n%s\nREADME:\n%s", call, got, want)
 		}
+	}
+	if size > most {
+		s.t.Errorf("the answers of the session have %d bytes, more than %d", size, most)
 	}
 }
 

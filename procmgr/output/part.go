@@ -27,7 +27,7 @@ type Shown struct {
 	// not kept whose they are.
 	Untagged int64
 	Cut      int64 // bytes cut from long lines
-	More   bool  // there is more behind it
+	More     bool  // there is more behind it
 }
 
 // From shows at most so many bytes from a cursor on, at least 256: exactly those

@@ -1,0 +1,3 @@
+package example
+
+func Add(a, b int) int { return a - b }
