@@ -1,6 +1,10 @@
 package procmgr
 
-import "time"
+import (
+	"time"
+
+	"github.com/proctor-mcp/proctor/procmgr/output"
+)
 
 // Engine starts commands. It is the manager's only way to where they run; the
 // default is this machine ([Local]).
@@ -37,16 +41,17 @@ type EngineCommand struct {
 	Dir      string   // working directory
 	Env      []string // the whole environment, KEY=value
 	Stdin    []byte   // given as input, then end of file; nil is no input
+	Split    bool     // stdout and stderr have a pipe each
 	Group    string   // names those that share the limits of a chat
 }
 
 // EngineEvents is how an engine tells what happens. Each is called at most once
 // at a time.
 type EngineEvents struct {
-	Output       func(p []byte)   // more output; p is valid during the call
-	OutputClosed func()           // once: no more output; before Exited unless a descendant holds it
-	Exited       func(EngineExit) // once: every byte written before the exit was delivered
-	Emptied      func(Usage)      // once, after Exited, unless that said so or it was released: nothing it forked is alive, and what was used in all
+	Output       func(stream output.Stream, p []byte) // more output; p is valid during the call
+	OutputClosed func()                               // once: no more output; before Exited unless a descendant holds it
+	Exited       func(EngineExit)                     // once: every byte written before the exit was delivered
+	Emptied      func(Usage)                          // once, after Exited, unless that said so or it was released: nothing it forked is alive, and what was used in all
 }
 
 // EngineExit is how a command ended.

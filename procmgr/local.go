@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"github.com/proctor-mcp/proctor/procmgr/output"
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
@@ -16,9 +17,9 @@ type local struct{ spawner *spawn.Spawner }
 
 func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
 	p, err := l.spawner.Start(spawn.Command{
-		Launcher: cmd.Launcher, Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin, Group: cmd.Group,
+		Launcher: cmd.Launcher, Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin, Split: cmd.Split, Group: cmd.Group,
 	}, spawn.Events{
-		Output:       events.Output,
+		Output:       func(s spawn.Stream, p []byte) { events.Output(streamOf(s), p) },
 		OutputClosed: events.OutputClosed,
 		Emptied:      func(u spawn.Usage) { events.Emptied(Usage(u)) },
 		Exited: func(e spawn.Exit) {
@@ -36,6 +37,13 @@ func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, err
 		return nil, err
 	}
 	return localProcess{p}, nil
+}
+
+func streamOf(s spawn.Stream) output.Stream {
+	if s == spawn.Stderr {
+		return output.Stderr
+	}
+	return output.Stdout
 }
 
 func (l local) Wait() { l.spawner.Wait() }

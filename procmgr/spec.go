@@ -44,6 +44,9 @@ type Spec struct {
 	Ambient map[string]string
 	// Stdin is given as input, then end of file. Nil is /dev/null.
 	Stdin []byte
+	// Split keeps apart what is written to stdout and to stderr, for output.Filter.
+	// Which of the two was written first is lost then.
+	Split bool
 	// Timeout ends the process that long after its start: SIGTERM, Options.Grace,
 	// SIGKILL. 0 is no limit.
 	Timeout time.Duration
@@ -112,7 +115,7 @@ func (s *Spec) digest() [sha256.Size]byte {
 			h.Write([]byte(f))
 		}
 	}
-	add(s.Command, s.Dir, s.Label, s.Timeout.String(), fmt.Sprint(s.Background, s.Stdin == nil), string(s.Stdin))
+	add(s.Command, s.Dir, s.Label, s.Timeout.String(), fmt.Sprint(s.Background, s.Stdin == nil, s.Split), string(s.Stdin))
 	add(s.Argv...)
 	add(fmt.Sprint(s.Launcher == nil))
 	add(s.Launcher...)

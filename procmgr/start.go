@@ -124,10 +124,10 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
 		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launch.remote,
 	}
-	cmd := EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Group: scope.group()}
+	cmd := EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Split: spec.Split, Group: scope.group()}
 	launch.apply(&cmd, m.opts.Environ, remoteEnv(scope, id, spec))
 	p.engine, err = m.opts.Engine.Start(cmd,
-		EngineEvents{Output: func(b []byte) { p.output.Append(output.Stdout, b) }, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
+		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
 	var limit *LimitError
 	switch {
 	case errors.As(err, &limit):

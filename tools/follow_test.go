@@ -297,3 +297,29 @@ func TestPartsAreRefusedByName(t *testing.T) {
 		t.Errorf("then: %s", r.text)
 	}
 }
+
+func TestStreamsApart(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	p := a.call("process_start", `{"command":"for i in 1 2 3; do echo out $i; echo err $i >&2; done","split":true}`)
+	part := func(arguments string) string {
+		t.Helper()
+		return a.call("process_output", `{"process_id":"`+p.ProcessID+`",`+arguments+`}`).ProcessOutput.Output
+	}
+	if got := part(`"cursor":0,"stream":"stderr"`); got != "err 1\nerr 2\nerr 3\n" {
+		t.Errorf("stderr is %q", got)
+	}
+	if got := part(`"tail_lines":2,"stream":"stdout"`); got != "out 2\nout 3\n" {
+		t.Errorf("the last of stdout is %q", got)
+	}
+	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","stream":"stderr","search":{"pattern":"2"}}`); len(r.Lines) != 1 || r.Lines[0].Text != "err 2" {
+		t.Errorf("got %+v", r.Lines)
+	}
+	if both := part(`"cursor":0`); len(both) != 36 {
+		t.Errorf("both are %q", both)
+	}
+	// Started without, all is stdout.
+	p = a.call("process_start", `{"command":"echo out; echo err >&2"}`)
+	if got := part(`"cursor":0,"stream":"stderr"`); got != "" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -27,6 +27,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		Background: in.Background,
 		Timeout:    milliseconds(in.TimeoutMS),
 		Label:      in.Label,
+		Split:      in.Split,
 		RequestID:  in.RequestID,
 		Ambient:    c.TraceEnv(),
 		Log:        c.log(),

@@ -17,10 +17,10 @@ const (
 // floods counts the outputs that come in full reads, window by window. It belongs
 // to the loop.
 type floods struct {
-	window  int64      // number of the current one
-	count   int        // outputs that flooded in it
-	before  int        // and in the one before
-	resting []*Process // not to be read before the next
+	window  int64     // number of the current one
+	count   int       // outputs that flooded in it
+	before  int       // and in the one before
+	resting []*outlet // not to be read before the next
 }
 
 // share is what an output has had of the current window.
@@ -46,10 +46,10 @@ func (f *floods) add(s *share, n int) (over bool) {
 	return many > fewFloods && s.bytes >= floodBytes/many
 }
 
-// rest keeps the output of a process from being read until the window is over.
-func (l *loop) rest(p *Process) {
-	l.poller.pause(p.output, true)
-	l.floods.resting = append(l.floods.resting, p)
+// rest keeps an output from being read until the window is over.
+func (l *loop) rest(o *outlet) {
+	l.poller.pause(o.fd, true)
+	l.floods.resting = append(l.floods.resting, o)
 	if len(l.floods.resting) == 1 {
 		time.AfterFunc(floodWindow, func() { l.post(l.resume) })
 	}
@@ -57,9 +57,9 @@ func (l *loop) rest(p *Process) {
 
 // resume is the event that those that rest can be read again.
 func (l *loop) resume() {
-	for _, p := range l.floods.resting {
-		if p.output >= 0 {
-			l.poller.pause(p.output, false)
+	for _, o := range l.floods.resting {
+		if o.fd >= 0 {
+			l.poller.pause(o.fd, false)
 		}
 	}
 	l.floods.resting = nil

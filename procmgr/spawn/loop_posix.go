@@ -22,7 +22,7 @@ type loop struct {
 // watched says what a descriptor is to a process.
 type watched struct {
 	process *Process
-	exit    bool // the handle of its leader, else its output
+	outlet  *outlet // nil: the handle of its leader
 }
 
 func newLoop() (*loop, error) {
@@ -47,10 +47,10 @@ func (l *loop) run() {
 			// now: each of these finds that nothing is there for it.
 			switch {
 			case w.process == nil:
-			case w.exit:
+			case w.outlet == nil:
 				w.process.exitSeen()
 			default:
-				w.process.readSome()
+				w.outlet.readSome()
 			}
 		}
 		l.mu.Lock()
@@ -70,7 +70,7 @@ func (l *loop) run() {
 func (l *loop) watch(fd int, w watched) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.poller.add(fd, w.exit); err != nil {
+	if err := l.poller.add(fd, w.outlet == nil); err != nil {
 		return err
 	}
 	l.watched[fd] = w

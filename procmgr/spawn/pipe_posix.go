@@ -27,7 +27,7 @@ type pipeSize struct {
 }
 
 // add counts what a read gave.
-func (s *pipeSize) add(p *Process, n int) {
+func (s *pipeSize) add(o *outlet, n int) {
 	s.busy = true
 	if s.big || n < readBytes {
 		return
@@ -36,27 +36,28 @@ func (s *pipeSize) add(p *Process, n int) {
 		return
 	}
 	s.full = 0
-	if p.spawner.bigPipes.Add(1) > maxBigPipes || !setPipeSize(p.output, bigPipe) {
+	p := o.process
+	if p.spawner.bigPipes.Add(1) > maxBigPipes || !setPipeSize(o.fd, bigPipe) {
 		p.spawner.bigPipes.Add(-1)
 		return
 	}
 	s.big = true
-	s.lookLater(p)
+	s.lookLater(o)
 }
 
-func (s *pipeSize) lookLater(p *Process) {
+func (s *pipeSize) lookLater(o *outlet) {
 	s.busy = false
-	time.AfterFunc(pipeIdle, func() { p.loop.post(func() { s.look(p) }) })
+	time.AfterFunc(pipeIdle, func() { o.process.loop.post(func() { s.look(o) }) })
 }
 
 // look makes a pipe that is quiet as large as it was.
-func (s *pipeSize) look(p *Process) {
+func (s *pipeSize) look(o *outlet) {
 	switch {
 	case s.big && s.busy:
-		s.lookLater(p)
+		s.lookLater(o)
 	case s.big:
-		setPipeSize(p.output, usualPipe)
-		s.release(p)
+		setPipeSize(o.fd, usualPipe)
+		s.release(o.process)
 	}
 }
 

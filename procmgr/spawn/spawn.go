@@ -76,16 +76,28 @@ type Command struct {
 	Env []string
 	// Stdin is given to the command, then end of file. Nil is /dev/null.
 	Stdin []byte
+	// Split gives stdout and stderr a pipe each. Else they share one, and what is
+	// written to both stays in order.
+	Split bool
 	// Group names the commands that share the limits per group of [Limits].
 	Group string
 }
 
+// Stream is one that a command writes to.
+type Stream uint8
+
+const (
+	Stdout Stream = iota
+	Stderr
+)
+
 // Events is what the caller learns. The functions are called from goroutines of
 // the Spawner; Output is never called twice at once.
 type Events struct {
-	// Output delivers what was written, in order. p is only valid during the call.
-	Output func(p []byte)
-	// OutputClosed is called once, after the last Output: nobody holds the pipe.
+	// Output delivers what was written, of each stream in order: Stdout for both
+	// unless Command.Split. p is only valid during the call.
+	Output func(stream Stream, p []byte)
+	// OutputClosed is called once, after the last Output: nobody holds a pipe.
 	// If that is so at the exit, it is called before Exited.
 	OutputClosed func()
 	// Exited is called once, after every byte written before the exit was delivered.

@@ -26,9 +26,8 @@ type Process struct {
 	launcher string
 
 	// Of the loop's goroutine alone, once it is followed.
-	output  int // our end of the pipe, -1 when it is closed
-	pipe    pipeSize
-	share   share
+	stdout  outlet
+	stderr  *outlet     // nil if it is the same
 	endedAt time.Time   // zero before the exit was seen
 	drain   *time.Timer // the end of the wait for output, nil unless it is awaited
 	settled bool        // everything written before the exit was delivered
@@ -58,31 +57,31 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	output, outputEnd, err := pipe()
+	p := &Process{spawner: s, loop: l, events: events, pidfd: -1, launcher: launcherName(cmd)}
+	outputEnd, errorEnd, err := p.openOutlets(cmd.Split)
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(outputEnd)
+	defer closeEnds(outputEnd, errorEnd)
 	input, inputEnd, err := openInput(cmd.Stdin)
 	if err != nil {
-		unix.Close(output)
+		p.dropOutlets()
 		return nil, err
 	}
 	defer unix.Close(inputEnd)
+	p.input = input
 
-	p := &Process{spawner: s, loop: l, events: events, pidfd: -1, output: output, input: input, launcher: launcherName(cmd)}
 	attr := &syscall.ProcAttr{
 		Dir:   cmd.Dir,
 		Env:   cmd.Env,
-		Files: []uintptr{uintptr(inputEnd), uintptr(outputEnd), uintptr(outputEnd)},
+		Files: []uintptr{uintptr(inputEnd), uintptr(outputEnd), uintptr(errorEnd)},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
-	if err = l.watch(output, watched{process: p}); err == nil {
+	if err = p.watchOutlets(); err == nil {
 		err = p.fork(path, argv, cmd.Group, attr)
 	}
 	if err != nil {
-		l.unwatch(output)
-		unix.Close(output)
+		p.dropOutlets()
 		p.closeInput()
 		return nil, err
 	}
@@ -98,7 +97,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 
 // Follow has the exit seen and announced. It is called once.
 func (p *Process) Follow() {
-	if p.pidfd >= 0 && p.loop.watch(p.pidfd, watched{p, true}) == nil {
+	if p.pidfd >= 0 && p.loop.watch(p.pidfd, watched{process: p}) == nil {
 		return
 	}
 	p.spawner.wg.Go(func() { // no pidfd: a thread waits
@@ -147,8 +146,10 @@ func (p *Process) exitSeen() {
 	p.ended = true
 	p.leaderEndedLocked()
 	p.mu.Unlock()
-	p.readSome()
-	if p.output >= 0 {
+	for o := range p.outlets {
+		o.readSome()
+	}
+	if p.outputOpen() {
 		p.drain = time.AfterFunc(DrainTime, func() { p.loop.post(p.drainElapsed) })
 		return
 	}
@@ -261,87 +262,6 @@ func signalName(sig syscall.Signal) string {
 		return name
 	}
 	return sig.String()
-}
-
-// readSome delivers output that is there, and closes the pipe when the last holder
-// of its other end has.
-func (p *Process) readSome() {
-	const most = 16 // reads at a time: others wait
-	for range most {
-		n, again := p.read(readBytes)
-		if !again {
-			return
-		}
-		if !p.endedAt.IsZero() && !p.settled {
-			continue // what the command left is read to the end
-		}
-		if n < readBytes {
-			return
-		}
-		if p.loop.floods.add(&p.share, n) {
-			p.loop.rest(p)
-			return
-		}
-	}
-}
-
-// read delivers at most limit bytes. again says that there may be more by now.
-func (p *Process) read(limit int) (n int, again bool) {
-	if p.output < 0 {
-		return 0, false
-	}
-	var err error
-	for {
-		if n, err = unix.Read(p.output, p.loop.buffer[:min(limit, readBytes)]); err != unix.EINTR {
-			break
-		}
-	}
-	switch {
-	case err == unix.EAGAIN:
-		return 0, false
-	case n <= 0:
-		p.closeOutput()
-		return 0, false
-	}
-	p.events.Output(p.loop.buffer[:n])
-	p.pipe.add(p, n)
-	return n, true
-}
-
-// drainElapsed is the event that somebody else holds the pipe of an ended command
-// for long. What is in it now holds all that the command wrote; nobody else reads
-// it, so it is there until taken.
-func (p *Process) drainElapsed() {
-	if p.settled {
-		return
-	}
-	left := 0
-	if p.output >= 0 {
-		left, _ = unix.IoctlGetInt(p.output, ioctlUnread)
-	}
-	for left > 0 {
-		n, again := p.read(left)
-		if !again {
-			break
-		}
-		left -= n
-	}
-	p.settle()
-}
-
-// closeOutput lets go of the pipe. That it is closed is told before the exit can
-// be.
-func (p *Process) closeOutput() {
-	if p.output < 0 {
-		return
-	}
-	p.pipe.release(p)
-	p.loop.unwatch(p.output)
-	unix.Close(p.output)
-	p.output = -1
-	p.events.OutputClosed()
-	p.settle()
-	p.spawner.wg.Done()
 }
 
 func (p *Process) closeInput() {

@@ -61,8 +61,8 @@ type run struct {
 	closed  chan struct{}
 	changed chan struct{} // holds a token when there is new output
 
-	mu  sync.Mutex // guards out
-	out bytes.Buffer
+	mu       sync.Mutex // guards the fields below
+	out, err bytes.Buffer
 }
 
 func start(t *testing.T, cmd Command) *run {
@@ -93,9 +93,11 @@ func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
 	r := &run{t: t, exit: make(chan Exit, 1), empty: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
 	p, err := s.Start(cmd, Events{
-		Output: func(p []byte) {
+		Output: func(stream Stream, p []byte) {
 			r.mu.Lock()
-			if r.out.Len() < 1<<20 { // a flood would make the test slow, not the spawner
+			if stream == Stderr {
+				r.err.Write(p)
+			} else if r.out.Len() < 1<<20 { // a flood would make the test slow, not the spawner
 				r.out.Write(p)
 			}
 			r.mu.Unlock()
@@ -374,7 +376,7 @@ func TestTerminateWakesAStoppedGroup(t *testing.T) {
 
 func TestStartErrors(t *testing.T) {
 	s := New(host)
-	events := Events{Output: func([]byte) {}, OutputClosed: func() { t.Error("event") }, Exited: func(Exit) { t.Error("event") }}
+	events := Events{Output: func(Stream, []byte) {}, OutputClosed: func() { t.Error("event") }, Exited: func(Exit) { t.Error("event") }}
 	for name, cmd := range map[string]Command{
 		"no program":   {Argv: []string{"no-such-program"}, Dir: "/"},
 		"no file":      {Argv: []string{"/no/such/file"}, Dir: "/", Stdin: []byte("x")},
@@ -401,7 +403,7 @@ func TestBusyPipesAreLarge(t *testing.T) {
 	size := func() (n int) {
 		looked := make(chan struct{})
 		r.loop.post(func() {
-			n, _ = unix.FcntlInt(uintptr(r.output), unix.F_GETPIPE_SZ, 0)
+			n, _ = unix.FcntlInt(uintptr(r.stdout.fd), unix.F_GETPIPE_SZ, 0)
 			close(looked)
 		})
 		<-looked

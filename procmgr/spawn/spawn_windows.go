@@ -28,7 +28,7 @@ type Process struct {
 	events  Events
 	cmd     *exec.Cmd
 	job     windows.Handle
-	output  *os.File
+	outputs []*os.File // of stdout, and of stderr if that is another
 	settled chan struct{}
 
 	mu    sync.Mutex // guards the fields below
@@ -44,21 +44,31 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		return nil, err
 	}
 	defer outputEnd.Close()
+	outputs, errorEnd := []*os.File{output}, outputEnd
+	if cmd.Split {
+		var stderr *os.File
+		if stderr, errorEnd, err = os.Pipe(); err != nil {
+			output.Close()
+			return nil, err
+		}
+		defer errorEnd.Close()
+		outputs = append(outputs, stderr)
+	}
 	argv := slices.Concat(cmd.Launcher, cmd.Argv)
 	c := exec.Command(argv[0], argv[1:]...)
-	c.Dir, c.Env, c.Stdout, c.Stderr = cmd.Dir, cmd.Env, outputEnd, outputEnd
+	c.Dir, c.Env, c.Stdout, c.Stderr = cmd.Dir, cmd.Env, outputEnd, errorEnd
 	// Suspended until it is in its job, so that nothing it starts can be outside.
 	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_SUSPENDED}
-	p := &Process{spawner: s, events: events, cmd: c, output: output, settled: make(chan struct{})}
+	p := &Process{spawner: s, events: events, cmd: c, outputs: outputs, settled: make(chan struct{})}
 	var input io.WriteCloser
 	if cmd.Stdin != nil {
 		if input, err = c.StdinPipe(); err != nil {
-			output.Close()
+			p.closeOutputs()
 			return nil, err
 		}
 	}
 	if p.job, err = newJob(); err != nil {
-		output.Close()
+		p.closeOutputs()
 		return nil, err
 	}
 	if err = c.Start(); err == nil {
@@ -69,7 +79,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	}
 	if err != nil {
 		_ = windows.CloseHandle(p.job)
-		output.Close()
+		p.closeOutputs()
 		return nil, err
 	}
 	if input != nil {
@@ -129,20 +139,36 @@ func enter(job windows.Handle, pid int) error {
 	return nil
 }
 
+func (p *Process) closeOutputs() {
+	for _, output := range p.outputs {
+		output.Close()
+	}
+}
+
+// read delivers the outputs, one call at a time.
 func (p *Process) read() {
 	defer close(p.settled)
 	defer p.events.OutputClosed()
-	defer p.output.Close()
-	var buffer [readBytes]byte
-	for {
-		n, err := p.output.Read(buffer[:])
-		if n > 0 {
-			p.events.Output(buffer[:n])
-		}
-		if err != nil {
-			return
-		}
+	var one sync.Mutex // held to deliver
+	var all sync.WaitGroup
+	for i, output := range p.outputs {
+		all.Go(func() {
+			defer output.Close()
+			buffer := make([]byte, readBytes)
+			for {
+				n, err := output.Read(buffer)
+				if n > 0 {
+					one.Lock()
+					p.events.Output(Stream(i), buffer[:n])
+					one.Unlock()
+				}
+				if err != nil {
+					return
+				}
+			}
+		})
 	}
+	all.Wait()
 }
 
 func (p *Process) follow() {
@@ -258,7 +284,7 @@ func (p *Process) Members() ([]Member, error) {
 
 // Release closes our end of the pipe and, of an ended command, the job.
 func (p *Process) Release() {
-	p.output.Close()
+	p.closeOutputs()
 	if p.Ended() {
 		p.giveUp(nil)
 	}
