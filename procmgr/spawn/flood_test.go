@@ -62,7 +62,7 @@ func TestRestingLosesNothing(t *testing.T) {
 	exits := make(chan Exit, len(totals))
 	for i := range totals {
 		p, err := s.Start(Command{Argv: []string{"head", "-c", "31457280", "/dev/zero"}, Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"}}, Events{
-			Output: func(_ Stream, b []byte) { totals[i].Add(int64(len(b))) },
+			Output:       func(_ Stream, b []byte) { totals[i].Add(int64(len(b))) },
 			OutputClosed: func() {},
 			Exited:       func(e Exit) { exits <- e },
 			Emptied:      func(Usage) {},
