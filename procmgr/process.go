@@ -32,6 +32,8 @@ type Process struct {
 	// Descendants counts what lives on after the exit; Unknown if it cannot be
 	// seen, as of a remote one.
 	Descendants int
+	// Told says that an answer has told the exit.
+	Told bool
 	// Forgotten says that only this is left of it, and no output.
 	Forgotten bool
 }
@@ -94,7 +96,7 @@ func (p *process) snapshot() Process { return p.look(true) }
 func (p *process) look(suspended bool) Process {
 	p.mu.Lock()
 	s := p.facts
-	s.State, s.Exit, s.OutputOpen = p.state, p.exit, p.open
+	s.State, s.Exit, s.OutputOpen, s.Told = p.state, p.exit, p.open, p.told
 	p.mu.Unlock()
 	switch {
 	case s.State.Running():

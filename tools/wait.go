@@ -30,9 +30,10 @@ func (t *Tools) wait(ctx context.Context, c *call, in schemas.WaitInput) (answer
 	}
 	ids := in.ProcessIDs
 	if ids == nil {
-		running, _ := t.manager.List(c.Scope, procmgr.FilterRunning, maxSignalled)
-		for _, p := range running {
-			if p.State.Running() {
+		// What has ended just now and unseen is what the caller waits for.
+		list, _ := t.manager.List(c.Scope, procmgr.FilterAll, maxSignalled)
+		for _, p := range list {
+			if p.State.Running() || !p.Told {
 				ids = append(ids, p.ID)
 			}
 		}

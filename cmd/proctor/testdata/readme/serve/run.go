@@ -1,3 +1,4 @@
+// Command serve listens, and says so.
 package main
 
 import (
