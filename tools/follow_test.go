@@ -194,7 +194,7 @@ func TestWaitForSeveral(t *testing.T) {
 	}
 	gate, open := fifo(t)
 	first := a.call("process_start", `{"command":"read x < `+gate+`; echo said $x; exit 4","background":true}`)
-	second := a.call("process_start", `{"command":"echo on; exec sleep 100","background":true}`)
+	second := a.call("process_start", `{"command":"echo on; exec sleep 100","background":true,"wait_for":{"output_matches":"on"}}`)
 	answer := make(chan result)
 	go func() { answer <- a.call("process_wait", `{}`) }()
 	open("go\n")
