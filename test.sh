@@ -140,9 +140,14 @@ step "$messages" mutated messages
 go test ./transport -run '^TestMutatedMessages$' -v -timeout 6h -messages "$messages"
 
 step fuzz "$fuzztime"
-go test ./transport -run '^$' -fuzz '^FuzzMessages$' -fuzztime "$fuzztime" -fuzzminimizetime 10x
-go test ./procmgr/output -run '^$' -fuzz '^FuzzBuffer$' -fuzztime "$fuzztime" -fuzzminimizetime 10x
-go test ./tools -run '^$' -fuzz '^FuzzArguments$' -fuzztime "$fuzztime" -fuzzminimizetime 10x
+fuzz() { # PACKAGE TARGET
+  go test "$1" -list "^$2\$" | grep -qx "$2" || { echo "$1 has no $2"; exit 1; }
+  go test "$1" -run '^$' -fuzz "^$2\$" -fuzztime "$fuzztime" -fuzzminimizetime 10x
+}
+fuzz ./transport FuzzMessages
+fuzz ./procmgr/output FuzzView
+fuzz ./procmgr/output FuzzStore
+fuzz ./tools FuzzArguments
 
 step clients and suites that others wrote
 (cd e2e && PROCTOR="$bin/proctor-linux" FIXTURES="$bin/fixtures" npm test)

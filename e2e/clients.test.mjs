@@ -34,13 +34,13 @@ const clients = {
 
 for (const [name, [newClient, transport]] of Object.entries(clients)) {
   describe(name, () => {
-    test('lists and calls the four tools', async () => {
+    test('lists and calls every tool', async () => {
       const client = newClient();
       await client.connect(transport());
       try {
         const { tools } = await client.listTools();
         assert.deepEqual(tools.map((t) => t.name).sort(),
-          ['process_list', 'process_output', 'process_signal', 'process_start']);
+          ['process_list', 'process_output', 'process_signal', 'process_start', 'process_wait']);
         for (const t of tools) assert.ok(t.title && t.outputSchema && t.annotations.readOnlyHint !== undefined, t.name);
 
         const call = async (tool, args) => {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -102,59 +103,110 @@ var schedules = flag.Int("schedules", 100, "how many schedules a store goes thro
 
 // Schedules of writes, moves to disk, losses and reads.
 func TestStoreAgainstAModel(t *testing.T) {
-	space := testSpace(t, minMax)
-	noise := make([]byte, 1<<20)
-	for i := range noise {
-		noise[i] = "ab\n\r\x1b€"[rand.IntN(8)]
-	}
+	folder := testSpace(t, 0).Folder
 	for seed := range uint64(*schedules) {
-		rng := rand.New(rand.NewPCG(seed, 2))
-		s := &Store{Space: space}
-		switch rng.IntN(4) {
-		case 0:
-			s.Space = nil
-		case 1:
-			s.Space = &Space{Max: 3*HeadBytes + 12345, Folder: space.Folder}
-		case 2:
-			s.Space = &Space{Max: 8 * HeadBytes, Folder: space.Folder}
+		schedule(t, seed, folder)
+	}
+	if n := folder.files.Load(); n != 0 {
+		t.Errorf("%d files are open", n)
+	}
+}
+
+func FuzzStore(f *testing.F) {
+	folder := testSpace(f, 0).Folder
+	for seed := range uint64(4) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) { schedule(t, seed, folder) })
+}
+
+// schedule goes through one, and compares the store with the model in every way it
+// can be read.
+func schedule(t *testing.T, seed uint64, folder *Folder) {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	space := []*Space{nil, {Max: minMax, Folder: folder}, {Max: 3*HeadBytes + 12345, Folder: folder}, {Max: 8 * HeadBytes, Folder: folder}}
+	s := &Store{Space: space[rng.IntN(len(space))]}
+	defer s.Close()
+	noise := make([]byte, 300_000)
+	for i := range noise {
+		noise[i] = "ab\n\r\x1b€"[rng.IntN(8)]
+	}
+	var m model
+	split := rng.IntN(2) == 0
+	largest := []int{10, 3000, 30_000, 150_000}[rng.IntN(4)]
+	for range rng.IntN(60) {
+		from := rng.IntN(len(noise) - largest)
+		p := noise[from : from+1+rng.IntN(largest)]
+		stream := Stdout
+		if split {
+			stream = Stream(rng.IntN(2))
 		}
-		var m model
-		split := rng.IntN(2) == 0
-		largest := []int{10, 3000, 30_000, 150_000}[rng.IntN(4)]
-		for range rng.IntN(60) {
-			from := rng.IntN(len(noise) - largest)
-			p := noise[from : from+1+rng.IntN(largest)]
-			stream := Stdout
-			if split {
-				stream = Stream(rng.IntN(2))
-			}
-			s.Append(stream, p)
-			m.append(stream, p)
-			switch rng.IntN(60) {
-			case 0:
-				s.Drop()
-			case 1, 2:
-				s.Spill()
-			case 3:
-				s.Shrink()
-			case 4:
-				m.pass(t, s, rng)
-			case 5:
-				if s.file != nil { // from now on it cannot be written
-					if readOnly, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.file.file.Fd())); err == nil {
-						s.file.file.Close()
-						s.file.file = readOnly
-					}
+		s.Append(stream, p)
+		m.append(stream, p)
+		switch rng.IntN(60) {
+		case 0:
+			s.Drop()
+		case 1, 2:
+			s.Spill()
+		case 3:
+			s.Shrink()
+		case 4:
+			m.pass(t, s, rng)
+		case 5:
+			if s.file != nil { // from now on it cannot be written
+				if readOnly, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", s.file.file.Fd())); err == nil {
+					s.file.file.Close()
+					s.file.file = readOnly
 				}
 			}
 		}
-		m.pass(t, s, rng)
-		m.tagged(t, s, Filter(rng.IntN(3)))
-		checkNumbers(t, s, m.all)
-		s.Close()
 	}
-	if n := space.Folder.files.Load(); n != 0 {
-		t.Errorf("%d files are open", n)
+	m.pass(t, s, rng)
+	m.tagged(t, s, Filter(rng.IntN(3)))
+	checkNumbers(t, s, m.all)
+	checkSearch(t, s, m.all, rng)
+	checkTail(t, s, m.all, 1+rng.IntN(50))
+}
+
+// checkSearch compares what a search finds with what a walk over all lines does.
+func checkSearch(t *testing.T, s *Store, all []byte, rng *rand.Rand) {
+	t.Helper()
+	if s.Kept(0, s.Total()) != int64(len(all)) {
+		return
+	}
+	pattern := []string{"aab", "^ab+$", "(?i)BBAB", "a.*bb", "€"}[rng.IntN(5)]
+	p, err := CompilePattern(pattern, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for i, text := range bytes.Split(all, []byte("\n")) {
+		if text = lastState(text); p.re.Match(text) {
+			want = append(want, fmt.Sprintf("%d %s", i+1, strings.ToValidUTF8(string(text), "\uFFFD")))
+		}
+	}
+	for q, done := (Search{Pattern: p, MaxMatches: 1 + rng.IntN(2000)}), false; !done; {
+		f := s.Search(q)
+		for _, l := range f.Lines {
+			got = append(got, fmt.Sprintf("%d %s", l.Number, l.Text))
+		}
+		q.Cursor, done = f.Next, f.Done
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("%s: %d lines, want %d", pattern, len(got), len(want))
+	}
+}
+
+// checkTail compares the last lines with the last lines of all.
+func checkTail(t *testing.T, s *Store, all []byte, count int) {
+	t.Helper()
+	want := slices.Collect(bytes.Lines(all))
+	got := s.Tail(count, Part{Raw: true})
+	if want = want[max(0, len(want)-count):]; got.Cursor < 0 || s.Kept(got.Cursor, s.Total()) < int64(len(bytes.Join(want, nil))) {
+		return // it has lost some of them
+	}
+	if text := strings.ToValidUTF8(string(bytes.Join(want, nil)), "\uFFFD"); got.Text != text || got.Next != int64(len(all)) {
+		t.Fatalf("the last %d lines are %q, want %q", count, got.Text, text)
 	}
 }
 
