@@ -14,8 +14,8 @@ import (
 
 // HTTP returns nil once a GET of a URL is answered with a status of 2xx or 3xx, of
 // which no redirect is followed and no body is read. A try takes at most 5 s.
-// Otherwise it returns the error of [CheckURL], or that of ctx with what came of the
-// last try.
+// Otherwise it returns the error of [CheckURL], or that of ctx, as [PendingError] once
+// there was a try.
 func HTTP(ctx context.Context, url string) error {
 	to, err := parse(url)
 	if err != nil {
@@ -48,12 +48,12 @@ func HTTP(ctx context.Context, url string) error {
 	})
 }
 
-// CheckURL says whether [HTTP] takes a URL, and returns an [InputError] if not: it
+// CheckURL returns the port of a URL that [HTTP] takes, and an [InputError] for others: it
 // must be http or https, without user information, and its host localhost, ::1 or an
 // address of 127.0.0.0/8. The certificate of an https server is not verified.
-func CheckURL(url string) error {
-	_, err := parse(url)
-	return err
+func CheckURL(url string) (port int, err error) {
+	to, err := parse(url)
+	return int(to.port), err
 }
 
 // target is where a URL leads.

@@ -30,7 +30,7 @@ func (e *InputError) Error() string {
 
 // Port returns nil once a TCP port accepts a connection on 127.0.0.1 or ::1, which is
 // closed again at once. Otherwise it returns an [InputError] for a port that is not
-// 1 to 65,535, or the error of ctx with what came of the last try.
+// 1 to 65,535, or that of ctx, as [PendingError] once there was a try.
 func Port(ctx context.Context, port int) error {
 	if port < 1 || port > 65535 {
 		return &InputError{"port", fmt.Sprint(port), "1 to 65535"}
@@ -67,6 +67,16 @@ func dial(ctx context.Context, addresses []netip.Addr, port uint16) (net.Conn, e
 // errNoAnswer is told of a try that was cut short.
 var errNoAnswer = errors.New("no answer")
 
+// PendingError says that a context has ended before a try succeeded.
+type PendingError struct {
+	Err  error // of the context
+	Last error // of the last try
+}
+
+func (e *PendingError) Error() string { return fmt.Sprintf("%v; the last try: %v", e.Err, e.Last) }
+
+func (e *PendingError) Unwrap() error { return e.Err }
+
 // retry tries until it succeeds or ctx ends.
 func retry(ctx context.Context, try func(context.Context) error) error {
 	var last error
@@ -93,5 +103,5 @@ func retry(ctx context.Context, try func(context.Context) error) error {
 	if last == nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("%w; the last try: %v", ctx.Err(), last)
+	return &PendingError{ctx.Err(), last}
 }

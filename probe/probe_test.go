@@ -239,7 +239,7 @@ func TestCheckURL(t *testing.T) {
 	for _, url := range []string{
 		"http://localhost", "http://localhost:3000/path?q=1", "HTTPS://LOCALHOST:1", "http://127.0.0.1:8080/", "http://127.9.8.7", "https://[::1]:65535/x", "http://[0:0::1]",
 	} {
-		if err := CheckURL(url); err != nil {
+		if _, err := CheckURL(url); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -250,7 +250,7 @@ func TestCheckURL(t *testing.T) {
 		"http://secret:secret@localhost", "http://secret@127.0.0.1", "http://localhost@secret", "http://localhost:0", "http://localhost:65536", "http://localhost:99999999999999999999", "http://localhost:-1", "http://localhost:http",
 	} {
 		var refused *InputError
-		if err := CheckURL(url); !errors.As(err, &refused) || refused.Field != "url" || refused.Got == "" || refused.Want == "" || strings.Contains(err.Error(), "secret:") {
+		if _, err := CheckURL(url); !errors.As(err, &refused) || refused.Field != "url" || refused.Got == "" || refused.Want == "" || strings.Contains(err.Error(), "secret:") {
 			t.Errorf("%q: got %v", url, err)
 		}
 	}

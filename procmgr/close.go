@@ -69,6 +69,9 @@ func (m *Manager) Close(ctx context.Context) error {
 	case !within(killed, m.logging.Wait):
 		return errors.New("the log does not take the end of a process")
 	}
+	if m.space.Folder != nil {
+		return m.space.Folder.Close()
+	}
 	return nil
 }
 

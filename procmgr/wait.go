@@ -10,13 +10,14 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/output"
 )
 
-// WaitFor says what to wait for beside the exit: any one of what is set.
-type WaitFor struct {
+// Condition says what to wait for beside the exit: any one of what is set.
+type Condition struct {
 	// Match is looked for in the lines of the output that begin at Cursor or later.
-	Match *output.Pattern
-	// NewOutput is output behind Cursor.
+	Match  *output.Pattern
+	Cursor int64
+	// NewOutput is output behind the offset Behind.
 	NewOutput bool
-	Cursor    int64
+	Behind    int64
 	// Idle is how long nothing was written. 0 is not waited for.
 	Idle time.Duration
 	// Port is one on which a process of the kill domain listens. 0 is none.
@@ -28,8 +29,8 @@ type WaitFor struct {
 // Probe asks for something that only its asker knows.
 type Probe struct {
 	Result WaitResult // what the wait has come to when it is so
-	// Ready returns nil when it is so. It ends with its context, and does not return
-	// before either.
+	// Ready returns nil when it is so. It ends with its context, and then says what
+	// was missing.
 	Ready func(context.Context) error
 }
 
@@ -49,6 +50,11 @@ const (
 type Waited struct {
 	Result WaitResult
 	Line   output.Line // the one that matched
+	// Lost is how many bytes of output were not looked at for Match: they were no
+	// longer kept.
+	Lost int64
+	// Missing is what the probes that were not ready have returned.
+	Missing []error
 }
 
 // Wait returns nil once the process has ended, or the context's error. It
@@ -70,10 +76,10 @@ func (m *Manager) Wait(ctx context.Context, scope Scope, id string) error {
 	}
 }
 
-// WaitFor waits for the exit, for any of what it is asked, or for the end of the
-// context, and says which came. What the output says counts before the exit. The
-// error is ErrNotFound.
-func (m *Manager) WaitFor(ctx context.Context, scope Scope, id string, w WaitFor) (Waited, error) {
+// WaitFor waits for the exit, for any of a condition, or for the end of the context,
+// and says which came. What the output says counts before the exit. The error is
+// ErrNotFound.
+func (m *Manager) WaitFor(ctx context.Context, scope Scope, id string, w Condition) (waited Waited, err error) {
 	p, err := m.find(scope, id)
 	if err != nil {
 		return Waited{}, err
@@ -83,51 +89,60 @@ func (m *Manager) WaitFor(ctx context.Context, scope Scope, id string, w WaitFor
 		w.Probes = append(slices.Clip(w.Probes), Probe{WaitPort, func(ctx context.Context) error { return p.listens(ctx, w.Port) }})
 	}
 	var probes sync.WaitGroup
-	defer probes.Wait()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	ready := make(chan WaitResult, len(w.Probes))
-	for _, probe := range w.Probes {
+	missing := make([]error, len(w.Probes))
+	for i, probe := range w.Probes {
 		probes.Go(func() {
-			if probe.Ready(ctx) == nil {
+			if missing[i] = probe.Ready(ctx); missing[i] == nil {
 				ready <- probe.Result
 			}
 		})
 	}
-	return p.waitFor(ctx, w, ready), nil
+	waited = p.waitFor(ctx, w, ready)
+	cancel()
+	probes.Wait()
+	waited.Missing = slices.DeleteFunc(missing, func(err error) bool { return err == nil })
+	return waited, nil
 }
 
 // waitFor waits until something of w is so, or a probe is ready.
-func (p *process) waitFor(ctx context.Context, w WaitFor, ready <-chan WaitResult) Waited {
+func (p *process) waitFor(ctx context.Context, w Condition, ready <-chan WaitResult) (waited Waited) {
+	end := func(result WaitResult) Waited {
+		waited.Result = result
+		return waited
+	}
 	cursor := w.Cursor
 	for {
 		// In this order: what was written before the exit is there when it is told.
 		ended := p.ended()
 		total, written, more := p.output.Changed()
 		if w.Match != nil && cursor < total {
-			line, found, next, err := p.scan(ctx, w.Match, cursor)
+			line, found, next, lost, err := p.scan(ctx, w.Match, cursor)
+			waited.Lost += lost
 			switch {
 			case err != nil:
-				return Waited{Result: WaitOver}
+				return end(WaitOver)
 			case found:
-				return Waited{WaitMatch, line}
+				waited.Line = line
+				return end(WaitMatch)
 			case next > cursor && next < total:
 				cursor = next
 				continue
 			}
 			cursor = next
 		}
-		if w.NewOutput && total > w.Cursor {
-			return Waited{Result: WaitNewOutput}
+		if w.NewOutput && total > w.Behind {
+			return end(WaitNewOutput)
 		}
 		if ended {
-			return Waited{Result: WaitExited}
+			return end(WaitExited)
 		}
 		var quiet <-chan time.Time
 		if w.Idle > 0 {
 			left := w.Idle - time.Since(latest(written, p.facts.StartedAt))
 			if left <= 0 {
-				return Waited{Result: WaitIdle}
+				return end(WaitIdle)
 			}
 			quiet = time.After(left)
 		}
@@ -139,9 +154,9 @@ func (p *process) waitFor(ctx context.Context, w WaitFor, ready <-chan WaitResul
 		case <-quiet:
 		case <-p.done:
 		case result := <-ready:
-			return Waited{Result: result}
+			return end(result)
 		case <-ctx.Done():
-			return Waited{Result: WaitOver}
+			return end(WaitOver)
 		}
 	}
 }
@@ -153,8 +168,8 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// listens waits until something of the process listens on a port. What cannot be
-// seen is not waited for: the wait goes on without.
+// listens waits until something of the process listens on a port. The error is
+// [errors.ErrUnsupported] at once where that cannot be seen.
 func (p *process) listens(ctx context.Context, port int) error {
 	const first, last = 20 * time.Millisecond, 500 * time.Millisecond
 	for pause := first; ; pause = min(2*pause, last) {
@@ -177,12 +192,12 @@ func (p *process) listens(ctx context.Context, port int) error {
 
 // scan looks through a part of the output, in turn by scope: an expression can
 // cost more than the program that writes.
-func (p *process) scan(ctx context.Context, pattern *output.Pattern, cursor int64) (line output.Line, found bool, next int64, err error) {
+func (p *process) scan(ctx context.Context, pattern *output.Pattern, cursor int64) (line output.Line, found bool, next, lost int64, err error) {
 	leave, err := p.m.scans.Turn(ctx, p.facts.Scope)
 	if err != nil {
-		return line, false, cursor, err
+		return line, false, cursor, 0, err
 	}
 	defer leave()
-	line, found, next = p.output.Find(pattern, cursor, false)
-	return line, found, next, nil
+	line, found, next, lost = p.output.Find(pattern, cursor)
+	return line, found, next, lost, nil
 }

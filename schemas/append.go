@@ -7,10 +7,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A Result is what a tool gives. AppendJSON appends JSON that means what
-// encoding/json makes of it (only escapes differ) and takes several times as long
-// for: each answer is felt by who waits for it, and a list has up to a thousand
-// processes.
+// A Result is what a tool gives. SetNotices adds what has ended unseen. AppendJSON
+// appends JSON that means what encoding/json would make of it, which takes several
+// times as long (only escapes differ): each answer is felt by who waits for it, and
+// a list has up to a thousand processes.
 type Result interface {
 	AppendJSON(b []byte) []byte
 	SetNotices([]string)

@@ -49,6 +49,11 @@ type argumentError struct{ problems []string }
 
 func (e *argumentError) Error() string { return strings.Join(e.problems, "; ") }
 
+// invalid returns an error about one field.
+func invalid(format string, args ...any) *argumentError {
+	return &argumentError{[]string{fmt.Sprintf(format, args...)}}
+}
+
 // decode checks raw against the schema of the tool, then fills in.
 func (a arguments) decode(raw json.RawMessage, in any) error {
 	if len(raw) == 0 || string(raw) == "null" {
@@ -157,12 +162,18 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 		return say("got %s, must be %s", article(k.Got), article(strings.Join(k.Want, " or ")))
 	case *kind.Required:
 		for _, name := range k.Missing {
-			list = append(list, name+": is missing")
+			list = append(list, inside(e, name)+": is missing")
 		}
 		return list
 	case *kind.AdditionalProperties:
 		slices.Sort(k.Properties)
-		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", clip(strings.Join(k.Properties, ", ")), known(schema))}
+		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", clip(inside(e, strings.Join(k.Properties, ", "))), known(schema, e))}
+	case *kind.MinProperties:
+		return say("is empty; must have one of %s", known(schema, e))
+	case *kind.MinItems:
+		return say("is empty; must have at least %d", k.Want)
+	case *kind.MaxItems:
+		return say("got %d, must be at most %d", k.Got, k.Want)
 	case *kind.Enum:
 		return say("got %s, must be one of %s", shown(k.Got), options(k.Want))
 	case *kind.MinLength:
@@ -181,7 +192,16 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 	}
 }
 
-func known(schema *jsonschema.Schema) string {
+// inside names what is in the object that an error is about.
+func inside(e *jsonschema.ValidationError, name string) string {
+	return strings.Join(append(slices.Clip(e.InstanceLocation), name), ".")
+}
+
+// known names what the object that an error is about can have.
+func known(schema *jsonschema.Schema, e *jsonschema.ValidationError) string {
+	for _, name := range e.InstanceLocation {
+		schema = schema.Properties[name]
+	}
 	var names []string
 	for name := range schema.Properties {
 		names = append(names, name)

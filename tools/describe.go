@@ -69,15 +69,6 @@ func outputOf(p procmgr.Process, v output.View) schemas.ProcessOutput {
 	return out
 }
 
-// describe writes a process and its output for reading.
-func describe(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, notes []string) string {
-	text := out.Output
-	if out.Binary != nil {
-		text = binaryWords(out.Binary)
-	}
-	return head(p, out, waited, notes) + orNothing(text)
-}
-
 // head writes where a process stands.
 func head(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, notes []string) string {
 	var text strings.Builder
@@ -138,7 +129,7 @@ func status(p procmgr.Process) string {
 	case p.Descendants == procmgr.Unknown:
 		text += "; whether descendants live on cannot be seen"
 	case p.Descendants > 0:
-		text += fmt.Sprintf("; %d of its descendants live on, process_signal ends them", p.Descendants)
+		text += fmt.Sprintf("; of its descendants %d still live, process_signal ends them", p.Descendants)
 	case p.OutputOpen:
 		text += "; something that is not known to be its own still holds its output"
 	}

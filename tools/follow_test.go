@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/proctest"
@@ -39,7 +41,7 @@ func TestWaitForALine(t *testing.T) {
 	gate, open := fifo(t)
 	r := a.call("process_start", `{"command":"echo booting; echo ready on port 7; exec sleep 100","wait_for":{"output_matches":"ready on port \\d+$"}}`)
 	want := schemas.Matched{Text: "ready on port 7", Cursor: 8, Line: 2}
-	if r.WaitResult != "output_matches" || r.Matched == nil || *r.Matched != want || !r.Running || !strings.Contains(r.text, "Matched at cursor 8: ready on port 7") {
+	if r.WaitResult != "output_matches" || r.Matched == nil || *r.Matched != want || !r.Running || !strings.Contains(r.text, "Matched at cursor 8: \"ready on port 7\".") {
 		t.Errorf("got %+v %+v\n%s", r.Waited, r.Matched, r.text)
 	}
 	// Also what was written long before, and not what was written before the cursor.
@@ -86,6 +88,30 @@ func TestWaitForOutputAndSilence(t *testing.T) {
 	if r := <-answer; r.WaitResult != "new_output" || r.ProcessOutput.Output != "second\n" || r.Cursor != p.NextCursor {
 		t.Errorf("got %+v %q", r.Waited, r.ProcessOutput.Output)
 	}
+	// What is behind cursor 0 is new, and all of a process that starts.
+	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","cursor":0,"wait_for":{"new_output":true}}`); r.WaitResult != "new_output" {
+		t.Errorf("got %+v", r.Waited)
+	}
+	if r := a.call("process_start", `{"command":"echo at once; exec sleep 100","wait_for":{"new_output":true}}`); r.WaitResult != "new_output" {
+		t.Errorf("got %+v", r.Waited)
+	}
+}
+
+// A wait that is in vain costs no more than its time, whatever the pattern.
+func TestCostlyPattern(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	costly := strings.Repeat("(?:a?){240}", 2) + "[c-z]"
+	p := a.call("process_start", `{"command":"head -c 3000000 /dev/zero | tr '\\0' a | fold -w 60000; echo ready; exec sleep 100","wait_for":{"output_matches":"ready"}}`)
+	const wait = 300 * time.Millisecond
+	begin := time.Now()
+	r := a.call("process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":%d,"wait_for":{"output_matches":%q}}`, p.ProcessID, wait.Milliseconds(), costly))
+	if took := time.Since(begin); r.WaitResult != "timeout" || took > wait+10*time.Second {
+		t.Errorf("%+v after %v", r.Waited, took)
+	}
+	r = a.call("process_output", fmt.Sprintf(`{"process_id":%q,"search":{"pattern":%q}}`, p.ProcessID, costly))
+	if r.SearchDone == nil || *r.SearchDone || !strings.Contains(r.text, "go on with search.cursor") {
+		t.Errorf("got %s", r.text)
+	}
 }
 
 func TestWaitForAPortAndAURL(t *testing.T) {
@@ -100,8 +126,13 @@ func TestWaitForAPortAndAURL(t *testing.T) {
 	t.Cleanup(func() { served.Close() })
 	taken := other.Addr().(*net.TCPAddr).Port
 	r := a.call("process_start", fmt.Sprintf(`{"command":"exec sleep 100","wait_ms":200,"wait_for":{"port_open":%d,"http_ok":"http://127.0.0.1:%d/"}}`, taken, taken))
-	if r.WaitResult != "timeout" {
-		t.Errorf("somebody else's server: got %+v", r.Waited)
+	if r.WaitResult != "timeout" || !strings.Contains(r.text, fmt.Sprintf("Port %d is open, but not by this process", taken)) || !strings.Contains(r.text, "The last try of the URL: answered with status 404.") {
+		t.Errorf("somebody else's server: got %s", r.text)
+	}
+	welcoming := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(welcoming.Close)
+	if r := a.call("process_start", `{"command":"exec sleep 100","wait_for":{"http_ok":"`+welcoming.URL+`"}}`); r.WaitResult != "http_ok" || !strings.Contains(r.text, "another server has answered") {
+		t.Errorf("somebody else's server: got %s", r.text)
 	}
 	// A port that is free now is so in a moment.
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -170,15 +201,67 @@ func TestPartsOfAnOutput(t *testing.T) {
 	if r := ask(`"search":{"pattern":"^7777\\d$","max_matches":3}`); len(r.Lines) != 3 || r.Lines[0].Line != 77770 || !strings.Contains(r.text, "go on with search.cursor") {
 		t.Errorf("got %+v\n%s", r.Lines, r.text)
 	}
+	// With what stands around each, none is lost between two answers.
+	var found []int64
+	for cursor, done := int64(0), false; !done; {
+		r := ask(`"search":{"pattern":"^1234.$","after":2,"before":1,"max_matches":1,"cursor":%d}`, cursor)
+		for _, l := range r.Lines {
+			if l.Match {
+				found = append(found, l.Line)
+			}
+		}
+		cursor, done = r.NextCursor, *r.SearchDone
+	}
+	if fmt.Sprint(found) != "[12340 12341 12342 12343 12344 12345 12346 12347 12348 12349]" {
+		t.Errorf("matches in %v", found)
+	}
 	if r := ask(`"search":{"pattern":"not there"}`); len(r.Lines) != 0 || !strings.HasSuffix(r.text, "Nothing found.") {
 		t.Errorf("got %s", r.text)
 	}
 }
 
+// What is no longer kept is told by whatever did not look at it.
+func TestGaps(t *testing.T) {
+	a := newAgentWith(t, io.Discard, procmgr.Options{OutputDir: filepath.Join(t.TempDir(), "output"), OutputMax: 2 << 20})
+	p := a.call("process_start", `{"command":"seq 1000000","wait_ms":30000}`)
+	const size, kept = 6888896, 2 << 20
+	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","search":{"pattern":"^500000$"}}`); r.GapBytes != size-kept ||
+		!strings.Contains(r.text, fmt.Sprintf("Nothing found. %d bytes are no longer kept and were not looked at.", size-kept)) {
+		t.Errorf("%d bytes; %s", r.GapBytes, r.text)
+	}
+	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","wait_for":{"output_matches":"^500000$"}}`); r.WaitResult != "exited" || !strings.Contains(r.text, fmt.Sprintf("%d bytes were no longer kept", size-kept)) {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+// Where nothing can be written, what is lost is said.
+func TestNoOutputFolder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for dir, why := range map[string]string{file: "is not a directory", "": "no folder", "/proc/proctor": "no such file or directory"} {
+		a := newAgentWith(t, io.Discard, procmgr.Options{OutputDir: dir})
+		if r := a.call("process_start", `{"command":"seq 100000","wait_ms":30000}`); !strings.Contains(r.text, "cannot write to its --output-dir") || !strings.Contains(r.text, why) {
+			t.Errorf("%s: %s", dir, r.text)
+		}
+		if r := a.call("process_start", `{"command":"seq 10000","wait_ms":30000}`); len(r.Remarks.Notes) != 0 {
+			t.Errorf("%s: %s", dir, r.text)
+		}
+	}
+}
+
 func TestBinaryOutput(t *testing.T) {
 	a := newAgent(t, io.Discard)
+	for _, command := range []string{`head -c 3000 /dev/urandom | tr -d '\\0'`, "cat /bin/true", `printf '\\351t\\351'`} {
+		p := a.call("process_start", `{"command":"`+command+`"}`)
+		tail := a.call("process_output", `{"process_id":"`+p.ProcessID+`","tail_lines":3}`)
+		if p.Binary == nil || p.ProcessOutput.Output != "" || p.Truncated != nil || tail.Binary == nil || tail.ProcessOutput.Output != "" {
+			t.Errorf("%s: got %s\n%s", command, p.text, tail.text)
+		}
+	}
 	p := a.call("process_start", `{"command":"head -c 5000 /dev/zero | gzip -c"}`)
-	if p.Binary == nil || p.Binary.Kind != "application/gzip" || p.ProcessOutput.Output != "" || !strings.Contains(p.text, "no text but application/gzip") {
+	if p.Binary == nil || p.Binary.Kind != "application/gzip" || p.ProcessOutput.Output != "" || !strings.Contains(p.text, "not text but application/gzip") {
 		t.Fatalf("got %+v\n%s", p.Binary, p.text)
 	}
 	r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","cursor":0,"base64":true}`)
@@ -200,7 +283,7 @@ func TestWaitForSeveral(t *testing.T) {
 	open("go\n")
 	r := <-answer
 	if len(r.Processes) != 2 || len(r.StillRunning) != 1 || r.StillRunning[0] != second.ProcessID ||
-		!strings.Contains(r.text, first.ProcessID+": exited with code 4") || !strings.Contains(r.text, "said go") || !strings.Contains(r.text, "\non\n") {
+		!strings.Contains(r.text, first.ProcessID+": exited with code 4") || !strings.Contains(r.text, "said go") || !strings.Contains(r.text, "\n  on") {
 		t.Errorf("got %s", r.text)
 	}
 	if r := a.call("process_wait", `{"process_ids":["`+first.ProcessID+`","`+second.ProcessID+`"],"mode":"all","wait_ms":50}`); len(r.StillRunning) != 1 {
@@ -210,7 +293,15 @@ func TestWaitForSeveral(t *testing.T) {
 	if r := a.call("process_wait", `{"process_ids":["`+first.ProcessID+`","`+second.ProcessID+`"],"mode":"all"}`); len(r.StillRunning) != 0 || len(r.Processes) != 2 {
 		t.Errorf("got %s", r.text)
 	}
-	if r := a.call("process_wait", `{"process_ids":["nobody"]}`); !r.isError || !strings.Contains(r.text, "process_id: this chat has no such process") {
+	var ids []string
+	for range 20 {
+		p := a.call("process_start", `{"command":"for i in 1 2 3 4 5; do printf '%2000d\\n' $i; done","background":true}`)
+		ids = append(ids, p.ProcessID)
+	}
+	if r := a.call("process_wait", `{"mode":"all","process_ids":["`+strings.Join(ids, `","`)+`"]}`); len(r.text) > lastText+20*300 || !strings.HasPrefix(r.text, "20 of 20 have ended.\n") {
+		t.Errorf("%d bytes: %.100s", len(r.text), r.text)
+	}
+	if r := a.call("process_wait", `{"process_ids":["nobody"]}`); !r.isError || !strings.Contains(r.text, "process_ids: this chat has no process \"nobody\"") {
 		t.Errorf("got %s", r.text)
 	}
 }
@@ -233,7 +324,7 @@ func TestNotices(t *testing.T) {
 	}
 	gone(p.ProcessID)
 	r := a.call("process_start", `{"command":"true"}`)
-	if len(r.Notices) != 1 || !strings.Contains(r.Notices[0], p.ProcessID+" has exited with code 5") || !strings.Contains(r.text, "\nNotice: "+r.Notices[0]) {
+	if len(r.Notices) != 1 || !strings.Contains(r.Notices[0], p.ProcessID+" has exited with code 5") || !strings.HasPrefix(r.text, "Notice: "+r.Notices[0]+"\n") {
 		t.Errorf("got %v\n%s", r.Notices, r.text)
 	}
 	if r := a.call("process_list", `{}`); len(r.Notices) != 0 {
@@ -282,12 +373,15 @@ func TestPartsAreRefusedByName(t *testing.T) {
 		`"max_bytes":300`:                           "max_bytes: goes with cursor",
 		`"stream":"stderr"`:                         "stream: goes with cursor, tail_lines or search",
 		`"search":{"pattern":"("}`:                  "search.pattern: got",
-		`"search":{}`:                               "pattern: is missing",
+		`"search":{}`:                               "search.pattern: is missing",
 		`"wait_for":{"output_matches":"a{2000}"}`:   "wait_for.output_matches: got",
 		`"wait_for":{"http_ok":"http://10.0.0.1/"}`: "wait_for.http_ok: got",
-		`"wait_for":{}`:                             "wait_for: ",
+		`"wait_for":{}`:                             "wait_for: is empty; must have one of http_ok, ",
 		`"wait_for":{"port_open":0}`:                "wait_for.port_open: got 0, must be at least 1",
 		`"tail_lines":0`:                            "tail_lines: got 0, must be at least 1",
+		`"wait_for":{"bogus":1}`:                    "wait_for.bogus: unknown argument, must be one of http_ok, idle_ms, new_output, output_matches, port_open",
+		`"cursor":1`:                                "cursor: got 1, must be at most 0, the end of the output",
+		`"search":{"pattern":"a","cursor":9}`:       "search.cursor: got 9, must be at most 0",
 	} {
 		if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`",`+arguments+`}`); !r.isError || !strings.Contains(r.text, want) {
 			t.Errorf("%s: %s", arguments, r.text)

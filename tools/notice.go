@@ -1,6 +1,9 @@
 package tools
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // mostNotices is how many an answer holds.
 const mostNotices = 5
@@ -19,7 +22,6 @@ func (t *Tools) notice(c *call, a *answer) {
 		notices = append(notices, fmt.Sprintf("%d more have ended; process_list with state ended shows them.", more))
 	}
 	a.data.SetNotices(notices)
-	for _, n := range notices {
-		a.text += "\nNotice: " + n
-	}
+	// Above what programs have written, which could be a notice of their own.
+	a.text = "Notice: " + strings.Join(notices, "\nNotice: ") + "\n" + a.text
 }

@@ -125,16 +125,16 @@ func deliver(ctx context.Context, result *mcp.CallToolResult) *mcp.CallToolResul
 	return &mcp.CallToolResult{Content: []mcp.Content{}}
 }
 
-// report tells the client how a process stands until the returned function is
+// report tells the client how processes stand until the returned function is
 // called. It does nothing if the client did not ask for progress.
-func (t *Tools) report(ctx context.Context, c *call, id string) (stop func()) {
-	if c.progress == nil {
+func (t *Tools) report(ctx context.Context, c *call, ids ...string) (stop func()) {
+	if c.progress == nil || len(ids) == 0 {
 		return func() {}
 	}
 	begin := t.clock.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	waiter := t.clock.TickerFunc(ctx, progressEvery, func() error {
-		p, view, err := t.manager.Output(c.Scope, id)
+		message, err := t.progress(c, ids)
 		if err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (t *Tools) report(ctx context.Context, c *call, id string) (stop func()) {
 		SendProgress(ctx, map[string]any{
 			"progressToken": c.progress,
 			"progress":      elapsed.Seconds(),
-			"message":       progressMessage(p, view),
+			"message":       message,
 		})
 		return nil
 	}, "progress")
@@ -152,7 +152,23 @@ func (t *Tools) report(ctx context.Context, c *call, id string) (stop func()) {
 	}
 }
 
-// progressMessage tells in one line where a process stands.
+// progress tells in one line where processes stand.
+func (t *Tools) progress(c *call, ids []string) (string, error) {
+	ended := 0
+	for _, id := range ids {
+		p, view, err := t.manager.Output(c.Scope, id)
+		switch {
+		case len(ids) == 1 && err != nil:
+			return "", err
+		case len(ids) == 1:
+			return progressMessage(p, view), nil
+		case err != nil || !p.State.Running():
+			ended++
+		}
+	}
+	return fmt.Sprintf("%d of %d processes have ended", ended, len(ids)), nil
+}
+
 func progressMessage(p procmgr.Process, v output.View) string {
 	message := fmt.Sprintf("%s, %d bytes of output", status(p), v.Next)
 	text := strings.TrimRight(v.Text, "\r\n")

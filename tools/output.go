@@ -11,7 +11,7 @@ import (
 
 func outputTool() mcp.Tool {
 	return define("process_output", "Read a process's output", strings.TrimSpace(`
-Read what a process wrote and how it ended. Waits for the exit, or for what wait_for says, so one call replaces polling. Gives the first and the last 16 KiB, or a part: from cursor on, the last lines, or the lines that a search finds; search instead of reading much. Reading never consumes.`),
+Read what a process wrote and how it ended. Waits for the exit or wait_for, so one call replaces polling. Gives the first and last 16 KiB, or one part: from cursor on, tail_lines, or search, which is better than reading much. Reading never consumes.`),
 		hints(true, false, true, false))
 }
 
@@ -31,6 +31,13 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 	case part:
 		wait = 0
 	}
+	_, out, err := t.manager.Read(c.Scope, in.ProcessID)
+	if err == nil {
+		err = checkCursor(&in, out)
+	}
+	if err != nil {
+		return answer{}, err
+	}
 	waited, err := t.await(ctx, c, in.ProcessID, w, in.WaitMS, wait)
 	if err != nil {
 		return answer{}, err
@@ -41,21 +48,34 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 	}
 	r := &schemas.OutputResult{Process: process(p)}
 	r.OutputOpen = p.OutputOpen
-	text, err := t.read(r, &in, out, p, func() { t.pause(ctx, c)() })
+	text, err := t.read(r, &in, out, p, func() bool {
+		t.pause(ctx, c)()
+		return ctx.Err() == nil
+	})
 	if err != nil {
 		return answer{}, err
 	}
 	t.told(ctx, c, p)
-	if in.WaitFor != nil {
-		r.Waited = waitedOf(waited)
-	}
 	t.kept(c, out)
-	if times := t.manager.Looked(c.Scope, p.ID, out.Total()); times > 0 {
-		c.note("There is nothing new since the last look.")
-		if times >= 2 {
-			c.note("To wait without polling, call process_output once with wait_for (output_matches, port_open, idle_ms…) and a long wait_ms.")
-		}
+	switch atEnd := in.Cursor != nil && r.Cursor == out.Total(); {
+	case in.WaitFor != nil:
+		r.Waited = waitedOf(waited)
+		t.remark(ctx, c, p.ID, in.WaitFor, waited)
+	case !part || atEnd:
+		t.looked(c, p.ID, out.Total())
 	}
 	r.Notes = c.notes
 	return answer{text: head(p, r.ProcessOutput, r.Waited, c.notes) + orNothing(text), data: r}, nil
+}
+
+// looked notes that the caller has looked for new output in vain, and how it can
+// wait instead.
+func (t *Tools) looked(c *call, id string, next int64) {
+	times := t.manager.Looked(c.Scope, id, next)
+	if times > 0 {
+		c.note("There is nothing new since the last look.")
+	}
+	if times > 1 {
+		c.note("To wait without polling, call process_output once with wait_for (output_matches, port_open, idle_ms…) and a long wait_ms.")
+	}
 }

@@ -3,6 +3,7 @@ package tools
 import (
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -27,20 +28,32 @@ func checkPart(in *schemas.OutputInput) error {
 	}
 	switch {
 	case parts > 1 || in.Cursor != nil && (in.TailLines > 0 || in.Search != nil):
-		return &argumentError{[]string{"cursor, tail_lines, search: got more than one, must be at most one of them"}}
+		return invalid("cursor, tail_lines, search: got more than one, must be at most one of them")
 	case in.Base64 && in.Cursor == nil:
-		return &argumentError{[]string{"base64: goes with cursor, which is missing"}}
+		return invalid("base64: goes with cursor, which is missing")
 	case in.MaxBytes != nil && in.Cursor == nil:
-		return &argumentError{[]string{"max_bytes: goes with cursor, which is missing"}}
+		return invalid("max_bytes: goes with cursor, which is missing")
 	case in.Stream != "" && in.Cursor == nil && in.TailLines == 0 && in.Search == nil:
-		return &argumentError{[]string{"stream: goes with cursor, tail_lines or search, which are missing"}}
+		return invalid("stream: goes with cursor, tail_lines or search, which are missing")
+	}
+	return nil
+}
+
+// checkCursor says that a cursor is beyond the end.
+func checkCursor(in *schemas.OutputInput, out output.Reader) error {
+	total := out.Total()
+	switch {
+	case in.Cursor != nil && int64(*in.Cursor) > total:
+		return invalid("cursor: got %d, must be at most %d, the end of the output", *in.Cursor, total)
+	case in.Search != nil && int64(in.Search.Cursor) > total:
+		return invalid("search.cursor: got %d, must be at most %d, the end of the output", in.Search.Cursor, total)
 	}
 	return nil
 }
 
 // read fills in the part of the output that a call asks for, and returns the text
 // that shows it.
-func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out output.Reader, p procmgr.Process, pause func()) (text string, err error) {
+func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out output.Reader, p procmgr.Process, pause func() bool) (text string, err error) {
 	part := output.Part{Raw: in.StripANSI != nil && !*in.StripANSI, Open: p.OutputOpen && p.State.Running()}
 	switch in.Stream {
 	case "stdout":
@@ -53,33 +66,34 @@ func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out outpu
 		return searched(r, in.Search, out, part, pause)
 	case in.TailLines > 0:
 		tail := out.Tail(int(in.TailLines), part)
-		if omitted := tail.Cursor + tail.Cut; omitted > 0 {
+		if omitted := tail.Cursor + tail.Cut; omitted > 0 && !tail.Binary {
 			r.Truncated = &schemas.Truncated{OriginalBytes: tail.Next, RetainedBytes: tail.Next - omitted, OmittedBytes: omitted, Strategy: "tail"}
 		}
-		return shownPart(r, tail, false, tail.Next), nil
+		return shownPart(r, tail, false, tail.Next, "(no lines)"), nil
 	case in.Cursor != nil:
 		most := defaultMaxBytes
 		if in.MaxBytes != nil {
 			most = int(*in.MaxBytes)
 		}
-		return shownPart(r, out.From(int64(*in.Cursor), most, part), in.Base64, out.Total()), nil
+		nothing := fmt.Sprintf("Nothing new behind cursor %d.", *in.Cursor)
+		return shownPart(r, out.From(int64(*in.Cursor), most, part), in.Base64, out.Total(), nothing), nil
 	}
 	view := out.View(part.Open, part.Raw)
 	r.ProcessOutput = outputOf(p, view)
-	if output.Binary([]byte(view.Text)) {
+	if view.Binary {
 		first := out.From(0, 4096, part)
-		r.Output, r.Binary = "", &schemas.Binary{Kind: mimeType(first.Data), Bytes: view.Original()}
+		r.Output, r.Truncated, r.Binary = "", nil, &schemas.Binary{Kind: mimeType(first.Data), Bytes: view.Original()}
 		return binaryWords(r.Binary), nil
 	}
 	return r.Output, nil
 }
 
-func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int64) string {
+func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int64, nothing string) string {
 	r.Output, r.Cursor, r.NextCursor = s.Text, s.Cursor, s.Next
 	r.GapBytes, r.UntaggedBytes = s.Gap, s.Untagged
 	var head strings.Builder
 	if s.Gap > 0 {
-		fmt.Fprintf(&head, "[… %d bytes before cursor %d are no longer kept …]\n", s.Gap, s.Cursor)
+		fmt.Fprintf(&head, "[… %d bytes are no longer kept …]\n", s.Gap)
 	}
 	if s.Untagged > 0 {
 		fmt.Fprintf(&head, "[… of %d bytes it is not known any more which stream they came from …]\n", s.Untagged)
@@ -92,7 +106,7 @@ func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int
 		r.Binary = &schemas.Binary{Kind: mimeType(s.Data), Bytes: int64(len(s.Data))}
 		head.WriteString(binaryWords(r.Binary))
 	case s.Next == s.Cursor:
-		fmt.Fprintf(&head, "Nothing new behind cursor %d.", s.Cursor)
+		head.WriteString(nothing)
 	default:
 		head.WriteString(s.Text)
 	}
@@ -102,10 +116,10 @@ func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int
 	return head.String()
 }
 
-func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part output.Part, pause func()) (string, error) {
+func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part output.Part, pause func() bool) (string, error) {
 	pattern, err := output.CompilePattern(in.Pattern, in.IgnoreCase)
 	if err != nil {
-		return "", &argumentError{[]string{fmt.Sprintf("search.pattern: got %s, must be an RE2 pattern: %s", shown(in.Pattern), clip(err.Error()))}}
+		return "", invalid("search.pattern: got %s, must be an RE2 pattern: %s", shown(in.Pattern), clip(err.Error()))
 	}
 	q := output.Search{
 		Pattern: pattern, Filter: part.Filter, Raw: part.Raw, Cursor: int64(in.Cursor),
@@ -115,7 +129,7 @@ func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, pa
 		q.MaxMatches = int(*in.MaxMatches)
 	}
 	found := out.Search(q)
-	r.Cursor, r.NextCursor, r.SearchDone = q.Cursor, found.Next, &found.Done
+	r.Cursor, r.NextCursor, r.GapBytes, r.SearchDone = q.Cursor, found.Next, found.Gap, &found.Done
 	r.Lines = []schemas.Line{}
 	var text strings.Builder
 	for i, l := range found.Lines {
@@ -128,7 +142,11 @@ func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, pa
 		if !l.Match {
 			mark = "-"
 		}
-		fmt.Fprintf(&text, "%d@%d%s %s\n", l.Number, l.Cursor, mark, l.Text)
+		number := "?" // it is not known
+		if l.Number > 0 {
+			number = strconv.FormatInt(l.Number, 10)
+		}
+		fmt.Fprintf(&text, "%s@%d%s %s\n", number, l.Cursor, mark, l.Text)
 	}
 	switch {
 	case !found.Done:
@@ -138,6 +156,9 @@ func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, pa
 	default:
 		fmt.Fprintf(&text, "%d found (line@cursor).", found.Matches)
 	}
+	if found.Gap > 0 {
+		fmt.Fprintf(&text, " %d bytes are no longer kept and were not looked at.", found.Gap)
+	}
 	return text.String(), nil
 }
 
@@ -145,5 +166,5 @@ func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, pa
 func mimeType(first []byte) string { return mimetype.Detect(first).String() }
 
 func binaryWords(b *schemas.Binary) string {
-	return fmt.Sprintf("(%d bytes that are no text but %s; cursor with base64 gives them)", b.Bytes, b.Kind)
+	return fmt.Sprintf("(%d bytes that are not text but %s; cursor with base64 gives them)", b.Bytes, b.Kind)
 }

@@ -60,7 +60,7 @@ func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (an
 		return t.signalled(c, in, end), nil
 	}
 
-	list, _ := t.manager.List(c.Scope, procmgr.FilterAll, maxSignalled)
+	list, _ := t.manager.List(c.Scope, procmgr.FilterAll, allOfChat)
 	ends := make([]*ending, len(list))
 	errs := make([]error, len(list))
 	resume := t.pause(ctx, c)
@@ -95,8 +95,8 @@ func mayEnd(sig procmgr.Signal) bool {
 	return true
 }
 
-// maxSignalled is more processes than a chat can have.
-const maxSignalled = 1 << 20
+// allOfChat is more processes than a chat can have.
+const allOfChat = 1 << 20
 
 // ending is what became of a process that was signalled.
 type ending struct {
@@ -114,7 +114,7 @@ func (t *Tools) end(ctx context.Context, c *call, id string, sig procmgr.Signal,
 	// the state and the survivors say it.
 	_ = t.manager.WaitGone(ctx, c.Scope, id)
 	survivors, survivorsErr := t.manager.Survivors(c.Scope, id)
-	p, _, err := t.manager.Output(c.Scope, id)
+	p, _, err := t.manager.Read(c.Scope, id)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -15,7 +14,7 @@ import (
 
 func startTool() mcp.Tool {
 	return define("process_start", "Start a process", strings.TrimSpace(`
-Run a shell command. In the foreground it waits for the exit and answers with exit code and output; a command that takes longer than wait_ms goes on running, and process_output follows it. Set background for servers and watchers. Each command gets a fresh shell without a terminal or input: pass stdin, or flags such as -y. Do not append "&" or poll with sleep. End it with process_signal.`),
+Run a shell command. Waits for the exit and answers with exit code and output; a command that takes longer than wait_ms goes on, and process_output follows it. Set background for servers and watchers, with wait_for to know that they are ready. Each gets a fresh shell without a terminal or input: pass stdin, or flags such as -y. Do not append "&" or poll with sleep. End it with process_signal.`),
 		hints(false, true, false, true))
 }
 
@@ -39,7 +38,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		spec.Command, spec.Background = command, true
 		c.note(`The trailing "&" was taken off and the process started in the background.`)
 	}
-	w, err := condition(in.WaitFor, nil)
+	w, err := condition(in.WaitFor, new(schemas.Int))
 	if err != nil {
 		return answer{}, err
 	}
@@ -50,7 +49,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 	c.attrs = append(c.attrs, "process_id", started.ID)
 	if started.Forgotten {
 		c.note("This request_id started the process before; it has ended and its output is no longer kept.")
-		return t.started(started, schemas.ProcessOutput{}, schemas.Waited{}, c), nil
+		return t.started(started, schemas.OutputResult{}, "", c), nil
 	}
 
 	wait := defaultWait
@@ -60,57 +59,48 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 	case spec.Background:
 		wait = 0
 	}
-	p, out, waited, err := t.follow(ctx, c, started.ID, w, in.WaitMS, wait, in.TailLines)
+	waited, err := t.await(ctx, c, started.ID, w, in.WaitMS, wait)
+	var out output.Reader
+	if err == nil {
+		started.Process, out, err = t.manager.Read(c.Scope, started.ID)
+	}
 	if errors.Is(err, procmgr.ErrNotFound) && started.Attached {
 		return t.start(ctx, c, in) // it was forgotten just now; the next answer says so
 	}
 	if err != nil {
 		return answer{}, err
 	}
-	started.Process = p
-	said := schemas.Waited{}
-	if in.WaitFor != nil {
-		said = waitedOf(waited)
+	var r schemas.OutputResult
+	text, err := t.read(&r, &schemas.OutputInput{TailLines: in.TailLines}, out, started.Process, nil)
+	if err != nil {
+		return answer{}, err
 	}
-	return t.started(started, out, said, c), nil
+	r.OutputOpen = started.OutputOpen
+	if in.WaitFor != nil {
+		r.Waited = waitedOf(waited)
+		t.remark(ctx, c, started.ID, in.WaitFor, waited)
+	}
+	t.kept(c, out)
+	t.manager.Looked(c.Scope, started.ID, out.Total())
+	t.told(ctx, c, started.Process)
+	return t.started(started, r, text, c), nil
 }
 
-func (t *Tools) started(s procmgr.Started, out schemas.ProcessOutput, waited schemas.Waited, c *call) answer {
+// started answers with what a process has written so far.
+func (t *Tools) started(s procmgr.Started, r schemas.OutputResult, text string, c *call) answer {
 	return answer{
-		text: describe(s.Process, out, waited, c.notes),
+		text: head(s.Process, r.ProcessOutput, r.Waited, c.notes) + orNothing(text),
 		data: &schemas.StartResult{
-			Process: process(s.Process), ProcessOutput: out, Waited: waited,
+			Process: process(s.Process), ProcessOutput: r.ProcessOutput, Waited: r.Waited,
 			Attached: s.Attached, Forgotten: s.Forgotten, Remarks: schemas.Remarks{Notes: c.notes},
 		},
 	}
 }
 
-// follow waits for the exit or for what w says, as long as was asked, and reads the
-// two ends of the output, or its last lines. An exit that it sees is told.
-func (t *Tools) follow(ctx context.Context, c *call, id string, w procmgr.WaitFor, asked *schemas.Int, otherwise time.Duration, lines schemas.Int) (procmgr.Process, schemas.ProcessOutput, procmgr.Waited, error) {
-	waited, err := t.await(ctx, c, id, w, asked, otherwise)
-	if err != nil {
-		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
-	}
-	p, out, err := t.manager.Read(c.Scope, id)
-	if err != nil {
-		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
-	}
-	var r schemas.OutputResult
-	if _, err := t.read(&r, &schemas.OutputInput{TailLines: lines}, out, p, nil); err != nil {
-		return procmgr.Process{}, schemas.ProcessOutput{}, waited, err
-	}
-	r.OutputOpen = p.OutputOpen
-	t.kept(c, out)
-	t.manager.Looked(c.Scope, id, out.Total())
-	t.told(ctx, c, p)
-	return p, r.ProcessOutput, waited, nil
-}
-
 // kept notes why little of an output is kept, if that is so.
 func (t *Tools) kept(c *call, out output.Reader) {
 	if err := out.Failure(); err != nil {
-		c.note("Its output is kept in memory only, and little of it: %s.", clip(cause(err).Error()))
+		c.note("Of much of its output only the last 128 KiB are kept: the server cannot write to its --output-dir (%s). To have all, redirect to a file.", clip(cause(err).Error()))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/coder/quartz"
@@ -121,8 +122,11 @@ type call struct {
 // is needed: most calls that only look log nothing.
 func (c *call) log() *slog.Logger { return c.base.With(c.attrs...) }
 
+// note adds a remark, once.
 func (c *call) note(format string, args ...any) {
-	c.notes = append(c.notes, fmt.Sprintf(format, args...))
+	if note := fmt.Sprintf(format, args...); !slices.Contains(c.notes, note) {
+		c.notes = append(c.notes, note)
+	}
 }
 
 // answer is what a handler gives: text to read and the same as data.

@@ -13,42 +13,46 @@ import (
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
-// conditionWait is how long a call waits for a condition unless it says: as long as
-// most clients have patience.
-const conditionWait = 45 * time.Second
+const (
+	// conditionWait is how long a call waits for a condition unless it says: as long
+	// as most clients have patience.
+	conditionWait = 45 * time.Second
+	// fromNow as the offset behind which output is new is the end of what there is.
+	fromNow = -1
+)
 
 // waitHTTP is what a wait has come to when a URL has answered.
 const waitHTTP procmgr.WaitResult = "http_ok"
 
-// condition puts wait_for into the terms of the manager. cursor is where output
-// that counts begins: the start, unless the call says.
-func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.WaitFor, err error) {
+// condition puts wait_for into the terms of the manager. cursor is where output that
+// counts begins; without, lines count from the start on, and new output from now on.
+func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.Condition, err error) {
 	if in == nil {
 		return w, nil
 	}
 	if in.OutputMatches != "" {
 		if w.Match, err = output.CompilePattern(in.OutputMatches, false); err != nil {
-			return w, &argumentError{[]string{fmt.Sprintf("wait_for.output_matches: got %s, must be an RE2 pattern: %s", shown(in.OutputMatches), clip(err.Error()))}}
+			return w, invalid("wait_for.output_matches: got %s, must be an RE2 pattern: %s", shown(in.OutputMatches), clip(err.Error()))
 		}
 	}
 	if in.HTTPOK != "" {
-		var invalid *probe.InputError
-		if err := probe.CheckURL(in.HTTPOK); errors.As(err, &invalid) {
-			return w, &argumentError{[]string{fmt.Sprintf("wait_for.http_ok: got %s, must be %s", shown(invalid.Got), invalid.Want)}}
+		var input *probe.InputError
+		if _, err := probe.CheckURL(in.HTTPOK); errors.As(err, &input) {
+			return w, invalid("wait_for.http_ok: got %s, must be %s", clip(input.Got), input.Want)
 		}
 		w.Probes = append(w.Probes, procmgr.Probe{Result: waitHTTP, Ready: func(ctx context.Context) error { return probe.HTTP(ctx, in.HTTPOK) }})
 	}
 	w.Port = int(in.PortOpen)
 	w.Idle = milliseconds(in.IdleMS)
-	w.NewOutput = in.NewOutput
+	w.NewOutput, w.Behind = in.NewOutput, fromNow
 	if cursor != nil {
-		w.Cursor = int64(*cursor)
+		w.Cursor, w.Behind = int64(*cursor), int64(*cursor)
 	}
 	return w, nil
 }
 
 // await waits as long as was asked for the exit or for what w says.
-func (t *Tools) await(ctx context.Context, c *call, id string, w procmgr.WaitFor, asked *schemas.Int, otherwise time.Duration) (procmgr.Waited, error) {
+func (t *Tools) await(ctx context.Context, c *call, id string, w procmgr.Condition, asked *schemas.Int, otherwise time.Duration) (procmgr.Waited, error) {
 	waitCtx, cancel := t.within(ctx, c, asked, otherwise)
 	defer cancel()
 	stop := t.report(ctx, c, id)
@@ -60,20 +64,61 @@ func (t *Tools) await(ctx context.Context, c *call, id string, w procmgr.WaitFor
 }
 
 // awaitOne waits until the context ends at most.
-func (t *Tools) awaitOne(ctx context.Context, c *call, id string, w procmgr.WaitFor) (procmgr.Waited, error) {
-	p, out, err := t.manager.Read(c.Scope, id)
+func (t *Tools) awaitOne(ctx context.Context, c *call, id string, w procmgr.Condition) (procmgr.Waited, error) {
+	_, out, err := t.manager.Read(c.Scope, id)
 	if err != nil {
 		return procmgr.Waited{}, err
 	}
-	if w.NewOutput && w.Cursor == 0 {
-		w.Cursor = out.Total()
+	if w.Behind == fromNow {
+		w.Behind = out.Total()
 	}
-	if port := w.Port; port != 0 && p.Remote != "" {
-		// What listens elsewhere cannot be seen; what is forwarded here can be tried.
-		w.Port = 0
-		w.Probes = append(slices.Clip(w.Probes), procmgr.Probe{Result: procmgr.WaitPort, Ready: func(ctx context.Context) error { return probe.Port(ctx, port) }})
+	if port := w.Port; port != 0 {
+		if _, err := t.manager.Ports(c.Scope, id); errors.Is(err, errors.ErrUnsupported) {
+			w.Port = 0
+			w.Probes = append(slices.Clip(w.Probes), procmgr.Probe{Result: procmgr.WaitPort, Ready: func(ctx context.Context) error { return probe.Port(ctx, port) }})
+		}
 	}
 	return t.manager.WaitFor(ctx, c.Scope, id, w)
+}
+
+// remark notes what there is to say of a wait beside its result.
+func (t *Tools) remark(ctx context.Context, c *call, id string, in *schemas.WaitFor, w procmgr.Waited) {
+	if w.Lost > 0 {
+		c.note("%d bytes were no longer kept when output_matches was looked for in them.", w.Lost)
+	}
+	if in.PortOpen == 0 && in.HTTPOK == "" {
+		return
+	}
+	ports, err := t.manager.Ports(c.Scope, id)
+	foreign := func(port int) bool {
+		return err == nil && !slices.ContainsFunc(ports, func(p procmgr.Port) bool { return p.Port == port })
+	}
+	if port := int(in.PortOpen); port != 0 {
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			c.note("Whose port it is cannot be seen here: any server on it counts.")
+		case w.Result == procmgr.WaitOver && foreign(port) && isOpen(ctx, port):
+			c.note("Port %d is open, but not by this process: something else has it.", port)
+		}
+	}
+	if in.HTTPOK == "" {
+		return
+	}
+	if port, _ := probe.CheckURL(in.HTTPOK); w.Result == waitHTTP && foreign(port) {
+		c.note("Nothing of this process listens on port %d: another server has answered.", port)
+	}
+	for _, err := range w.Missing {
+		var pending *probe.PendingError
+		if w.Result == procmgr.WaitOver && errors.As(err, &pending) {
+			c.note("The last try of the URL: %s.", clip(cause(pending.Last).Error()))
+		}
+	}
+}
+
+func isOpen(ctx context.Context, port int) bool {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	return probe.Port(ctx, port) == nil
 }
 
 // waitedOf puts the end of a wait into the terms of the schema.
@@ -91,13 +136,13 @@ func waitWords(w schemas.Waited) string {
 	case "":
 		return ""
 	case string(procmgr.WaitMatch):
-		return fmt.Sprintf(" Matched at cursor %d: %s", w.Matched.Cursor, clip(w.Matched.Text))
+		return fmt.Sprintf(" Matched at cursor %d: %q.", w.Matched.Cursor, clip(w.Matched.Text))
 	case string(procmgr.WaitPort):
 		return " The port is open."
 	case string(waitHTTP):
 		return " The URL answers."
 	case string(procmgr.WaitIdle):
-		return " It is quiet."
+		return " It has been silent for idle_ms."
 	case string(procmgr.WaitNewOutput):
 		return " There is new output."
 	case string(procmgr.WaitExited):

@@ -26,7 +26,7 @@ func (o *options) registerLimits(flags *pflag.FlagSet) {
 	o.outputTotal, o.outputMax = defaultOutputTotal, output.DefaultMax
 	flags.Var(&o.outputTotal, "output-total", "output of all processes that is kept, in memory and on disk")
 	flags.Var(&o.outputMax, "output-max", "output of a process that is kept: its first 1MiB and its last; at least 2MiB")
-	flags.StringVar(&o.outputDir, "output-dir", "", "folder for output of more than 256KiB, of this user alone (default $XDG_STATE_HOME/proctor/output)")
+	flags.StringVar(&o.outputDir, "output-dir", "", "folder for output of more than 256KiB and for nothing else, mode 0700 (default $XDG_STATE_HOME/proctor/output)")
 	flags.Var((*bytesFlag)(&o.limits.Memory), "memory-limit", "memory of a process with all that it forks; needs cgroups (default no limit)")
 	flags.Var((*bytesFlag)(&o.limits.MemoryPerGroup), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups (default no limit)")
 	flags.Int64Var(&o.limits.Pids, "pids-limit", 0, "processes and threads of a process with all that it forks; needs cgroups (default no limit)")
@@ -56,10 +56,11 @@ func limitsTopic() *cobra.Command {
 		Use:   "limits",
 		Short: "What a chat, a process and the server may use",
 		Long: `Flags of stdio, serve and call that limit what a chat, a process and the server
-may use. 0 is no limit, but for --keep-finished and --output-max. A start, call or stream beyond a
-limit is refused, and the answer names the flag; a connection waits. At a memory
-limit the kernel kills, at one of pids a fork fails. Ended processes and output
-give way. Sizes are bytes, or have a unit: 512MiB, 512m; 1024 is the base.
+may use. 0 is no limit, but for --keep-finished and --output-max. A start, call or
+stream beyond a limit is refused, and the answer names the flag; a connection
+waits. At a memory limit the kernel kills, at one of pids a fork fails. Ended
+processes and output give way. Sizes are bytes, or have a unit: 512MiB, 512m; 1024
+is the base.
 
 ` + flags.FlagUsages(),
 	}

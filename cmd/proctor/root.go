@@ -107,10 +107,11 @@ func (o *options) program(sys system) (*program, error) {
 	if o.keepFinished < 1 {
 		return nil, usage("--keep-finished is %d; it must be at least 1", o.keepFinished)
 	}
-	for flag, n := range map[string]bytesFlag{"--output-memory": o.outputMemory, "--output-total": o.outputTotal} {
-		if n != 0 && n < minOutputMemory {
-			return nil, usage("%s is %v; it must be at least 1MiB, or 0, which is no limit", flag, &n)
-		}
+	if n := o.outputMemory; n != 0 && n < minOutputMemory {
+		return nil, usage("--output-memory is %v; it must be at least 1MiB, or 0, which is no limit", &n)
+	}
+	if n := o.outputTotal; n != 0 && n < minOutputMemory {
+		return nil, usage("--output-total is %v; it must be at least 1MiB, or 0, which is no limit", &n)
 	}
 	if o.outputMax < minOutputMax {
 		return nil, usage("--output-max is %v; it must be at least 2MiB", &o.outputMax)

@@ -5,23 +5,24 @@ import (
 	"sync/atomic"
 )
 
-// Budget bounds the memory of the stores that share it. A nil one bounds nothing.
+// Budget bounds what stores that share it hold, in memory or in all. A nil one
+// bounds nothing.
 type Budget struct {
 	max  int64
 	free func(enough func() bool)
-	used atomic.Int64 // bytes that the stores have allocated
+	used atomic.Int64 // bytes that the stores hold
 
 	mu sync.Mutex // held by the one that makes room; guards no field
 }
 
 // NewBudget returns a budget of max bytes. The store whose growth exceeds it calls
-// free, which drops stores until enough returns true. No two calls of free run at
+// free, which makes stores hold less until enough returns true. No two calls of free run at
 // a time, and none while a store is locked.
 func NewBudget(max int64, free func(enough func() bool)) *Budget {
 	return &Budget{max: max, free: free}
 }
 
-// Used returns how many bytes the stores have allocated.
+// Used returns how many bytes the stores hold.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
 // add counts n bytes more and says whether that is too much.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
-	"strings"
 	"sync/atomic"
 )
 
@@ -19,11 +19,9 @@ type Folder struct {
 	names atomic.Uint64
 }
 
-const filePrefix = "output-"
-
-// OpenFolder makes the folder unless it exists and opens it. It belongs to the program's user alone (mode 0700), and is no
-// symbolic link. Files that a program has left there between making and removing
-// them are removed.
+// OpenFolder opens a folder, and makes it if it does not exist. One that exists must
+// belong to the program's user alone (mode 0700) and be no symbolic link. What a
+// program that was killed has left there is removed, and nothing else.
 func OpenFolder(path string) (*Folder, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
@@ -53,7 +51,7 @@ func OpenFolder(path string) (*Folder, error) {
 	return f, nil
 }
 
-// prepare looks whether what was opened is what was looked at, closes it to
+// prepare looks whether what was opened is what was looked at and is closed to
 // others, and removes what was left in it.
 func (f *Folder) prepare(seen os.FileInfo) error {
 	dir, err := f.root.Open(".")
@@ -68,15 +66,17 @@ func (f *Folder) prepare(seen os.FileInfo) error {
 	if !os.SameFile(seen, opened) {
 		return fmt.Errorf("it was replaced")
 	}
-	if runtime.GOOS != "windows" && opened.Mode().Perm() != 0o700 {
-		if err := dir.Chmod(0o700); err != nil {
-			return err
-		}
+	if mode := opened.Mode().Perm(); runtime.GOOS != "windows" && mode != 0o700 {
+		return fmt.Errorf("its mode is %04o, not 0700; name a folder that is used for nothing else", mode)
 	}
-	names, err := dir.Readdirnames(-1)
-	for _, name := range names {
-		if strings.HasPrefix(name, filePrefix) {
-			_ = f.root.Remove(name) // it may be gone, or in use on Windows
+	ours, err := regexp.Compile(`^output-[0-9]+-[0-9]+$`)
+	if err != nil {
+		return err
+	}
+	entries, err := dir.ReadDir(-1)
+	for _, e := range entries {
+		if e.Type().IsRegular() && ours.MatchString(e.Name()) {
+			_ = f.root.Remove(e.Name()) // it may be gone, or in use on Windows
 		}
 	}
 	return err
@@ -88,7 +88,7 @@ func (f *Folder) create() (*os.File, error) {
 		f.files.Add(-1)
 		return nil, fmt.Errorf("%d files are open, the most there may be", f.most)
 	}
-	name := fmt.Sprintf("%s%d-%d", filePrefix, os.Getpid(), f.names.Add(1))
+	name := fmt.Sprintf("output-%d-%d", os.Getpid(), f.names.Add(1))
 	file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // O_EXCL follows no link
 	if err != nil {
 		f.files.Add(-1)

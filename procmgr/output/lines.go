@@ -20,20 +20,29 @@ type line struct {
 	ended  bool  // by a newline
 }
 
-// lines are the lines of one or both streams from a cursor on, up to what is the
-// end now. The last one may not be ended. pause, if there is one, is called now and
-// then.
-func (s *Store) lines(cursor int64, filter Filter, pause func()) iter.Seq[line] {
-	return s.cutLines(cursor, filter, filter == Both, pause)
+// after returns the offset behind a line.
+func (l line) after() int64 {
+	after := l.at + int64(len(l.text))
+	if l.ended {
+		after++
+	}
+	return after
+}
+
+// lines are the lines of one or both streams from a cursor to an end. The last one
+// may not be ended.
+func (s *Store) lines(cursor, end int64, filter Filter) iter.Seq[line] {
+	return s.cutLines(cursor, end, filter, filter == Both)
 }
 
 // uncounted are the lines of both streams without their numbers, which take long
 // to know far from either end.
-func (s *Store) uncounted(cursor int64) iter.Seq[line] { return s.cutLines(cursor, Both, false, nil) }
+func (s *Store) uncounted(cursor int64) iter.Seq[line] {
+	return s.cutLines(cursor, s.Total(), Both, false)
+}
 
-func (s *Store) cutLines(cursor int64, filter Filter, counts bool, pause func()) iter.Seq[line] {
+func (s *Store) cutLines(cursor, end int64, filter Filter, counts bool) iter.Seq[line] {
 	return func(yield func(line) bool) {
-		end := s.Total()
 		l := lineCutter{yield: yield, store: s, counts: counts}
 		buffer := make([]byte, min(scanBytes, max(0, end-cursor)))
 		begun := false
@@ -50,9 +59,6 @@ func (s *Store) cutLines(cursor int64, filter Filter, counts bool, pause func())
 				break
 			}
 			cursor = c.Next
-			if pause != nil {
-				pause()
-			}
 		}
 		l.flush()
 	}

@@ -1,9 +1,6 @@
 package output
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // Part says which part of a stream to show, and how.
 type Part struct {
@@ -22,28 +19,24 @@ type Shown struct {
 	Binary bool
 	Cursor int64 // where it begins
 	Next   int64 // where the next one begins
-	Gap    int64 // bytes between the cursor that was asked for and Cursor: no longer kept
+	Gap    int64 // bytes between where it was to begin and Next that are no longer kept
 	// Untagged is how many bytes of Data may have come from the other stream: it was
 	// not kept whose they are.
 	Untagged int64
 	Cut      int64 // bytes cut from long lines
-	More     bool  // there is more behind it
 }
 
-// From shows at most so many bytes from a cursor on, at least 256: exactly those
-// if Part is Raw and of both streams. The same cursor gives the same bytes as long
+// From shows at most so many bytes from a cursor on, at least 256, and the cursor
+// not beyond the end: exactly those if Part is Raw and of both streams. The same cursor gives the same bytes as long
 // as they are kept.
 func (s *Store) From(cursor int64, most int, part Part) Shown {
 	c, parts := s.readParts(make([]byte, max(most, 256)), max(cursor, 0), part.Filter)
-	total := s.Total()
-	shown := Shown{Cursor: c.At, Next: c.Next, Gap: max(0, c.At-max(cursor, 0)), More: c.Next < total}
-	if cursor > total {
-		shown.Gap = 0
-	}
+	shown := Shown{Cursor: c.At, Next: c.Next, Gap: max(0, c.At-max(cursor, 0))}
 	// A rune or a sequence at the edge waits for the rest, unless there is nothing
 	// else.
-	if part.Open || shown.More {
-		if n := unfinished(c.Data); n < len(c.Data) || !shown.More {
+	more := c.Next < s.Total()
+	if part.Open || more {
+		if n := unfinished(c.Data); n < len(c.Data) || !more {
 			shown.Next -= int64(n)
 		}
 	}
@@ -78,56 +71,67 @@ const (
 	tailText = 32 << 10
 )
 
+// shownLine is a line of a tail.
+type shownLine struct {
+	text   string
+	at     int64
+	cut    int64
+	binary bool
+}
+
 // Tail shows the last lines, each cut at LineBytes: as many as were asked for, as
-// are found in the last 256 KiB, and as fit into some 32 KiB.
+// are found in the last 256 KiB of what passes the filter, and as fit into some
+// 32 KiB. Gap counts what is no
+// longer kept of where it looked.
 func (s *Store) Tail(count int, part Part) Shown {
 	total := s.Total()
-	from := max(0, total-tailBytes)
+	from := s.lastBytes(tailBytes, total, part.Filter)
 	c := s.Read(make([]byte, 1), from) // where it is kept
-	shown := Shown{Cursor: total, Next: total}
-	var texts []string
-	var starts []int64
-	var cut []int64
-	size := 0
+	shown := Shown{Next: total}
+	var last []shownLine
+	size, enough := 0, false
 	first := c.At == from && from > 0 // the first line found has lost its beginning
-	for l := range s.lines(c.At, part.Filter, nil) {
+	for l := range s.lines(c.At, total, part.Filter) {
 		if first {
 			first = false
 			continue
 		}
 		text := l.text
-		if !l.ended && part.Open {
+		if !l.ended && part.Open && l.after() == total {
 			text = text[:len(text)-unfinished(text)]
 			shown.Next = l.at + int64(len(text))
 			if len(text) == 0 {
 				break
 			}
 		}
-		if !part.Raw {
-			text = lastState(bytes.TrimSuffix(text, []byte("\r")))
-		}
-		r := renderer{raw: true}
+		r := renderer{raw: part.Raw}
 		r.lines(text, false)
-		line := r.text()
+		line := shownLine{r.text(), l.at, r.omitted, Binary(text)}
 		if l.ended {
-			line += "\n"
+			line.text += "\n"
 		}
-		texts, starts, cut = append(texts, line), append(starts, l.at), append(cut, r.omitted)
-		size += len(line)
-		for len(texts) > count || len(texts) > 1 && size > tailText {
-			size -= len(texts[0])
-			texts, starts, cut = texts[1:], starts[1:], cut[1:]
+		last = append(last, line)
+		size += len(line.text)
+		for len(last) > count || len(last) > 1 && size > tailText {
+			size, last, enough = size-len(last[0].text), last[1:], true
 		}
 	}
-	shown.Text = strings.Join(texts, "")
-	for _, n := range cut {
-		shown.Cut += n
+	var text strings.Builder
+	for _, line := range last {
+		text.WriteString(line.text)
+		shown.Cut += line.cut
+		shown.Binary = shown.Binary || line.binary
 	}
-	if len(starts) > 0 {
-		shown.Cursor = starts[0]
+	shown.Cursor = shown.Next
+	if len(last) > 0 {
+		shown.Cursor = last[0].at
 	}
-	if shown.Binary = Binary([]byte(shown.Text)); shown.Binary {
-		shown.Text = ""
+	if enough {
+		from = shown.Cursor
+	}
+	shown.Gap = s.lost(from, shown.Next)
+	if !shown.Binary {
+		shown.Text = text.String()
 	}
 	return shown
 }

@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -11,14 +12,16 @@ import (
 const (
 	// MaxPatternBytes is the longest pattern.
 	MaxPatternBytes = 1000
-	// maxPatternSize bounds what a pattern is compiled to: a{1000} counts 1,000.
-	maxPatternSize = 20_000
+	// maxPatternSize bounds what a pattern is compiled to: a{1000} counts 1,000. A
+	// byte can cost some 4 ns for each.
+	maxPatternSize = 2000
 )
 
 // Pattern is a regular expression (RE2, see regexp/syntax) that lines are looked
 // through for.
 type Pattern struct {
-	re *regexp.Regexp
+	re   *regexp.Regexp
+	size int
 	// literal is in every line that matches: to look for it is a hundred times as
 	// fast. Empty if there is none.
 	literal []byte
@@ -38,31 +41,35 @@ func CompilePattern(text string, ignoreCase bool) (*Pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size(tree) > maxPatternSize {
-		return nil, fmt.Errorf("its repetitions are too large")
+	size := sizeOf(tree)
+	if size > maxPatternSize {
+		return nil, errors.New("its repetitions are too large")
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
 		return nil, err
 	}
-	return &Pattern{re, []byte(literalOf(tree.Simplify()))}, nil
+	return &Pattern{re, size, []byte(literalOf(tree.Simplify()))}, nil
 }
 
-// matches says that the pattern is in a line, and how many bytes the expression
-// was given.
+// matches says that the pattern is in a line, and how much work it was at most to
+// say so: a byte given to one instruction is one.
 func (p *Pattern) matches(line []byte) (match bool, work int) {
 	if !bytes.Contains(line, p.literal) {
 		return false, 0
 	}
-	return p.re.Match(line), len(line)
+	return p.re.Match(line), len(line) * p.size
 }
 
-// size is about how many instructions an expression becomes.
-func size(re *syntax.Regexp) (n int) {
+// sizeOf is about how many instructions an expression becomes.
+func sizeOf(re *syntax.Regexp) (n int) {
 	for _, sub := range re.Sub {
-		n += size(sub)
+		n += sizeOf(sub)
 	}
-	n += 1 + len(re.Rune)
+	n++
+	if re.Op == syntax.OpLiteral {
+		n += len(re.Rune)
+	}
 	if re.Op == syntax.OpRepeat {
 		n *= max(re.Min, re.Max, 1)
 	}

@@ -13,12 +13,12 @@ type Space struct {
 	Memory, Total *Budget
 	// Folder is where the files are. Nil is nowhere: all is kept in memory.
 	Folder *Folder
-	// NoFolder is why there is none, if there should be one.
+	// NoFolder is why there is none; nil is ErrNoFolder.
 	NoFolder error
 }
 
-// errNoFolder says that a store has no place for a file. It is no failure.
-var errNoFolder = errors.New("no folder")
+// ErrNoFolder says that a store has no place for a file.
+var ErrNoFolder = errors.New("no folder")
 
 // spill makes a file for a stream that begins at base.
 func (s *Space) spill(base int64) (*spill, error) {
@@ -26,7 +26,7 @@ func (s *Space) spill(base int64) (*spill, error) {
 		if s != nil && s.NoFolder != nil {
 			return nil, s.NoFolder
 		}
-		return nil, errNoFolder
+		return nil, ErrNoFolder
 	}
 	file, err := s.Folder.create()
 	if err != nil {

@@ -103,9 +103,7 @@ func (s *Store) spillLocked() {
 		}
 		file.close()
 	}
-	if err != errNoFolder {
-		s.failure = err
-	}
+	s.failure = err
 	head := min(len(held), MemoryBytes/2)
 	s.memory = held[:head:head]
 	s.ring = []byte{}
@@ -185,8 +183,12 @@ func (s *Store) Spill() {
 	})
 }
 
-// Shrink gives up half of the file's tail, and says whether it could. The rest goes
-// to another file; for a moment there are both.
+// shrunkTail is the longest tail that is left by Shrink: it is copied while the
+// program waits.
+const shrunkTail = 8 << 20
+
+// Shrink gives up half of the file's tail or more, and says whether it could. The
+// rest goes to another file; for a moment there are both.
 func (s *Store) Shrink() (done bool) {
 	s.change(func() {
 		if s.file == nil || s.ring != nil || s.file.size() < s.file.max/2 || s.file.max < 2*minMax {
@@ -196,7 +198,7 @@ func (s *Store) Shrink() (done bool) {
 		if err != nil {
 			return
 		}
-		smaller.max = s.file.max / 2
+		smaller.max = min(s.file.max/2, HeadBytes+shrunkTail)
 		if s.file.copyTo(smaller) != nil {
 			smaller.close()
 			return

@@ -108,6 +108,31 @@ func (r *runs) each(p []byte, offset int64, f func(stream Stream, part []byte, a
 	}
 }
 
+// lastBytes returns where the last so many bytes before an end begin that pass a
+// filter, 0 if there are not so many.
+func (s *Store) lastBytes(n, end int64, filter Filter) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.runs.split {
+		if filter == OnlyStderr {
+			return 0
+		}
+		return max(0, end-n)
+	}
+	for i := len(s.runs.list) - 1; i >= 0; i-- {
+		r := s.runs.list[i]
+		from := min(r.from, end)
+		if filter.passes(r.stream) {
+			if n <= end-from {
+				return end - n
+			}
+			n -= end - from
+		}
+		end = from
+	}
+	return 0
+}
+
 // Filter selects bytes by the stream that they came from.
 type Filter uint8
 

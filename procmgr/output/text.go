@@ -11,9 +11,9 @@ import (
 
 // Readable returns text as a terminal shows it once it is written: without control
 // sequences (ECMA-48), and of a line that was written over after a carriage return
-// what was to be seen last.
+// or a backspace what was to be seen last.
 func Readable(p []byte) []byte {
-	if bytes.IndexByte(p, '\x1b') < 0 && bytes.IndexByte(p, '\r') < 0 {
+	if !redrawn(p) {
 		return p
 	}
 	out := make([]byte, 0, len(p))
@@ -27,15 +27,22 @@ func Readable(p []byte) []byte {
 	return out
 }
 
+// redrawn says that a terminal does not show p as it is.
+func redrawn(p []byte) bool { return bytes.IndexByte(p, '\x1b') >= 0 || writtenOver(p) }
+
+func writtenOver(p []byte) bool {
+	return bytes.IndexByte(p, '\r') >= 0 || bytes.IndexByte(p, '\b') >= 0
+}
+
 // lastState is a line without control sequences, and as it was when it ended.
 func lastState(line []byte) []byte {
 	line = bytes.TrimRight(line, "\r")
-	over := bytes.IndexByte(line, '\r') >= 0
+	over := writtenOver(line)
 	if !over && bytes.IndexByte(line, '\x1b') < 0 {
 		return line
 	}
 	var shown []byte
-	var screen row
+	screen := row{most: len(line) + 1024}
 	for len(line) > 0 {
 		n, text := token(line)
 		switch {
@@ -80,6 +87,7 @@ func sequence(p []byte) (n int, whole bool) {
 
 // row is a line of a terminal that is wide enough.
 type row struct {
+	most   int      // columns, for tabs take many
 	cells  [][]byte // what is in each column; nil is blank, or the rest of a wide one
 	column int
 }
@@ -94,7 +102,7 @@ func (r *row) write(token []byte, text bool) {
 		r.column = max(r.column-1, 0)
 		return
 	case "\t":
-		r.column = (r.column/tab + 1) * tab
+		r.column = min((r.column/tab+1)*tab, r.most)
 		return
 	case "\x1b[K", "\x1b[0K": // to the end of the line
 		r.cells = r.cells[:min(r.column, len(r.cells))]
@@ -104,7 +112,7 @@ func (r *row) write(token []byte, text bool) {
 		return
 	}
 	columns := columnsOf(token)
-	if !text || columns == 0 {
+	if !text || columns == 0 || r.column+columns > r.most {
 		return
 	}
 	for len(r.cells) < r.column+columns {

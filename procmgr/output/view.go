@@ -24,6 +24,8 @@ type View struct {
 	// those that are Dropped, those between head and tail, and those cut from long
 	// lines.
 	Omitted int64
+	// Binary says that what it covers is no text, and Text of no use.
+	Binary bool
 	// Dropped counts the bytes from Cursor on that are no longer kept, because a
 	// Budget was exceeded. Text begins with a mark then.
 	Dropped int64
@@ -58,7 +60,7 @@ func (s *Store) View(open, raw bool) View {
 			head = head[:len(head)-unfinished(head)]
 		}
 		r.lines(head, dropped > 0)
-		return View{Text: r.text(), Next: dropped + int64(len(head)), Omitted: r.omitted, Dropped: dropped}
+		return View{Text: r.text(), Binary: Binary(head), Next: dropped + int64(len(head)), Omitted: r.omitted, Dropped: dropped}
 	}
 
 	gap := total - dropped - int64(len(head)+len(tail))
@@ -76,7 +78,7 @@ func (s *Store) View(open, raw bool) View {
 	r.omitted += gap
 	r.mark("%d bytes omitted", gap)
 	r.lines(tail, true)
-	return View{Text: r.text(), Next: total - int64(held), Omitted: r.omitted, Dropped: dropped}
+	return View{Text: r.text(), Binary: Binary(head) || Binary(tail), Next: total - int64(held), Omitted: r.omitted, Dropped: dropped}
 }
 
 // ends returns copies of the beginning and the end of what is held, how many bytes

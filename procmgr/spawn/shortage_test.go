@@ -81,7 +81,7 @@ func TestDescriptorsAreKeptBack(t *testing.T) {
 	for _, r := range all {
 		r.ended()
 	}
-	if open, err := os.ReadDir("/proc/self/fd"); err != nil || len(open) > few-few/4+few/16 {
+	if open, err := os.ReadDir("/proc/self/fd"); err != nil || len(open) > few-few/8 {
 		t.Errorf("%d descriptors are open, %v", len(open), err)
 	}
 	for _, r := range all {

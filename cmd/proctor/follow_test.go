@@ -1,0 +1,242 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What these tests print says something, and what they demand is demanded, only if
+// they are asked for much.
+var (
+	floodMiB = flag.Int("flood", 0, "how many MiB TestGreatFlood sends through a process")
+	wakes    = flag.Int("wakes", 0, "how many times TestWakeUp waits for each condition")
+)
+
+// TestWakeUp measures from what a call waits for until its answer. The process is a
+// cat that reads a fifo, so that its time is in the figure as well.
+func TestWakeUp(t *testing.T) {
+	n := *wakes
+	if n == 0 {
+		n = 5
+	}
+	p := newPeer(t, serverArgv(t))
+	ctx := t.Context()
+	dir := t.TempDir()
+	for _, kind := range []struct {
+		name, condition string
+		exits           bool
+	}{
+		{"line", `{"output_matches":"^done$"}`, false},
+		{"new output", `{"new_output":true}`, false},
+		{"exit", `{"output_matches":"never"}`, true},
+	} {
+		var took series
+		for range n {
+			d, err := wakeUp(ctx, p, dir, kind.condition, kind.exits)
+			took.add(d, err)
+		}
+		took.check(t, kind.name)
+		t.Logf("%s: %v", kind.name, &took)
+		if *wakes > 0 && took.at(99) > 10*time.Millisecond {
+			t.Errorf("%s: p99 is %v", kind.name, took.at(99))
+		}
+	}
+}
+
+// wakeUp has one call wait for a line, or for the exit of its process.
+func wakeUp(ctx context.Context, p *peer, dir, condition string, exits bool) (time.Duration, error) {
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		return 0, err
+	}
+	defer os.Remove(fifo)
+	a, err := p.call(ctx, victim, "process_start", fmt.Sprintf(`{"command":"exec cat %s","background":true}`, fifo))
+	if err != nil {
+		return 0, err
+	}
+	in, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	type outcome struct {
+		answer
+		err error
+	}
+	answered := make(chan outcome, 1)
+	go func() {
+		a, err := p.call(ctx, victim, "process_output", fmt.Sprintf(`{"process_id":%q,"cursor":0,"wait_for":%s}`, a.ProcessID, condition))
+		answered <- outcome{a, err}
+	}()
+	for range 3 { // by then it waits; if it does not, the figure is only worse
+		if _, err := p.call(ctx, victim, "process_list", "{}"); err != nil {
+			return 0, err
+		}
+	}
+	begun := time.Now()
+	if exits {
+		err = in.Close()
+	} else {
+		_, err = io.WriteString(in, "done\n")
+	}
+	if err != nil {
+		return 0, err
+	}
+	o := <-answered
+	if o.err == nil && (o.Running == exits || exits != (o.Output == "")) {
+		o.err = fmt.Errorf("wrong answer: %v", o.toolAnswer)
+	}
+	return o.at.Sub(begun), o.err
+}
+
+// TestWaitersCostNothing has a hundred calls wait for lines, ends and silence of
+// processes that say nothing.
+func TestWaitersCostNothing(t *testing.T) {
+	d := 10 * time.Second
+	if *wakes == 0 {
+		d = quickTime
+	}
+	p := newPeer(t, serverArgv(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range 100 {
+		chat := strconv.Itoa(i)
+		a, err := p.call(ctx, chat, "process_start", idleCommand)
+		if err != nil {
+			t.Fatal(err)
+		}
+		condition := []string{`{"output_matches":"never"}`, `{"new_output":true}`, `{"idle_ms":600000}`}[i%3]
+		go p.call(ctx, chat, "process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":50000,"wait_for":%s}`, a.ProcessID, condition))
+	}
+	if _, err := p.call(ctx, "0", "process_list", "{}"); err != nil {
+		t.Fatal(err)
+	}
+	before := cpuTime(t, p)
+	<-time.After(d)
+	used := cpuTime(t, p) - before
+	cancel()
+	t.Logf("100 waiting calls: %v of CPU time in %v", used, d)
+	if share := float64(used) / float64(d); *wakes > 0 && share > 0.002 {
+		t.Errorf("%.2f %% of a CPU", 100*share)
+	}
+}
+
+// cpuTime returns what the server has used, to a hundredth of a second.
+func cpuTime(t *testing.T, p *peer) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ticks int64
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+2:]))
+	for _, field := range fields[11:13] { // utime and stime, proc_pid_stat(5)
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// TestGreatFlood sends very much through a process, in rounds that take turns with
+// reading as much and throwing it away.
+func TestGreatFlood(t *testing.T) {
+	size := *floodMiB
+	if size == 0 {
+		size = 64
+	}
+	const rounds = 4
+	p := newPeer(t, append(serverArgv(t), "--output-dir", filepath.Join(t.TempDir(), "output")))
+	ctx := t.Context()
+	for range 100 {
+		if _, err := p.call(ctx, victim, "process_list", "{}"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	idle, _ := p.status("VmRSS")
+	const command = "head -c %dM /dev/zero"
+	var kept, thrown time.Duration
+	var disk int64
+	for range rounds {
+		done := make(chan error, 1)
+		var took time.Duration
+		go func() {
+			a, err := p.call(ctx, victim, "process_start", fmt.Sprintf(`{"command":"exec `+command+`","wait_ms":55000}`, size/rounds))
+			if err == nil && (a.Running || a.NextCursor != int64(size/rounds)<<20) {
+				err = fmt.Errorf("wrong answer: %v", a.toolAnswer)
+			}
+			took = a.took()
+			done <- err
+		}()
+		for waiting := true; waiting; {
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Fatal(err)
+				}
+				waiting = false
+			case <-time.After(20 * time.Millisecond):
+			}
+			disk = max(disk, largestFile(p))
+		}
+		kept += took
+		thrown += throwAway(t, fmt.Sprintf(command, size/rounds))
+	}
+	peak, _ := p.status("VmHWM")
+	rate := func(d time.Duration) float64 { return float64(size) / d.Seconds() }
+	t.Logf("%d MiB in %d processes: %.0f MiB/s; thrown away %.0f MiB/s: %.2f times as fast", size, rounds, rate(kept), rate(thrown), rate(kept)/rate(thrown))
+	t.Logf("largest file on disk: %.1f MiB; RSS idle %.1f, at most %.1f MiB", float64(disk)/(1<<20), float64(idle)/1024, float64(peak)/1024)
+	if disk > 17<<20 {
+		t.Errorf("%d bytes on disk", disk)
+	}
+	if *floodMiB > 0 && (peak-idle > 2<<10 || kept > thrown*10/9) {
+		t.Errorf("RSS %d KiB more than idle; %v, thrown away %v", peak-idle, kept, thrown)
+	}
+}
+
+// throwAway runs a command, reads what it writes, and returns how long that took.
+func throwAway(t *testing.T, command string) time.Duration {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", "exec "+command)
+	out, err := cmd.StdoutPipe()
+	begun := time.Now()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err == nil {
+		_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{out}, make([]byte, 64<<10))
+	}
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(begun)
+}
+
+// largestFile returns the bytes on disk of the largest file that the server has
+// open: its outputs have no name.
+func largestFile(p *peer) (size int64) {
+	dir := fmt.Sprintf("/proc/%d/fd/", p.cmd.Process.Pid)
+	fds, _ := os.ReadDir(dir)
+	for _, fd := range fds {
+		if info, err := os.Stat(dir + fd.Name()); err == nil && info.Mode().IsRegular() {
+			size = max(size, info.Sys().(*syscall.Stat_t).Blocks*512)
+		}
+	}
+	return size
+}
