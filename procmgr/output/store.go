@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"time"
 )
@@ -76,6 +77,10 @@ func (s *Store) Append(stream Stream, p []byte) {
 func (s *Store) keepLocked(p []byte) {
 	if s.file == nil && s.ring == nil {
 		n := min(len(p), MemoryBytes-len(s.memory))
+		if had := len(s.memory); had+n > cap(s.memory) && had > 0 {
+			// By doubling: what grows fast leaves less behind for the collector.
+			s.memory = slices.Grow(s.memory, min(max(had, n), MemoryBytes-had))
+		}
 		s.memory = append(s.memory, p[:n]...)
 		if p = p[n:]; len(p) == 0 {
 			return

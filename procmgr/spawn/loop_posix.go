@@ -8,7 +8,7 @@ import "sync"
 // goroutine for each would take more memory than all else that is kept of a
 // command, and hand over to another at each exit.
 type loop struct {
-	poller poller
+	poller *poller
 	buffer [readBytes]byte // of the goroutine alone, like floods
 	floods floods
 	done   chan struct{} // closed when the goroutine has ended

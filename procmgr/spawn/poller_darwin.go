@@ -16,19 +16,19 @@ type poller struct {
 // wakeIdent names the event that wake triggers.
 const wakeIdent = 1
 
-func newPoller() (poller, error) {
+func newPoller() (*poller, error) {
 	fd, err := unix.Kqueue()
 	if err != nil {
-		return poller{}, os.NewSyscallError("kqueue", err)
+		return nil, os.NewSyscallError("kqueue", err)
 	}
 	unix.CloseOnExec(fd)
 	event := []unix.Kevent_t{{Ident: wakeIdent, Filter: unix.EVFILT_USER, Flags: unix.EV_ADD | unix.EV_CLEAR}}
 	if _, err := unix.Kevent(fd, event, nil, nil); err != nil {
 		unix.Close(fd)
-		return poller{}, os.NewSyscallError("kevent", err)
+		return nil, os.NewSyscallError("kevent", err)
 	}
 	const most = 64 // at a time; the rest comes with the next look
-	return poller{fd: fd, events: make([]unix.Kevent_t, most)}, nil
+	return &poller{fd: fd, events: make([]unix.Kevent_t, most)}, nil
 }
 
 // add watches a descriptor until it is closed, or until its first event.

@@ -16,22 +16,25 @@ type poller struct {
 	raw    syscall.RawConn
 	events []unix.EpollEvent
 	ready  []int
+	look   func(fd uintptr) bool // lookNow: made once, for it would be garbage each time
 }
 
-func newPoller() (poller, error) {
+func newPoller() (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return poller{}, os.NewSyscallError("epoll_create1", err)
+		return nil, os.NewSyscallError("epoll_create1", err)
 	}
 	_ = unix.SetNonblock(fd, true) // makes os.NewFile use the poller
 	file := os.NewFile(uintptr(fd), "epoll")
 	raw, err := file.SyscallConn()
 	if err != nil {
 		file.Close()
-		return poller{}, err
+		return nil, err
 	}
 	const most = 64 // at a time; the rest comes with the next look
-	return poller{fd: fd, file: file, raw: raw, events: make([]unix.EpollEvent, most)}, nil
+	p := &poller{fd: fd, file: file, raw: raw, events: make([]unix.EpollEvent, most)}
+	p.look = p.lookNow
+	return p, nil
 }
 
 // add watches a descriptor until it is closed, or until its first event.
@@ -56,17 +59,19 @@ func (p *poller) pause(fd int, pause bool) {
 // wait returns what is ready, after wake perhaps nothing.
 func (p *poller) wait() []int {
 	p.ready = p.ready[:0]
-	err := p.raw.Read(func(fd uintptr) bool {
-		n, err := unix.EpollWait(int(fd), p.events, 0)
-		for _, e := range p.events[:max(n, 0)] {
-			p.ready = append(p.ready, int(e.Fd))
-		}
-		return n > 0 || err != nil
-	})
-	if err != nil { // woken; whoever wakes from here on wakes the next wait
+	if err := p.raw.Read(p.look); err != nil { // woken; whoever wakes from here on wakes the next wait
 		_ = p.file.SetReadDeadline(time.Time{})
 	}
 	return p.ready
+}
+
+// lookNow asks what is ready, and says that there is no more to wait for.
+func (p *poller) lookNow(fd uintptr) bool {
+	n, err := unix.EpollWait(int(fd), p.events, 0)
+	for _, e := range p.events[:max(n, 0)] {
+		p.ready = append(p.ready, int(e.Fd))
+	}
+	return n > 0 || err != nil
 }
 
 // wake makes wait return. It costs no descriptor: a deadline that is over does it.
