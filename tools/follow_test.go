@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -268,6 +269,46 @@ func TestBinaryOutput(t *testing.T) {
 	if b, err := base64.StdEncoding.DecodeString(r.OutputBase64); err != nil || int64(len(b)) != p.NextCursor || b[0] != 0x1f || b[1] != 0x8b {
 		t.Errorf("got %q, %v", r.OutputBase64, err)
 	}
+}
+
+// A build that shows how far it is: an agent sees where it came to.
+func TestProgressBar(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	r := a.call("process_start", `{"command":"for i in $(seq 500); do printf '\\r\\033[32m[%3d/500]\\033[0m compiling file_%d.c\\033[K' $i $((i * 7)); done; printf '\\nlinking\\b\\b\\bed\\033[K\\n'"}`)
+	if r.ProcessOutput.Output != "[500/500] compiling file_3500.c\nlinked\n" || r.Truncated != nil {
+		t.Errorf("got %q, %+v", r.ProcessOutput.Output, r.Truncated)
+	}
+}
+
+// Many follow by cursor what is written fast: each gets every line, and no answer is
+// empty but the last.
+func TestManyFollow(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	const readers, lines = 50, 10_000 // in a second
+	p := a.call("process_start", `{"background":true,"command":"exec python3 -c 'import time\nfor i in range(`+fmt.Sprint(lines)+`):\n if i % 100 == 0: time.sleep(0.01)\n print(i, flush=True)'"}`)
+	var want strings.Builder
+	for i := range lines {
+		fmt.Fprintln(&want, i)
+	}
+	var all sync.WaitGroup
+	for range readers {
+		all.Go(func() {
+			var got strings.Builder
+			for cursor, running := int64(0), true; running; {
+				r := a.call("process_output", fmt.Sprintf(`{"process_id":%q,"cursor":%d,"max_bytes":65536,"wait_for":{"new_output":true}}`, p.ProcessID, cursor))
+				if r.isError || r.Cursor != cursor || r.Running && r.NextCursor == cursor {
+					t.Errorf("at %d: %s", cursor, r.text)
+					return
+				}
+				got.WriteString(r.ProcessOutput.Output)
+				cursor, running = r.NextCursor, r.Running
+			}
+			if got.String() != want.String() {
+				t.Errorf("%d bytes, want %d", got.Len(), want.Len())
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestWaitForSeveral(t *testing.T) {
