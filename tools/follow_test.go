@@ -102,7 +102,7 @@ func TestWaitForOutputAndSilence(t *testing.T) {
 func TestCostlyPattern(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	costly := strings.Repeat("(?:a?){240}", 2) + "[c-z]"
-	p := a.call("process_start", `{"command":"head -c 3000000 /dev/zero | tr '\\0' a | fold -w 60000; echo ready; exec sleep 100","wait_for":{"output_matches":"ready"}}`)
+	p := a.call("process_start", `{"command":"head -c 3000000 /dev/zero | tr '\\0' a | fold -w 6000; echo ready; exec sleep 100","wait_for":{"output_matches":"ready"}}`)
 	const wait = 300 * time.Millisecond
 	begin := time.Now()
 	r := a.call("process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":%d,"wait_for":{"output_matches":%q}}`, p.ProcessID, wait.Milliseconds(), costly))
@@ -359,10 +359,12 @@ func TestNotices(t *testing.T) {
 			})
 		}
 	}
-	p := a.call("process_start", `{"command":"exit 5","background":true}`)
+	gate, open := fifo(t)
+	p := a.call("process_start", `{"command":"read x < `+gate+`; exit 5","background":true}`)
 	if len(p.Notices) != 0 {
 		t.Errorf("got %v", p.Notices)
 	}
+	open("go\n")
 	gone(p.ProcessID)
 	r := a.call("process_start", `{"command":"true"}`)
 	if len(r.Notices) != 1 || !strings.Contains(r.Notices[0], p.ProcessID+" has exited with code 5") || !strings.HasPrefix(r.text, "Notice: "+r.Notices[0]+"\n") {
