@@ -43,9 +43,8 @@ func (q *Queue[K]) Turn(ctx context.Context, key K) (leave func(), err error) {
 	}, nil
 }
 
-// Enter waits for a place, or returns the context's error, also if one is free. A
-// place is there until
-// Leave.
+// Enter waits for a place, or returns the error of a context that has ended, also if
+// one is free. A place is there until Leave.
 func (q *Queue[K]) Enter(ctx context.Context, key K) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -318,7 +318,14 @@ func (h *Host) signal(p *Process, s procfs.Stat, sig unix.Signal) error {
 		if h.adopted[s.Pid] == p {
 			return true
 		}
-		// Either it is marked, or it is the child of one that is p's.
-		return h.carries(s.Pid, p) || now.Ppid == s.Ppid && s.Ppid != h.self.Pid
+		// Either it is marked, or it is the child of one that is p's, or its parent has
+		// died since, of the same signal perhaps.
+		switch {
+		case h.carries(s.Pid, p):
+			return true
+		case now.Ppid == h.self.Pid:
+			return s.Ppid != h.self.Pid && h.ownerLocked(s.Pid) == p
+		}
+		return now.Ppid == s.Ppid
 	})
 }
