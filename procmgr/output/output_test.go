@@ -240,7 +240,7 @@ func checkDropped(t *testing.T, all []byte, n, chunk int, open bool) {
 	if n > 0 {
 		mark = droppedMark(n)
 	}
-	want = View{Text: mark + want.Text, Next: want.Next + int64(n), Omitted: want.Omitted + int64(n), Dropped: int64(n)}
+	want = View{Text: mark + want.Text, Binary: want.Binary, Next: want.Next + int64(n), Omitted: want.Omitted + int64(n), Dropped: int64(n)}
 	if v != want {
 		t.Fatalf("got %+v, want %+v", v, want)
 	}
