@@ -1,6 +1,7 @@
 package procmgr
 
 import (
+	"context"
 	"time"
 
 	"github.com/proctor-mcp/proctor/procmgr/output"
@@ -41,6 +42,8 @@ type EngineCommand struct {
 	Dir      string   // working directory
 	Env      []string // the whole environment, KEY=value
 	Stdin    []byte   // given as input, then end of file; nil is no input
+	Keep     bool     // stdin stays open, for [EngineProcess.Write]
+	TTY      Size     // of the terminal that stdin, stdout and stderr are; zero is none
 	Split    bool     // stdout and stderr have a pipe each
 	Group    string   // names those that share the limits of a chat
 }
@@ -84,6 +87,16 @@ type EngineProcess interface {
 	// address, each in its own network namespace. An error means that they cannot be
 	// seen.
 	Ports() ([]Port, error)
+	// Write gives input, in turn with other calls, and returns how much was taken.
+	// Errors are those of [Manager.Input]; ErrInputFull comes with the end of ctx.
+	Write(ctx context.Context, text []byte) (int, error)
+	// EndInput says that no more input comes.
+	EndInput(context.Context) error
+	// Resize changes the size of the terminal.
+	Resize(Size) error
+	// WaitsForInput says that a process in the foreground blocks in reading its input,
+	// or polls it; "" and false if neither is seen.
+	WaitsForInput() (wait InputWait, polled bool)
 	// Ended says that the exit was seen, also before Exited.
 	Ended() bool
 	// Suspended says that a signal has stopped the command.

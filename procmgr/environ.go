@@ -15,25 +15,35 @@ const (
 	envProcessID = "PROCTOR_PROCESS_ID"
 )
 
+// noQuestion keeps git from asking for a password, which an agent should not know.
+const noQuestion = "GIT_TERMINAL_PROMPT=0"
+
 // unattended keeps programs from asking questions, paging and drawing: nobody
 // is there to answer.
 func unattended() []string {
 	return []string{
-		"GIT_TERMINAL_PROMPT=0", "GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true",
+		noQuestion, "GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true",
 		"EDITOR=true", "VISUAL=true", "PAGER=cat", "GIT_PAGER=cat",
 		"TERM=dumb", "NO_COLOR=1",
 	}
 }
 
-// inherited returns what the environments of all processes begin with.
-func (o *Options) inherited() []string {
+// inherited returns what the environments of all processes begin with that have a
+// terminal, or none.
+func (o *Options) inherited(tty bool) []string {
 	var env environment
 	for _, kv := range o.Environ {
 		if name, _, _ := strings.Cut(kv, "="); !o.denied(name) {
 			env.set(kv)
 		}
 	}
-	env.set(unattended()...)
+	if tty {
+		env.set(noQuestion, "TERM=xterm-256color")
+		env.unset("LINES") // the terminal knows its size
+		env.unset("COLUMNS")
+	} else {
+		env.set(unattended()...)
+	}
 	return env.list()
 }
 
@@ -41,6 +51,9 @@ func (o *Options) inherited() []string {
 // stands once.
 func (m *Manager) environ(scope Scope, id, dir string, spec *Spec) []string {
 	env := newEnvironment(m.inherited)
+	if spec.TTY != (Size{}) {
+		env = newEnvironment(newInheritance(m.opts.inherited(true)))
+	}
 	env.set("PWD=" + dir) // the one inherited names the server's directory
 
 	if m.opts.UpdateEnv != nil {

@@ -15,6 +15,14 @@ var (
 	ErrUnsupportedSignal = errors.New("unsupported signal")
 	// ErrNotPermitted: the system does not let this program signal the process.
 	ErrNotPermitted = errors.New("not permitted to signal the process")
+	// ErrNoInput: the process was started to take no input.
+	ErrNoInput = errors.New("process takes no input")
+	// ErrNoTerminal: the process has no terminal.
+	ErrNoTerminal = errors.New("process has no terminal")
+	// ErrInputClosed: nobody reads the input any more, or it was ended.
+	ErrInputClosed = errors.New("input is closed")
+	// ErrInputFull: not all of the input was taken in time.
+	ErrInputFull = errors.New("input is full")
 	// ErrClosed: the manager no longer starts processes.
 	ErrClosed = errors.New("process manager is closed")
 	// ErrScope: the scope is the zero value or names an invalid chat.
@@ -27,7 +35,7 @@ var (
 
 // InputError says which part of a [Spec] cannot be used, and what it may be.
 type InputError struct {
-	Field string // command, launcher, env, workdir, stdin, timeout or request_id
+	Field string // command, launcher, env, workdir, stdin, split, tty, timeout, request_id; of an [Input] rows, cols
 	Got   string // what was given, shortened
 	Want  string // what is allowed
 }

@@ -1,6 +1,7 @@
 package procmgr
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 
@@ -17,7 +18,7 @@ type local struct{ spawner *spawn.Spawner }
 
 func (l local) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
 	p, err := l.spawner.Start(spawn.Command{
-		Launcher: cmd.Launcher, Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin, Split: cmd.Split, Group: cmd.Group,
+		Launcher: cmd.Launcher, Argv: cmd.Argv, Search: cmd.Search, Dir: cmd.Dir, Env: cmd.Env, Stdin: cmd.Stdin, KeepStdin: cmd.Keep, TTY: spawn.Size(cmd.TTY), Split: cmd.Split, Group: cmd.Group,
 	}, spawn.Events{
 		Output:       func(s spawn.Stream, p []byte) { events.Output(streamOf(s), p) },
 		OutputClosed: events.OutputClosed,
@@ -92,6 +93,40 @@ func (p localProcess) Ports() ([]Port, error) {
 		ports = append(ports, Port(port))
 	}
 	return ports, err
+}
+
+func (p localProcess) Write(ctx context.Context, text []byte) (int, error) {
+	n, err := p.Process.Write(ctx, text)
+	return n, inputError(err)
+}
+
+func (p localProcess) EndInput(ctx context.Context) error {
+	return inputError(p.Process.EndInput(ctx))
+}
+
+func (p localProcess) Resize(s Size) error { return inputError(p.Process.Resize(spawn.Size(s))) }
+
+// inputError is an error of spawn by its name here.
+func inputError(err error) error {
+	switch {
+	case errors.Is(err, spawn.ErrNoInput):
+		return ErrNoInput
+	case errors.Is(err, spawn.ErrInputClosed):
+		return ErrInputClosed
+	case errors.Is(err, spawn.ErrInputFull):
+		return ErrInputFull
+	}
+	return err
+}
+
+func (p localProcess) WaitsForInput() (wait InputWait, polled bool) {
+	switch found, _ := p.Process.WaitsForInput(); found { // what cannot be seen is not told
+	case spawn.InputCertain:
+		return InputCertain, false
+	case spawn.InputPolled:
+		return "", true
+	}
+	return "", false
 }
 
 // limits are those of spawn by their names here.

@@ -38,7 +38,7 @@ func New(opts Options) *Manager {
 	opts = opts.withDefaults()
 	m := &Manager{
 		opts:      opts,
-		inherited: newInheritance(opts.inherited()),
+		inherited: newInheritance(opts.inherited(false)),
 		// Two at a time saturate two cores: a start is mostly the kernel's work.
 		starts: fair.New[Scope](max(2, runtime.GOMAXPROCS(0))),
 

@@ -19,6 +19,12 @@ type Process struct {
 	Label      string
 	Background bool
 	StartedAt  time.Time
+	// KeepsInput says that it was started to be given input, TTY the size that its
+	// terminal had then; zero is none.
+	KeepsInput bool
+	TTY        Size
+	// Sizes are those that its terminal had, by where in the output they begin.
+	Sizes []Resize
 	// Remote names the launcher's program if that runs the command elsewhere, else
 	// it is "". What is told of such a process is what became of the launcher.
 	Remote string
@@ -75,6 +81,7 @@ type process struct {
 	told   bool      // an answer has told the exit
 	awaits int       // calls that wait for it, and will tell
 	looked looked
+	sizes  []Resize // of its terminal; a list that is here is not changed
 	timers timers
 }
 
@@ -97,6 +104,7 @@ func (p *process) look(suspended bool) Process {
 	p.mu.Lock()
 	s := p.facts
 	s.State, s.Exit, s.OutputOpen, s.Told = p.state, p.exit, p.open, p.told
+	s.Sizes = p.sizes
 	p.mu.Unlock()
 	switch {
 	case s.State.Running():

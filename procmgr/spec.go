@@ -42,8 +42,14 @@ type Spec struct {
 	// Ambient is added to the environment before Env. It is no part of the input
 	// that RequestID stands for: it may differ when a call is repeated.
 	Ambient map[string]string
-	// Stdin is given as input, then end of file. Nil is /dev/null.
+	// Stdin is given as input, then end of file unless more can come. Nil is
+	// /dev/null, or nothing.
 	Stdin []byte
+	// KeepStdin keeps stdin open, for [Manager.Input].
+	KeepStdin bool
+	// TTY, if it is not zero, gives the process a terminal of that size, which takes
+	// input as well: at most MaxRows and MaxCols. It cannot be split.
+	TTY Size
 	// Split keeps apart what is written to stdout and to stderr, for output.Filter.
 	// Which of the two was written first is lost then.
 	Split bool
@@ -77,6 +83,10 @@ func (s *Spec) validate() error {
 		return &InputError{"workdir", "a NUL byte", "a directory"}
 	case len(s.Stdin) > MaxStdinBytes:
 		return &InputError{"stdin", fmt.Sprintf("%d bytes", len(s.Stdin)), fmt.Sprintf("at most %d bytes", MaxStdinBytes)}
+	case s.TTY != Size{} && s.Split:
+		return &InputError{"split", "true with tty", "false: a terminal has one stream"}
+	case s.TTY.validate("tty") != nil:
+		return s.TTY.validate("tty")
 	case s.Timeout < 0:
 		return &InputError{"timeout", s.Timeout.String(), "a positive duration, or 0 for none"}
 	case len(s.RequestID) > MaxRequestIDBytes:
@@ -115,7 +125,7 @@ func (s *Spec) digest() [sha256.Size]byte {
 			h.Write([]byte(f))
 		}
 	}
-	add(s.Command, s.Dir, s.Label, s.Timeout.String(), fmt.Sprint(s.Background, s.Stdin == nil, s.Split), string(s.Stdin))
+	add(s.Command, s.Dir, s.Label, s.Timeout.String(), fmt.Sprint(s.Background, s.Stdin == nil, s.Split, s.KeepStdin, s.TTY), string(s.Stdin))
 	add(s.Argv...)
 	add(fmt.Sprint(s.Launcher == nil))
 	add(s.Launcher...)

@@ -122,9 +122,13 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	}
 	p.facts = Process{
 		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
+		KeepsInput: spec.KeepStdin || spec.TTY != Size{}, TTY: spec.TTY,
 		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launch.remote,
 	}
-	cmd := EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Split: spec.Split, Group: scope.group()}
+	cmd := EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Keep: spec.KeepStdin, TTY: spec.TTY, Split: spec.Split, Group: scope.group()}
+	if spec.TTY != (Size{}) {
+		p.sizes = []Resize{{0, spec.TTY}}
+	}
 	launch.apply(&cmd, m.opts.Environ, remoteEnv(scope, id, spec))
 	p.engine, err = m.opts.Engine.Start(cmd,
 		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})

@@ -18,8 +18,10 @@ type Condition struct {
 	// NewOutput is output behind the offset Behind.
 	NewOutput bool
 	Behind    int64
-	// Idle is how long nothing was written. 0 is not waited for.
-	Idle time.Duration
+	// Idle is how long nothing was written, since Since at the earliest. 0 is not
+	// waited for.
+	Idle  time.Duration
+	Since time.Time
 	// Port is one on which a process of the kill domain listens. 0 is none.
 	Port int
 	// Probes ask for more.
@@ -140,7 +142,7 @@ func (p *process) waitFor(ctx context.Context, w Condition, ready <-chan WaitRes
 		}
 		var quiet <-chan time.Time
 		if w.Idle > 0 {
-			left := w.Idle - time.Since(latest(written, p.facts.StartedAt))
+			left := w.Idle - time.Since(latest(w.Since, latest(written, p.facts.StartedAt)))
 			if left <= 0 {
 				return end(WaitIdle)
 			}

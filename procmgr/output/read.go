@@ -3,6 +3,7 @@ package output
 // Reader is what can be read of a [Store].
 type Reader interface {
 	Total() int64
+	Read(p []byte, cursor int64) Chunk
 	View(open, raw bool) View
 	From(cursor int64, most int, part Part) Shown
 	Tail(count int, part Part) Shown

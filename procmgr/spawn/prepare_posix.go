@@ -39,20 +39,6 @@ func keptBack(fd int) bool {
 	return uint64(fd) >= limit.Cur-min(64, limit.Cur/4)
 }
 
-// openInput returns the descriptor a command reads, and where to write text.
-func openInput(text []byte) (ours *os.File, theirs int, err error) {
-	if text == nil {
-		theirs, err = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		return nil, theirs, os.NewSyscallError("open "+os.DevNull, err)
-	}
-	var fds [2]int
-	if err := pipeCloexec(&fds); err != nil {
-		return nil, -1, os.NewSyscallError("pipe", err)
-	}
-	unix.SetNonblock(fds[1], true)
-	return os.NewFile(uintptr(fds[1]), "input"), fds[0], nil
-}
-
 // found is what a look for a program has found.
 type found struct{ name, path, file string }
 

@@ -32,6 +32,9 @@ func (p *Process) Signal(sig Signal) error {
 	if err == nil && sig == Terminate {
 		// What SIGTERM has ended needs no waking.
 		_ = p.signalLocked(unix.SIGCONT)
+		if p.input.tty {
+			_ = p.signalLocked(unix.SIGHUP)
+		}
 	}
 	return err
 }

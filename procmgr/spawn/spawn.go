@@ -21,6 +21,15 @@ var (
 	ErrGone = errors.New("process group is empty")
 	// ErrUnsupported says that this system has no such signal.
 	ErrUnsupported = errors.New("signal is not supported on this system")
+	// ErrNoTerminal says that this system has none to give.
+	ErrNoTerminal = errors.New("no terminals on this system")
+	// ErrNoInput says that a command was started without an input that is kept, or
+	// without a terminal.
+	ErrNoInput = errors.New("the command takes no input")
+	// ErrInputClosed says that nobody reads the input any more, or that it was ended.
+	ErrInputClosed = errors.New("the input is closed")
+	// ErrInputFull says that the input was not taken in time.
+	ErrInputFull = errors.New("the input is full")
 )
 
 // Signal is a signal by its meaning.
@@ -74,14 +83,34 @@ type Command struct {
 	Dir string
 	// Env is the whole environment, as KEY=value.
 	Env []string
-	// Stdin is given to the command, then end of file. Nil is /dev/null.
+	// Stdin is given to the command, then end of file unless KeepStdin. Nil is
+	// /dev/null, or nothing.
 	Stdin []byte
+	// KeepStdin keeps a pipe to stdin open, for [Process.Write].
+	KeepStdin bool
+	// TTY gives the command a terminal of that size, its controlling one, for stdin,
+	// stdout and stderr. Zero is none. Split is of no use then. Terminate hangs it up
+	// as well: shells in a terminal ignore SIGTERM.
+	TTY Size
 	// Split gives stdout and stderr a pipe each. Else they share one, and what is
 	// written to both stays in order.
 	Split bool
 	// Group names the commands that share the limits per group of [Limits].
 	Group string
 }
+
+// InputWait says how sure it is that a command waits for input.
+type InputWait string
+
+const (
+	// InputCertain: something in the foreground blocks in read(2) on the input.
+	InputCertain InputWait = "certain"
+	// InputPolled: it waits until it can read the input, or for something else.
+	InputPolled InputWait = "polled"
+)
+
+// Size is that of a terminal, in characters.
+type Size struct{ Rows, Cols int }
 
 // Stream is one that a command writes to.
 type Stream uint8

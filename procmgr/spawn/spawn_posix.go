@@ -3,7 +3,6 @@
 package spawn
 
 import (
-	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -24,6 +23,7 @@ type Process struct {
 	// launcher is the name that the launcher's own processes have, "" if there is
 	// no launcher or its name tells nothing.
 	launcher string
+	input    input
 
 	// Of the loop's goroutine alone, once it is followed.
 	stdout  outlet
@@ -37,7 +37,6 @@ type Process struct {
 	reaped bool       // the leader's number may belong to another process
 	gone   bool       // nothing is left, or it was given up
 	used   Usage      // by the command, once it was reaped, and all when it is gone
-	input  *os.File   // what is left of stdin, until written or ended
 }
 
 // Start runs cmd and returns once its program runs. The error says why it does
@@ -58,24 +57,14 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{spawner: s, loop: l, events: events, pidfd: -1, launcher: launcherName(cmd)}
-	outputEnd, errorEnd, err := p.openOutlets(cmd.Split)
+	files, closeFiles, err := p.openFiles(&cmd)
 	if err != nil {
 		return nil, err
 	}
-	defer closeEnds(outputEnd, errorEnd)
-	input, inputEnd, err := openInput(cmd.Stdin)
-	if err != nil {
-		p.dropOutlets()
-		return nil, err
-	}
-	defer unix.Close(inputEnd)
-	p.input = input
-
+	defer closeFiles()
 	attr := &syscall.ProcAttr{
-		Dir:   cmd.Dir,
-		Env:   cmd.Env,
-		Files: []uintptr{uintptr(inputEnd), uintptr(outputEnd), uintptr(errorEnd)},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Dir: cmd.Dir, Env: cmd.Env, Files: files,
+		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: p.input.tty}, // Ctty is stdin
 	}
 	if err = p.watchOutlets(); err == nil {
 		err = p.fork(path, argv, cmd.Group, attr)
@@ -86,13 +75,35 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		return nil, err
 	}
 	s.wg.Add(2) // until its output is closed, and until it is empty
-	if input != nil {
-		s.wg.Go(func() {
-			input.Write(cmd.Stdin) // a reader that went away is no concern of ours
-			p.closeInput()
-		})
-	}
+	p.give(cmd.Stdin)
 	return p, nil
+}
+
+// openFiles opens what a command reads and writes. It returns its ends, stdin,
+// stdout and stderr, and what closes them here.
+func (p *Process) openFiles(cmd *Command) (files []uintptr, closeFiles func(), err error) {
+	if cmd.TTY != (Size{}) {
+		tty, err := p.openTerminal(cmd.TTY)
+		if err != nil {
+			return nil, nil, err
+		}
+		fd := tty.Fd()
+		return []uintptr{fd, fd, fd}, func() { tty.Close() }, nil
+	}
+	stdout, stderr, err := p.openOutlets(cmd.Split)
+	if err != nil {
+		return nil, nil, err
+	}
+	var stdin int
+	if p.input, stdin, err = openInput(cmd); err != nil {
+		closeEnds(stdout, stderr)
+		p.dropOutlets()
+		return nil, nil, err
+	}
+	return []uintptr{uintptr(stdin), uintptr(stdout), uintptr(stderr)}, func() {
+		unix.Close(stdin)
+		closeEnds(stdout, stderr)
+	}, nil
 }
 
 // Follow has the exit seen and announced. It is called once.
@@ -262,14 +273,4 @@ func signalName(sig syscall.Signal) string {
 		return name
 	}
 	return sig.String()
-}
-
-func (p *Process) closeInput() {
-	p.mu.Lock()
-	input := p.input
-	p.input = nil
-	p.mu.Unlock()
-	if input != nil {
-		input.Close()
-	}
 }

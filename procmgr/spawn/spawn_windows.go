@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,9 @@ type Process struct {
 	events  Events
 	cmd     *exec.Cmd
 	job     windows.Handle
-	outputs []*os.File // of stdout, and of stderr if that is another
+	outputs []*os.File     // of stdout, and of stderr if that is another
+	input   io.WriteCloser // nil is none that is kept
+	turn    chan struct{}  // has room for one: the call that writes
 	settled chan struct{}
 
 	mu    sync.Mutex // guards the fields below
@@ -39,6 +42,9 @@ type Process struct {
 
 // Start runs cmd. See the other systems for its promises.
 func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
+	if cmd.TTY != (Size{}) {
+		return nil, ErrNoTerminal
+	}
 	output, outputEnd, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -61,7 +67,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_SUSPENDED}
 	p := &Process{spawner: s, events: events, cmd: c, outputs: outputs, settled: make(chan struct{})}
 	var input io.WriteCloser
-	if cmd.Stdin != nil {
+	if cmd.Stdin != nil || cmd.KeepStdin {
 		if input, err = c.StdinPipe(); err != nil {
 			p.closeOutputs()
 			return nil, err
@@ -82,10 +88,18 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		p.closeOutputs()
 		return nil, err
 	}
+	p.turn = make(chan struct{}, 1)
+	if cmd.KeepStdin {
+		p.input = input
+	}
 	if input != nil {
+		p.turn <- struct{}{}
 		s.wg.Go(func() {
 			_, _ = input.Write(cmd.Stdin)
-			input.Close()
+			if !cmd.KeepStdin {
+				input.Close()
+			}
+			<-p.turn
 		})
 	}
 	s.wg.Add(1) // until it is empty
@@ -98,6 +112,41 @@ func (p *Process) Follow() { p.spawner.wg.Go(p.follow) }
 
 // Wait returns when every goroutine has ended. See the other systems.
 func (s *Spawner) Wait() { s.wg.Wait() }
+
+// Write gives input to a command whose input is kept. See the other systems; here a
+// pipe that is full is waited for.
+func (p *Process) Write(ctx context.Context, text []byte) (n int, err error) {
+	if p.input == nil {
+		return 0, ErrNoInput
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return 0, ErrInputFull
+	}
+	if n, err = p.input.Write(text); err != nil {
+		err = ErrInputClosed
+	}
+	return n, err
+}
+
+// EndInput closes the input.
+func (p *Process) EndInput(context.Context) error {
+	if p.input == nil {
+		return ErrNoInput
+	}
+	if p.input.Close() != nil {
+		return ErrInputClosed
+	}
+	return nil
+}
+
+// Resize has no terminal to change.
+func (p *Process) Resize(Size) error { return ErrNoInput }
+
+// WaitsForInput tells nothing: Windows does not say what a process waits for.
+func (p *Process) WaitsForInput() (InputWait, error) { return "", errors.ErrUnsupported }
 
 // Not used: package os/exec looks programs up, and there is a goroutine for each
 // pipe.

@@ -1,0 +1,123 @@
+package procmgr
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// MaxInputBytes is how much input one call can give.
+	MaxInputBytes = 1 << 20
+	// MaxRows and MaxCols bound the size of a terminal.
+	MaxRows, MaxCols = 120, 300
+	// likelyIdle is how long the output must have been idle for a process that polls
+	// its input to be taken for one that waits for it.
+	likelyIdle = 500 * time.Millisecond
+	// maxResizes is how many sizes of a terminal are remembered.
+	maxResizes = 64
+)
+
+// Size is that of a terminal, in characters; zero is no terminal.
+type Size struct{ Rows, Cols int }
+
+// Resize is the size that a terminal has from an offset of its output on.
+type Resize struct {
+	At int64
+	Size
+}
+
+// Input is what to give a process, in this order.
+type Input struct {
+	Size Size // of its terminal from now on; zero leaves it
+	Text []byte
+	EOF  bool // no more comes
+}
+
+// InputWait says how sure it is that a process waits for input.
+type InputWait string
+
+const (
+	// InputCertain: something in the foreground blocks in read(2) on the input.
+	InputCertain InputWait = "certain"
+	// InputLikely: it polls the input, and has written nothing for half a second.
+	InputLikely InputWait = "likely"
+)
+
+// Input gives input to a process that was started with Spec.KeepStdin or Spec.TTY, in
+// turn with other calls. It returns the end of the output before that, and how many
+// bytes of Text were taken.
+//
+// Errors: *InputError, ErrNotFound, ErrNotRunning, ErrNoInput, ErrNoTerminal (a Size
+// without a terminal), ErrInputClosed, and ErrInputFull when ctx has ended before all
+// was taken.
+func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (cursor int64, taken int, err error) {
+	p, err := m.find(scope, id)
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := in.Size.validate("rows, cols"); err != nil {
+		return 0, 0, err
+	}
+	cursor = p.output.Total()
+	switch {
+	case p.ended():
+		return cursor, 0, ErrNotRunning
+	case !p.facts.KeepsInput:
+		return cursor, 0, ErrNoInput
+	case in.Size != Size{} && p.facts.TTY == Size{}:
+		return cursor, 0, ErrNoTerminal
+	}
+	if in.Size != (Size{}) {
+		if err := p.resize(in.Size); err != nil {
+			return cursor, 0, err
+		}
+	}
+	if len(in.Text) > 0 {
+		if taken, err = p.engine.Write(ctx, in.Text); err != nil {
+			return cursor, taken, err
+		}
+	}
+	if in.EOF {
+		err = p.engine.EndInput(ctx)
+	}
+	return cursor, taken, err
+}
+
+// resize changes the size of the terminal, and remembers from where on in the output.
+func (p *process) resize(size Size) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.engine.Resize(size); err != nil {
+		return err
+	}
+	sizes := append(slices.Clip(p.sizes), Resize{p.output.Total(), size})
+	p.sizes = sizes[max(0, len(sizes)-maxResizes):]
+	return nil
+}
+
+// WaitsForInput says whether a process waits for what [Manager.Input] gives, as the
+// kernel tells it at this moment; "" if it does not, or if that cannot be seen.
+func (m *Manager) WaitsForInput(scope Scope, id string) InputWait {
+	p, err := m.find(scope, id)
+	if err != nil || p.ended() || !p.facts.KeepsInput || p.facts.Remote != "" {
+		return ""
+	}
+	wait, polled := p.engine.WaitsForInput()
+	if !polled {
+		return wait
+	}
+	if _, written, _ := p.output.Changed(); time.Since(latest(written, p.facts.StartedAt)) < likelyIdle {
+		return ""
+	}
+	return InputLikely
+}
+
+// validate says what is wrong with a size that is not zero.
+func (s Size) validate(field string) error {
+	if s != (Size{}) && (s.Rows < 1 || s.Rows > MaxRows || s.Cols < 1 || s.Cols > MaxCols) {
+		return &InputError{field, fmt.Sprintf("%d rows and %d columns", s.Rows, s.Cols), fmt.Sprintf("1 to %d rows and 1 to %d columns", MaxRows, MaxCols)}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+//go:build linux
+
+package procmgr
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+func give(t *testing.T, m *Manager, p Process, in Input) {
+	t.Helper()
+	if _, n, err := m.Input(t.Context(), p.Scope, p.ID, in); err != nil || n != len(in.Text) {
+		t.Fatalf("%d of %d bytes taken, %v", n, len(in.Text), err)
+	}
+}
+
+// waitsFor waits until a process waits for input that surely.
+func waitsFor(t *testing.T, m *Manager, p Process, want InputWait) {
+	t.Helper()
+	var got InputWait
+	for deadline := time.Now().Add(patience); got != want; {
+		if got = m.WaitsForInput(p.Scope, p.ID); time.Now().After(deadline) {
+			t.Fatalf("it waits for input: %q, want %q", got, want)
+		}
+	}
+}
+
+func TestInputByPipe(t *testing.T) {
+	m := newManager(t, Options{})
+	chat := Chat("a")
+	p := start(t, m, chat, Spec{Command: "sort", KeepStdin: true, Stdin: []byte("b\n")})
+	give(t, m, p, Input{Text: []byte("c\n")})
+	waitsFor(t, m, p, InputCertain)
+	give(t, m, p, Input{Text: []byte("a\n")})
+	give(t, m, p, Input{EOF: true})
+	if p, out := wait(t, m, p); out != "a\nb\nc\n" || p.Exit.Code != 0 {
+		t.Errorf("got %q, %+v", out, p.Exit)
+	}
+	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Text: []byte("d")}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("got %v", err)
+	}
+
+	// A pipe from another program is not what it waits for; the one before does.
+	p = start(t, m, chat, Spec{Command: "sleep 100 | cat", KeepStdin: true})
+	if got := m.WaitsForInput(chat, p.ID); got != "" {
+		t.Errorf("got %q", got)
+	}
+	p = start(t, m, chat, Spec{Command: "cat | cat", KeepStdin: true})
+	waitsFor(t, m, p, InputCertain)
+	// A question.
+	p = start(t, m, chat, Spec{Command: `bash -c 'read -p "Go on? " x; echo got $x'`, KeepStdin: true})
+	waitsFor(t, m, p, InputCertain)
+	give(t, m, p, Input{Text: []byte("yes\n")})
+	if _, out := wait(t, m, p); !strings.Contains(out, "got yes") {
+		t.Errorf("got %q", out)
+	}
+}
+
+// No input is ever waited for longer than the caller wants, and all that was taken is
+// counted.
+func TestInputThatIsNotTaken(t *testing.T) {
+	m := newManager(t, Options{})
+	chat := Chat("a")
+	p := start(t, m, chat, Spec{Command: "exec sleep 100", KeepStdin: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, n, err := m.Input(ctx, chat, p.ID, Input{Text: make([]byte, MaxInputBytes)}); !errors.Is(err, ErrInputFull) || n < 4096 || n > 1<<17 {
+		t.Errorf("%d bytes taken, %v", n, err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, n, err := m.Input(ctx, chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrInputFull) || n != 0 {
+		t.Errorf("%d bytes taken, %v", n, err)
+	}
+	// It is closed by the reader, by EOF, and was never there.
+	p = start(t, m, chat, Spec{Command: "exec <&-; echo closed; exec sleep 100", KeepStdin: true})
+	awaitOutput(t, m, p, "closed")
+	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrInputClosed) {
+		t.Errorf("got %v", err)
+	}
+	p = start(t, m, chat, Spec{Command: "cat; exec sleep 100", KeepStdin: true})
+	give(t, m, p, Input{Text: []byte("x"), EOF: true})
+	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrInputClosed) {
+		t.Errorf("got %v", err)
+	}
+	p = start(t, m, chat, Spec{Command: "exec sleep 100"})
+	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrNoInput) {
+		t.Errorf("got %v", err)
+	}
+	p = start(t, m, chat, Spec{Command: "exec cat", KeepStdin: true})
+	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Size: Size{24, 80}}); !errors.Is(err, ErrNoTerminal) {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := m.Input(t.Context(), Chat("b"), p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("another chat: %v", err)
+	}
+	for _, spec := range []Spec{{Command: "x", TTY: Size{Rows: 24}}, {Command: "x", TTY: Size{1000, 80}}, {Command: "x", TTY: Size{24, 80}, Split: true}} {
+		var invalid *InputError
+		if _, err := m.Start(t.Context(), chat, spec); !errors.As(err, &invalid) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	m := newManager(t, Options{Environ: append(os.Environ(), "COLUMNS=7", "LINES=7", "EDITOR=vi")})
+	chat := Chat("a")
+	p := start(t, m, chat, Spec{Command: `tty; stty size; echo "$TERM/$EDITOR/$COLUMNS/$GIT_TERMINAL_PROMPT"; read x </dev/tty; echo "got $x"; stty size; exit 3`, TTY: Size{24, 80}})
+	if out := awaitOutput(t, m, p, "xterm-256color/vi//0"); !strings.Contains(out, "/dev/pts/") || !strings.Contains(out, "24 80") {
+		t.Errorf("got %q", out)
+	}
+	waitsFor(t, m, p, InputCertain)
+	give(t, m, p, Input{Size: Size{50, 132}, Text: []byte("hello\r")})
+	if p, out := wait(t, m, p); !strings.Contains(out, "got hello\r\n50 132") || p.Exit.Code != 3 || len(p.Sizes) != 2 {
+		t.Errorf("got %q, %+v", out, p.Exit)
+	}
+	// Control characters are signals, and the end of file is typed.
+	p = start(t, m, chat, Spec{Command: `trap 'echo interrupted' INT; echo up; cat; echo end`, TTY: Size{24, 80}})
+	awaitOutput(t, m, p, "up")
+	waitsFor(t, m, p, InputCertain)
+	give(t, m, p, Input{Text: []byte{3}})
+	awaitOutput(t, m, p, "interrupted")
+	if p, _ = wait(t, m, p); p.Exit.Code != 0 {
+		t.Errorf("got %+v", p.Exit)
+	}
+	p = start(t, m, chat, Spec{Command: "exec cat", TTY: Size{24, 80}})
+	waitsFor(t, m, p, InputCertain)
+	give(t, m, p, Input{Text: []byte("half"), EOF: true})
+	if p, out := wait(t, m, p); out != "halfhalf" || p.Exit.Code != 0 {
+		t.Errorf("got %q, %+v", out, p.Exit)
+	}
+	// A shell ignores SIGTERM, and obeys when it is hung up.
+	p = start(t, m, chat, Spec{Command: "exec bash --norc -i", TTY: Size{24, 80}})
+	waitsFor(t, m, p, InputLikely)
+	if err := m.Signal(chat, p.ID, SignalTerminate, NoGrace); err != nil {
+		t.Fatal(err)
+	}
+	if p, _ = wait(t, m, p); p.Exit.Reason != ReasonRequested {
+		t.Errorf("got %+v", p.Exit)
+	}
+}
+
+// Terminals come and go, and nothing of them stays.
+func TestManyTerminals(t *testing.T) {
+	m := newManager(t, Options{KeepFinished: 1000})
+	chat := Chat("a")
+	warm := start(t, m, chat, Spec{Command: "true", TTY: Size{24, 80}})
+	wait(t, m, warm)
+	before := measure(t).descriptors
+	const many = 200
+	var all []Process
+	for range many {
+		all = append(all, start(t, m, chat, Spec{Command: "exec cat", TTY: Size{24, 80}}))
+	}
+	for _, p := range all {
+		give(t, m, p, Input{Text: []byte("there\r")})
+	}
+	for _, p := range all {
+		awaitOutput(t, m, p, "there\r\nthere\r\n")
+	}
+	for i, p := range all {
+		switch i % 3 {
+		case 0:
+			give(t, m, p, Input{EOF: true})
+		case 1:
+			give(t, m, p, Input{Text: []byte{3}})
+		default:
+			if err := m.Signal(chat, p.ID, SignalKill, NoGrace); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, p := range all {
+		wait(t, m, p)
+	}
+	const spare = 32 // cgroups that wait for the next start, each with one
+	proctest.Within(t, "the descriptors are back", func() bool { return measure(t).descriptors <= before+spare })
+}

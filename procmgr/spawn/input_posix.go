@@ -1,0 +1,203 @@
+//go:build linux || darwin
+
+package spawn
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// input is what a command reads, as long as there is something to give it. Its
+// fields do not change once the command runs.
+type input struct {
+	file *os.File      // our end of a pipe, or of a terminal; nil is no input
+	tty  bool          // it is a terminal
+	kept bool          // it stays open for Write
+	turn chan struct{} // has room for one: the call that writes
+	last *byte         // that was written; of who has the turn
+}
+
+// openInput opens what a command reads, and returns its end.
+func openInput(cmd *Command) (in input, theirs int, err error) {
+	if cmd.Stdin == nil && !cmd.KeepStdin {
+		theirs, err = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return input{}, theirs, os.NewSyscallError("open "+os.DevNull, err)
+	}
+	var fds [2]int
+	if err := pipeCloexec(&fds); err != nil {
+		return input{}, -1, os.NewSyscallError("pipe", err)
+	}
+	if err := unix.SetNonblock(fds[1], true); err != nil {
+		closeEnds(fds[0], fds[1])
+		return input{}, -1, os.NewSyscallError("fcntl", err)
+	}
+	return newInput(os.NewFile(uintptr(fds[1]), "input"), cmd.KeepStdin), fds[0], nil
+}
+
+func newInput(file *os.File, kept bool) input {
+	return input{file: file, kept: kept, turn: make(chan struct{}, 1), last: new(byte)}
+}
+
+// openTerminal makes a terminal of that size, and returns the command's end of it.
+func (p *Process) openTerminal(size Size) (theirs *os.File, err error) {
+	ours, theirs, err := pty.Open()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	if err = pty.Setsize(ours, &pty.Winsize{Rows: uint16(size.Rows), Cols: uint16(size.Cols)}); err == nil {
+		fd, err = duplicate(ours)
+	}
+	if err == nil && keptBack(fd) {
+		unix.Close(fd)
+		err = os.NewSyscallError("open terminal", unix.EMFILE)
+	}
+	if err != nil {
+		ours.Close()
+		theirs.Close()
+		return nil, err
+	}
+	p.stdout = outlet{process: p, stream: Stdout, fd: fd}
+	p.input = newInput(ours, true)
+	p.input.tty = true
+	return theirs, nil
+}
+
+// duplicate returns another descriptor of a file, which does not block.
+func duplicate(file *os.File) (fd int, err error) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var dupErr error
+	err = raw.Control(func(old uintptr) {
+		if fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0); dupErr == nil {
+			dupErr = unix.SetNonblock(fd, true)
+		}
+	})
+	return fd, errors.Join(err, dupErr)
+}
+
+// give writes what a command gets at its start, and closes its input unless that is
+// kept.
+func (p *Process) give(text []byte) {
+	if p.input.file == nil || text == nil {
+		return
+	}
+	p.input.turn <- struct{}{} // before anybody else can
+	p.spawner.wg.Go(func() {
+		_, _ = p.input.write(text) // a reader that went away is no concern of ours
+		if !p.input.kept {
+			p.closeInput()
+		}
+		<-p.input.turn
+	})
+}
+
+func (in *input) write(text []byte) (n int, err error) {
+	if n, err = in.file.Write(text); n > 0 {
+		*in.last = text[n-1]
+	}
+	return n, err
+}
+
+// Write gives text to a command with an input that is kept, in turn with other
+// calls. It returns how much the pipe or the terminal has taken, and ErrNoInput,
+// ErrInputClosed, or ErrInputFull if ctx has ended before it has taken all.
+func (p *Process) Write(ctx context.Context, text []byte) (n int, err error) {
+	leave, err := p.inputTurn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	past := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(past)
+		_ = p.input.file.SetWriteDeadline(time.Unix(1, 0))
+	})
+	n, err = p.input.write(text)
+	if !stop() {
+		<-past
+	}
+	_ = p.input.file.SetWriteDeadline(time.Time{})
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, ErrInputFull
+	case err != nil: // EPIPE, EIO of a terminal that nobody has open, or closed here
+		return n, ErrInputClosed
+	}
+	return n, nil
+}
+
+// inputTurn waits until nobody else writes.
+func (p *Process) inputTurn(ctx context.Context) (leave func(), err error) {
+	if !p.input.kept {
+		return nil, ErrNoInput
+	}
+	select {
+	case p.input.turn <- struct{}{}:
+		return func() { <-p.input.turn }, nil
+	case <-ctx.Done():
+		return nil, ErrInputFull
+	}
+}
+
+// EndInput tells a command that there is no more input: a pipe is closed; in a
+// terminal the end-of-file character is typed, twice if a line was begun (termios(3),
+// VEOF). Errors are those of Write.
+func (p *Process) EndInput(ctx context.Context) error {
+	if p.input.tty {
+		return p.typeEOF(ctx)
+	}
+	leave, err := p.inputTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := p.input.file.Close(); err != nil {
+		return ErrInputClosed
+	}
+	return nil
+}
+
+func (p *Process) typeEOF(ctx context.Context) error {
+	eof := []byte{4} // Ctrl-D, unless the program has set another
+	if t, err := p.termios(); err == nil {
+		eof[0] = t.Cc[unix.VEOF]
+	}
+	leave, err := p.inputTurn(ctx)
+	if err != nil {
+		return err
+	}
+	last := *p.input.last
+	leave()
+	if last != 0 && last != '\n' && last != '\r' && last != eof[0] {
+		eof = append(eof, eof[0])
+	}
+	_, err = p.Write(ctx, eof)
+	return err
+}
+
+// Resize changes the size of a terminal; its programs get SIGWINCH. The error is
+// ErrNoInput where there is none.
+func (p *Process) Resize(size Size) error {
+	if !p.input.tty {
+		return ErrNoInput
+	}
+	if err := pty.Setsize(p.input.file, &pty.Winsize{Rows: uint16(size.Rows), Cols: uint16(size.Cols)}); err != nil {
+		return ErrInputClosed
+	}
+	return nil
+}
+
+// closeInput lets go of the input; closing it again does nothing.
+func (p *Process) closeInput() {
+	if p.input.file != nil {
+		p.input.file.Close()
+	}
+}
