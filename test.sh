@@ -48,6 +48,9 @@ command -v curl >/dev/null || missing+=(curl)
 command -v setsid >/dev/null || missing+=(util-linux)
 command -v perl >/dev/null || missing+=(perl-base)
 command -v python3 >/dev/null || missing+=(python3)
+command -v vim >/dev/null || missing+=(vim)
+command -v less >/dev/null || missing+=(less)
+command -v bc >/dev/null || missing+=(bc)
 command -v bwrap >/dev/null || missing+=(bubblewrap)
 command -v ssh >/dev/null || missing+=(openssh-client)
 [ -x /usr/sbin/sshd ] || missing+=(openssh-server)
@@ -147,6 +150,7 @@ fuzz() { # PACKAGE TARGET
 fuzz ./transport FuzzMessages
 fuzz ./procmgr/output FuzzView
 fuzz ./procmgr/output FuzzStore
+fuzz ./screen FuzzRender
 fuzz ./tools FuzzArguments
 
 step clients and suites that others wrote

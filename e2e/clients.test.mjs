@@ -40,7 +40,7 @@ for (const [name, [newClient, transport]] of Object.entries(clients)) {
       try {
         const { tools } = await client.listTools();
         assert.deepEqual(tools.map((t) => t.name).sort(),
-          ['process_list', 'process_output', 'process_signal', 'process_start', 'process_wait']);
+          ['process_input', 'process_list', 'process_output', 'process_signal', 'process_start', 'process_wait']);
         for (const t of tools) assert.ok(t.title && t.outputSchema && t.annotations.readOnlyHint !== undefined, t.name);
 
         const call = async (tool, args) => {

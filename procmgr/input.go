@@ -97,11 +97,10 @@ func (p *process) resize(size Size) error {
 	return nil
 }
 
-// WaitsForInput says whether a process waits for what [Manager.Input] gives, as the
-// kernel tells it at this moment; "" if it does not, or if that cannot be seen.
-func (m *Manager) WaitsForInput(scope Scope, id string) InputWait {
-	p, err := m.find(scope, id)
-	if err != nil || p.ended() || !p.facts.KeepsInput || p.facts.Remote != "" {
+// waitsForInput says whether a process waits for what [Manager.Input] gives, as the
+// kernel tells it at this moment.
+func (p *process) waitsForInput() InputWait {
+	if !p.facts.KeepsInput || p.facts.Remote != "" {
 		return ""
 	}
 	wait, polled := p.engine.WaitsForInput()

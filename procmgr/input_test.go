@@ -25,8 +25,9 @@ func waitsFor(t *testing.T, m *Manager, p Process, want InputWait) {
 	t.Helper()
 	var got InputWait
 	for deadline := time.Now().Add(patience); got != want; {
-		if got = m.WaitsForInput(p.Scope, p.ID); time.Now().After(deadline) {
-			t.Fatalf("it waits for input: %q, want %q", got, want)
+		now, _, err := m.Read(p.Scope, p.ID)
+		if got = now.WaitsForInput; err != nil || time.Now().After(deadline) {
+			t.Fatalf("it waits for input: %q, want %q, %v", got, want, err)
 		}
 	}
 }
@@ -48,8 +49,8 @@ func TestInputByPipe(t *testing.T) {
 
 	// A pipe from another program is not what it waits for; the one before does.
 	p = start(t, m, chat, Spec{Command: "sleep 100 | cat", KeepStdin: true})
-	if got := m.WaitsForInput(chat, p.ID); got != "" {
-		t.Errorf("got %q", got)
+	if p, _, err := m.Read(chat, p.ID); p.WaitsForInput != "" || err != nil {
+		t.Errorf("got %q, %v", p.WaitsForInput, err)
 	}
 	p = start(t, m, chat, Spec{Command: "cat | cat", KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)

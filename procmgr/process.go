@@ -25,6 +25,9 @@ type Process struct {
 	TTY        Size
 	// Sizes are those that its terminal had, by where in the output they begin.
 	Sizes []Resize
+	// WaitsForInput says that it waits for [Manager.Input]; "" if it does not, or if
+	// that cannot be seen.
+	WaitsForInput InputWait
 	// Remote names the launcher's program if that runs the command elsewhere, else
 	// it is "". What is told of such a process is what became of the launcher.
 	Remote string
@@ -109,6 +112,7 @@ func (p *process) look(suspended bool) Process {
 	switch {
 	case s.State.Running():
 		s.Suspended = suspended && p.engine.Suspended()
+		s.WaitsForInput = p.waitsForInput()
 	case s.Remote != "":
 		s.Descendants = Unknown
 	case p.lives():

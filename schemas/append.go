@@ -28,6 +28,9 @@ func (r *StartResult) AppendJSON(b []byte) []byte {
 func (r *OutputResult) AppendJSON(b []byte) []byte {
 	b = r.ProcessOutput.appendFields(append(r.Process.appendFields(append(b, '{')), ','))
 	b = r.Waited.appendFields(b)
+	if r.Screen != nil {
+		b = r.Screen.appendJSON(append(b, `,"screen":`...))
+	}
 	if r.GapBytes != 0 {
 		b = strconv.AppendInt(append(b, `,"gap_bytes":`...), r.GapBytes, 10)
 	}
@@ -97,6 +100,20 @@ func (w *Waited) appendFields(b []byte) []byte {
 	return b
 }
 
+func (s *Screen) appendJSON(b []byte) []byte {
+	b = appendString(append(b, `{"text":`...), s.Text)
+	b = appendInt(append(b, `,"rows":`...), s.Rows)
+	b = appendInt(append(b, `,"cols":`...), s.Cols)
+	b = appendInt(append(b, `,"cursor_row":`...), s.CursorRow)
+	b = appendInt(append(b, `,"cursor_col":`...), s.CursorCol)
+	b = appendString(append(b, `,"title":`...), s.Title)
+	b = strconv.AppendBool(append(b, `,"alternate":`...), s.Alternate)
+	if s.MissingBytes != 0 {
+		b = strconv.AppendInt(append(b, `,"missing_bytes":`...), s.MissingBytes, 10)
+	}
+	return append(b, '}')
+}
+
 func (l Line) appendJSON(b []byte) []byte {
 	b = appendString(append(b, `{"text":`...), l.Text)
 	b = strconv.AppendInt(append(b, `,"cursor":`...), l.Cursor, 10)
@@ -149,6 +166,9 @@ func (p *Process) appendFields(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"duration_ms":`...), p.DurationMS, 10)
 	b = appendOrNull(append(b, `,"descendants":`...), p.Descendants, appendInt)
 	b = strconv.AppendBool(append(b, `,"suspended":`...), p.Suspended)
+	if p.WaitingForInput != "" {
+		b = appendString(append(b, `,"waiting_for_input":`...), p.WaitingForInput)
+	}
 	if p.Usage != nil {
 		b = p.Usage.appendJSON(append(b, `,"usage":`...))
 	}

@@ -105,6 +105,8 @@ func pairs() map[string]reflect.Type {
 		"process_list.input.json":    reflect.TypeFor[ListInput](),
 		"process_signal.input.json":  reflect.TypeFor[SignalInput](),
 		"process_wait.input.json":    reflect.TypeFor[WaitInput](),
+		"process_input.input.json":   reflect.TypeFor[InputInput](),
+		"process_input.output.json":  reflect.TypeFor[OutputResult](),
 		"process_wait.output.json":   reflect.TypeFor[WaitResult](),
 		"process_start.output.json":  reflect.TypeFor[StartResult](),
 		"process_output.output.json": reflect.TypeFor[OutputResult](),

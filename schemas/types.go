@@ -17,10 +17,31 @@ type StartInput struct {
 	TimeoutMS  Int               `json:"timeout_ms"`
 	WaitFor    *WaitFor          `json:"wait_for"`
 	Stdin      *string           `json:"stdin"`
+	KeepStdin  bool              `json:"keep_stdin"`
+	TTY        *TTY              `json:"tty"`
 	TailLines  Int               `json:"tail_lines"`
 	Split      bool              `json:"split"`
 	Label      string            `json:"label"`
 	RequestID  string            `json:"request_id"`
+}
+
+// TTY is the terminal that a process is started in.
+type TTY struct {
+	Rows Int `json:"rows"`
+	Cols Int `json:"cols"`
+}
+
+// InputInput is what process_input takes. It gives an OutputResult.
+type InputInput struct {
+	ProcessID string   `json:"process_id"`
+	Text      string   `json:"text"`
+	Keys      []string `json:"keys"`
+	EOF       bool     `json:"eof"`
+	Rows      Int      `json:"rows"`
+	Cols      Int      `json:"cols"`
+	WaitMS    *Int     `json:"wait_ms"`
+	WaitFor   *WaitFor `json:"wait_for"`
+	Screen    bool     `json:"screen"`
 }
 
 // OutputInput is what process_output takes.
@@ -32,6 +53,7 @@ type OutputInput struct {
 	MaxBytes  *Int     `json:"max_bytes"`
 	TailLines Int      `json:"tail_lines"`
 	Search    *Search  `json:"search"`
+	Screen    bool     `json:"screen"`
 	Stream    string   `json:"stream"`
 	StripANSI *bool    `json:"strip_ansi"`
 	Base64    bool     `json:"base64"`
@@ -98,6 +120,8 @@ type Process struct {
 	Descendants *int       `json:"descendants"`
 	Suspended   bool       `json:"suspended"`
 	Usage       *Usage     `json:"usage,omitempty"`
+
+	WaitingForInput string `json:"waiting_for_input,omitempty"`
 
 	Ports         []Port   `json:"ports,omitempty"`
 	LimitsReached []string `json:"limits_reached,omitempty"`
@@ -190,11 +214,24 @@ type OutputResult struct {
 	ProcessOutput
 	Waited
 	Remarks
-	GapBytes      int64  `json:"gap_bytes,omitempty"`
-	UntaggedBytes int64  `json:"untagged_bytes,omitempty"`
-	OutputBase64  string `json:"output_base64,omitempty"`
-	Lines         []Line `json:"lines,omitzero"`
-	SearchDone    *bool  `json:"search_done,omitempty"`
+	Screen        *Screen `json:"screen,omitempty"`
+	GapBytes      int64   `json:"gap_bytes,omitempty"`
+	UntaggedBytes int64   `json:"untagged_bytes,omitempty"`
+	OutputBase64  string  `json:"output_base64,omitempty"`
+	Lines         []Line  `json:"lines,omitzero"`
+	SearchDone    *bool   `json:"search_done,omitempty"`
+}
+
+// Screen is what a terminal shows.
+type Screen struct {
+	Text         string `json:"text"`
+	Rows         int    `json:"rows"`
+	Cols         int    `json:"cols"`
+	CursorRow    int    `json:"cursor_row"`
+	CursorCol    int    `json:"cursor_col"`
+	Title        string `json:"title"`
+	Alternate    bool   `json:"alternate"`
+	MissingBytes int64  `json:"missing_bytes,omitempty"`
 }
 
 // ListResult is what process_list gives.

@@ -16,7 +16,7 @@ func process(p procmgr.Process) schemas.Process {
 		ProcessID: p.ID, Command: p.Command, Workdir: p.Dir, Background: p.Background, Label: p.Label,
 		State: string(p.State), Running: p.State.Running(),
 		StartedAt: p.StartedAt.UTC().Round(0), DurationMS: age(p).Milliseconds(),
-		Suspended: p.Suspended,
+		Suspended: p.Suspended, WaitingForInput: string(p.WaitsForInput),
 	}
 	if p.Descendants != procmgr.Unknown {
 		s.Descendants = &p.Descendants
@@ -75,6 +75,7 @@ func head(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, n
 	fmt.Fprintf(&text, "Process %s: %s.%s", p.ID, status(p), waitWords(waited))
 	if p.State.Running() {
 		text.WriteString(" It goes on; process_output waits for it, process_signal ends it.")
+		text.WriteString(waitingWords(p))
 	}
 	if t := out.Truncated; t != nil {
 		fmt.Fprintf(&text, " %d of %d bytes of output are shown.", t.RetainedBytes, t.OriginalBytes)
@@ -82,6 +83,17 @@ func head(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, n
 	text.WriteByte('\n')
 	writeNotes(&text, notes)
 	return text.String()
+}
+
+// waitingWords says that a process waits for input, and what to do.
+func waitingWords(p procmgr.Process) string {
+	switch p.WaitsForInput {
+	case procmgr.InputCertain:
+		return " Answer it with process_input, or end its input with eof."
+	case procmgr.InputLikely:
+		return " It seems to wait for input: answer it with process_input, or end its input with eof."
+	}
+	return ""
 }
 
 func orNothing(text string) string {
@@ -100,6 +112,9 @@ func status(p procmgr.Process) string {
 		text = fmt.Sprintf("%s for %s", p.State, took)
 		if p.Suspended {
 			text += ", suspended by a signal"
+		}
+		if p.WaitsForInput == procmgr.InputCertain {
+			text += ", waiting for input"
 		}
 		return text
 	case p.State == procmgr.StateLost:

@@ -28,6 +28,7 @@ func words(tool string, err error) string {
 	var remote *procmgr.RemoteError
 	var limit *procmgr.LimitError
 	var busy *busyError
+	var full *fullError
 	nothing := ""
 	if tool == "process_start" {
 		nothing = " Nothing was started."
@@ -51,6 +52,18 @@ func words(tool string, err error) string {
 		return fmt.Sprintf("The process could not be started in %s: %s.%s%s", clip(start.Dir), why, nothing, next)
 	case errors.Is(err, procmgr.ErrNotFound):
 		return "process_id: this chat has no such process; it may have been forgotten some minutes after its end. Call process_list to see what there is."
+	case errors.As(err, &full):
+		return fmt.Sprintf("text: the process took %d of %d bytes within wait_ms and does not read the rest now. It goes on. Read what it does with process_output, then call process_input with the rest.", full.taken, full.of)
+	case errors.Is(err, procmgr.ErrNoInput):
+		return "process_id: this process takes no input. Start it again with keep_stdin, or with tty if it wants a terminal."
+	case errors.Is(err, procmgr.ErrNoTerminal):
+		return "rows, cols: this process has no terminal. Leave them out, or start it again with tty."
+	case errors.Is(err, errNoScreen):
+		return "screen: this process has no terminal. Read its output without screen, or start it again with tty."
+	case errors.Is(err, procmgr.ErrInputClosed):
+		return "text: nobody reads the input of this process any more: it was ended by eof, or the process has closed it. Call process_output to see what it does."
+	case errors.Is(err, procmgr.ErrNotRunning) && tool == "process_input":
+		return "process_id: the process has ended and takes no input. Call process_output to read how it ended."
 	case errors.Is(err, procmgr.ErrNotRunning):
 		return "The process has ended and nothing of it is left to signal. Call process_output to read how it ended."
 	case errors.Is(err, procmgr.ErrUnsupportedSignal):

@@ -411,7 +411,7 @@ func TestPartsAreRefusedByName(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	p := a.call("process_start", `{"command":"true"}`)
 	for arguments, want := range map[string]string{
-		`"cursor":0,"tail_lines":1`:                 "cursor, tail_lines, search: got more than one",
+		`"cursor":0,"tail_lines":1`:                 "cursor, tail_lines, search, screen: got more than one",
 		`"base64":true`:                             "base64: goes with cursor",
 		`"max_bytes":300`:                           "max_bytes: goes with cursor",
 		`"stream":"stderr"`:                         "stream: goes with cursor, tail_lines or search",

@@ -24,7 +24,7 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 	if err != nil {
 		return answer{}, err
 	}
-	wait, part := defaultWait, in.Cursor != nil || in.TailLines > 0 || in.Search != nil
+	wait, part := defaultWait, in.Cursor != nil || in.TailLines > 0 || in.Search != nil || in.Screen
 	switch {
 	case in.WaitFor != nil:
 		wait = conditionWait

@@ -21,14 +21,14 @@ const (
 // checkPart says what is wrong with the parts that a call asks for.
 func checkPart(in *schemas.OutputInput) error {
 	parts := 0
-	for _, asked := range []bool{in.Cursor != nil && in.WaitFor == nil, in.TailLines > 0, in.Search != nil} {
+	for _, asked := range []bool{in.Cursor != nil && in.WaitFor == nil, in.TailLines > 0, in.Search != nil, in.Screen} {
 		if asked {
 			parts++
 		}
 	}
 	switch {
-	case parts > 1 || in.Cursor != nil && (in.TailLines > 0 || in.Search != nil):
-		return invalid("cursor, tail_lines, search: got more than one, must be at most one of them")
+	case parts > 1 || in.Cursor != nil && (in.TailLines > 0 || in.Search != nil || in.Screen):
+		return invalid("cursor, tail_lines, search, screen: got more than one, must be at most one of them")
 	case in.Base64 && in.Cursor == nil:
 		return invalid("base64: goes with cursor, which is missing")
 	case in.MaxBytes != nil && in.Cursor == nil:
@@ -62,6 +62,10 @@ func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out outpu
 		part.Filter = output.OnlyStderr
 	}
 	switch {
+	case in.Screen && len(p.Sizes) == 0:
+		return "", errNoScreen
+	case in.Screen:
+		return showScreen(r, out, p), nil
 	case in.Search != nil:
 		return searched(r, in.Search, out, part, pause)
 	case in.TailLines > 0:

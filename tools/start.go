@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -14,7 +15,7 @@ import (
 
 func startTool() mcp.Tool {
 	return define("process_start", "Start a process", strings.TrimSpace(`
-Run a shell command. Waits for the exit and answers with exit code and output; a command that takes longer than wait_ms goes on, and process_output follows it. Set background for servers and watchers, with wait_for to know that they are ready. Each gets a fresh shell without a terminal or input: pass stdin, or flags such as -y. Do not append "&" or poll with sleep. End it with process_signal.`),
+Run a shell command. Waits for the exit and answers with exit code and output; a command that takes longer than wait_ms goes on, and process_output follows it. Set background for servers and watchers, with wait_for to know that they are ready. Each gets a fresh shell without a terminal or input: pass flags such as -y, or stdin; for what asks, keep_stdin or tty. Do not append "&" or poll with sleep. End it with process_signal.`),
 		hints(false, true, false, true))
 }
 
@@ -27,9 +28,13 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		Timeout:    milliseconds(in.TimeoutMS),
 		Label:      in.Label,
 		Split:      in.Split,
+		KeepStdin:  in.KeepStdin,
 		RequestID:  in.RequestID,
 		Ambient:    c.TraceEnv(),
 		Log:        c.log(),
+	}
+	if in.TTY != nil {
+		spec.TTY = procmgr.Size{Rows: int(cmp.Or(in.TTY.Rows, 24)), Cols: int(cmp.Or(in.TTY.Cols, 80))}
 	}
 	if in.Stdin != nil {
 		spec.Stdin = []byte(*in.Stdin)

@@ -99,12 +99,15 @@ func (t *Tools) Server(version string) *server.MCPServer {
 	s := server.NewMCPServer("proctor", version,
 		server.WithTitle("Proctor"),
 		server.WithInstructions(Instructions),
-		server.WithToolCapabilities(false))
+		server.WithToolCapabilities(false),
+		server.WithResourceCapabilities(false, false))
 	add(t, s, startTool(), t.start)
 	add(t, s, outputTool(), t.output)
 	add(t, s, listTool(), t.list)
 	add(t, s, signalTool(), t.signal)
 	add(t, s, waitTool(), t.wait)
+	add(t, s, inputTool(), t.input)
+	t.addResources(s)
 	return s
 }
 
@@ -145,7 +148,7 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 		defer cancel()
 		c := &call{base: t.log}
 		a, err := guarded(c, func() (answer, error) {
-			done, err := t.admit(ctx, c, r, tool.Name)
+			done, err := t.admit(ctx, c, r.Header, r.Params.Meta, tool.Name)
 			if err != nil {
 				return answer{}, err
 			}
@@ -200,16 +203,16 @@ func guarded(c *call, f func() (answer, error)) (a answer, err error) {
 
 // admit decides who calls and whether there is room for the call. The returned
 // function makes the room free again.
-func (t *Tools) admit(ctx context.Context, c *call, r mcp.CallToolRequest, tool string) (done func(), err error) {
+func (t *Tools) admit(ctx context.Context, c *call, header map[string][]string, m *mcp.Meta, tool string) (done func(), err error) {
 	var meta map[string]any
-	if r.Params.Meta != nil {
-		meta, c.progress = r.Params.Meta.AdditionalFields, r.Params.Meta.ProgressToken
+	if m != nil {
+		meta, c.progress = m.AdditionalFields, m.ProgressToken
 	}
 	if token, ok := ctx.Value(progressTokenKey{}).(json.RawMessage); ok {
 		c.progress = token // as the client wrote it: the library rounds large numbers
 	}
 	id := caller.IdentityFrom(ctx)
-	who, err := t.rules.Resolve(id, r.Header, meta)
+	who, err := t.rules.Resolve(id, header, meta)
 	c.Caller, c.attrs = who, who.LogAttrs()
 	if err != nil {
 		return nil, err

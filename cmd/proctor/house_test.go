@@ -36,6 +36,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"procmgr", module + "/caller", "the domain is told the scope"},
 	{"fair", module + "/", "a queue does not know what waits in it"},
 	{"probe", module + "/", "whoever asks may ask it"},
+	{"screen", module + "/", "whoever has what was written may ask it"},
 	{"procmgr/output", module + "/", "the store knows nothing but bytes"},
 	{"procmgr/spawn", module + "/procmgr", "the system's side knows no chats"},
 	{"procmgr/spawn", module + "/procmgr/output", "the system's side keeps no output"},

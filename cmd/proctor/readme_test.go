@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -94,8 +95,12 @@ func TestREADMETranscript(t *testing.T) {
 	if err := os.WriteFile(dir+"/go.mod", []byte("module example\n\ngo 1.26\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// In a repository where one file is committed, for git add -p.
+	if out, err := exec.Command("sh", "-c", `cd "$0" && git init -q && git add notes.txt && git -c user.name=a -c user.email=a@example.com commit -qm first`, dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	sessions := strings.Split(string(readme), "```text\n→ ")[1:]
-	if len(sessions) < 2 {
+	if len(sessions) < 3 {
 		t.Fatalf("README has %d sessions", len(sessions))
 	}
 	for _, session := range sessions {
@@ -139,8 +144,11 @@ func (s *server) replay(session string) {
 			got = strings.ReplaceAll(got, id, short)
 		}
 		plain := func(text string) string {
+			// Times, how soon a question waits for its answer, git's choices, and blank
+			// lines say nothing.
 			text = regexp.MustCompile(`\b[\d.]+m?s\b`).ReplaceAllString(text, "TIME")
-			return strings.TrimSpace(text)
+			text = regexp.MustCompile(`, waiting for input| Answer it with [^.]*\.|,[a-z,]+,\?\]|\n\s*\n`).ReplaceAllString(text, "\n")
+			return strings.Join(strings.Fields(text), " ")
 		}
 		if plain(got) != plain(want) {
 			s.t.Errorf("%s\ngot:\n%s\nREADME:\n%s", call, got, want)

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
 // WaitsForInput looks in which system call the processes of the foreground are
@@ -26,15 +28,15 @@ func (p *Process) WaitsForInput() (InputWait, error) {
 	if err != nil {
 		return "", err
 	}
-	members, err := groupMembers(group)
+	pids, err := p.membersOf(group)
 	if err != nil {
 		return "", err
 	}
 	var wait InputWait
-	for _, m := range members {
-		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", m.Pid))
+	for _, pid := range pids {
+		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 		for _, task := range tasks {
-			found, err := in.waits(m.Pid, task.Name())
+			found, err := in.waits(pid, task.Name())
 			switch {
 			case errors.Is(err, os.ErrPermission):
 				return "", err
@@ -46,6 +48,30 @@ func (p *Process) WaitsForInput() (InputWait, error) {
 		}
 	}
 	return wait, nil
+}
+
+// membersOf returns what lives of the command's session in a process group.
+func (p *Process) membersOf(group int) (pids []int, err error) {
+	if p.domain.group {
+		err = procfs.Pids(func(pid int) {
+			if s, alive, _ := procfs.Living(pid); alive && s.Group == group && s.Session == p.pid {
+				pids = append(pids, pid)
+			}
+		})
+		return pids, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return nil, nil
+	}
+	found, err := p.spawner.host.find(p, !p.reaped, false)
+	for _, s := range found {
+		if s.Group == group {
+			pids = append(pids, s.Pid)
+		}
+	}
+	return pids, err
 }
 
 // source is what a command reads, as its processes show it.

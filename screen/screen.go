@@ -1,0 +1,192 @@
+package screen
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/charmbracelet/x/vt"
+)
+
+const (
+	// headBytes and replayBytes are how much of the beginning of what was written is
+	// played, and of the end. At the beginning programs say how they use the screen.
+	headBytes   = 16 << 10
+	replayBytes = 512 << 10
+	// replayTime is how long that may take.
+	replayTime = time.Second
+	// chunkBytes are played between two looks at the clock. What they can make the
+	// emulator do is bounded by clamp.
+	chunkBytes = 1 << 10
+	// cellBytes is how much of one character is shown: any number of marks can be put
+	// on one.
+	cellBytes = 32
+	// titleBytes is how much of a title is shown.
+	titleBytes = 200
+)
+
+// Resize is the size, in characters, that the terminal has from an offset of what was
+// written on.
+type Resize struct {
+	At         int64
+	Rows, Cols int
+}
+
+// Screen is what a terminal shows.
+type Screen struct {
+	// Text are the rows, without blanks at their ends and without empty ones at the
+	// end. It is valid UTF-8.
+	Text       string
+	Rows, Cols int
+	// Row and Col are where the cursor is, counted from 1.
+	Row, Col int
+	Title    string
+	// Alternate says that a program has the whole screen, which it gives back at its
+	// end: an editor, a pager.
+	Alternate bool
+	// Played is where in what was written it stands, Missing how many bytes before
+	// that were not played: they are no longer kept, or too many.
+	Played, Missing int64
+}
+
+// Source reads into p what was written from an offset on. It returns how much that
+// is, and where it begins: not where it was asked to if that is no longer kept.
+type Source func(p []byte, offset int64) (n int, at int64)
+
+// Render returns what is on the screen when all up to end was written. sizes begin at
+// offset 0. It ends after a second at most and then shows what it has come to.
+func Render(read Source, end int64, sizes []Resize) (s Screen) {
+	var size Resize
+	for len(sizes) > 0 && sizes[0].At <= 0 {
+		size, sizes = sizes[0], sizes[1:]
+	}
+	e := vt.NewEmulator(size.Cols, size.Rows)
+	e.SetScrollbackSize(1)
+	answers := make(chan struct{})
+	go func() { // what it is asked it answers; nobody is there to hear it
+		_, _ = io.Copy(io.Discard, e)
+		close(answers)
+	}()
+	defer func() {
+		e.Close()
+		<-answers
+		// Whatever the program has written, it brings down nothing but its picture.
+		if recover() != nil {
+			s = Screen{Rows: size.Rows, Cols: size.Cols, Row: 1, Col: 1, Missing: end}
+		}
+	}()
+	p := player{screen: e, clamp: clamp{}}
+	deadline := time.Now().Add(replayTime)
+	buffer := make([]byte, chunkBytes)
+	for s.Played < end && time.Now().Before(deadline) {
+		for len(sizes) > 0 && sizes[0].At <= s.Played {
+			size, sizes = sizes[0], sizes[1:]
+			e.Resize(size.Cols, size.Rows)
+		}
+		if tail := end - replayBytes; s.Played >= headBytes && s.Played < tail {
+			s.Missing += tail - s.Played
+			s.Played = tail
+			continue
+		}
+		stop := end
+		if s.Played < headBytes {
+			stop = min(end, headBytes)
+		}
+		if len(sizes) > 0 {
+			stop = min(stop, sizes[0].At)
+		}
+		n, at := read(buffer[:min(chunkBytes, stop-s.Played)], s.Played)
+		if n == 0 {
+			break
+		}
+		s.Missing += at - s.Played
+		p.play(buffer[:n])
+		s.Played = at + int64(n)
+	}
+	for _, size = range sizes {
+		e.Resize(size.Cols, size.Rows)
+	}
+	s.Rows, s.Cols, s.Alternate = size.Rows, size.Cols, e.IsAltScreen()
+	s.Title = strings.ToValidUTF8(p.title[:min(len(p.title), titleBytes)], "")
+	at := e.CursorPosition()
+	s.Row, s.Col = at.Y+1, at.X+1
+	s.Text = text(e, size)
+	return s
+}
+
+// text are the rows of a screen.
+func text(e *vt.Emulator, size Resize) string {
+	var rows []string
+	for y := range size.Rows {
+		var row strings.Builder
+		for x := range size.Cols {
+			switch cell := e.CellAt(x, y); {
+			case cell == nil || cell.Width > 0 && cell.Content == "":
+				row.WriteByte(' ')
+			case cell.Width > 0: // else it is the rest of a wide one
+				row.WriteString(strings.ToValidUTF8(cell.Content[:min(len(cell.Content), cellBytes)], ""))
+			}
+		}
+		rows = append(rows, strings.TrimRight(row.String(), " "))
+	}
+	return strings.TrimRight(strings.Join(rows, "\n"), "\n")
+}
+
+// player plays text into an emulator.
+type player struct {
+	screen *vt.Emulator
+	clamp  clamp
+	title  string
+	rest   []byte // of a character that has not come whole
+}
+
+func (p *player) play(text []byte) {
+	p.screen.SetCallbacks(vt.Callbacks{Title: func(title string) { p.title = title }})
+	text = append(p.rest, text...)
+	whole := len(text)
+	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
+		if b := text[len(text)-back]; utf8.RuneStart(b) {
+			if !utf8.FullRune(text[len(text)-back:]) {
+				whole = len(text) - back
+			}
+			break
+		}
+	}
+	p.rest = bytes.Clone(text[whole:])
+	// Bytes that are no text could be 8-bit controls, which clamp does not know.
+	_, _ = p.screen.Write(p.clamp.text(bytes.ToValidUTF8(text[:whole], []byte("\uFFFD"))))
+}
+
+// clamp cuts the numbers in control sequences to four digits: some say how often to
+// do something.
+type clamp struct {
+	state  byte // 0 in text, 1 behind ESC, 2 in a control sequence (ECMA-48, CSI)
+	digits int  // of the number so far
+}
+
+func (c *clamp) text(p []byte) []byte {
+	const most = 4
+	kept := p[:0]
+	for _, b := range p {
+		switch {
+		case b == '\x1b':
+			c.state = 1
+		case c.state == 1 && b == '[':
+			c.state, c.digits = 2, 0
+		case c.state == 1:
+			c.state = 0
+		case c.state == 2 && '0' <= b && b <= '9':
+			if c.digits++; c.digits > most {
+				continue
+			}
+		case c.state == 2 && b >= '@':
+			c.state = 0
+		case c.state == 2:
+			c.digits = 0
+		}
+		kept = append(kept, b)
+	}
+	return kept
+}

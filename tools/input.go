@@ -1,0 +1,132 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/procmgr/output"
+	"github.com/proctor-mcp/proctor/schemas"
+	"github.com/proctor-mcp/proctor/screen"
+)
+
+// inputIdle is how long the output must be silent, unless the call says what to wait
+// for: a program that answers at once has then done so.
+const inputIdle = 100 * time.Millisecond
+
+func inputTool() mcp.Tool {
+	return define("process_input", "Give a process input", strings.TrimSpace(`
+Write text, then keys, then eof to a process started with keep_stdin or tty, and answer with what it wrote since. Waits until it is silent for 100 ms, or for wait_for.`),
+		hints(false, true, false, true))
+}
+
+func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answer, error) {
+	c.attrs = append(c.attrs, "process_id", clip(in.ProcessID))
+	p, out, err := t.manager.Read(c.Scope, in.ProcessID)
+	if err != nil {
+		return answer{}, err
+	}
+	tty := p.TTY != procmgr.Size{}
+	keys, err := typed(in.Keys, tty)
+	switch text := in.Text + keys; {
+	case err != nil:
+		return answer{}, err
+	case len(text) > procmgr.MaxInputBytes:
+		return answer{}, invalid("text: got %d bytes with keys, must be at most %d; call again with the rest", len(text), procmgr.MaxInputBytes)
+	case text == "" && !in.EOF && in.Rows == 0 && in.Cols == 0:
+		return answer{}, invalid("text, keys, eof, rows and cols: got none, must be at least one")
+	case in.Screen && !tty:
+		return answer{}, errNoScreen
+	}
+	behind := new(schemas.Int)
+	*behind = schemas.Int(out.Total())
+	w, err := condition(in.WaitFor, behind)
+	if err != nil {
+		return answer{}, err
+	}
+	waitCtx, cancel := t.within(ctx, c, in.WaitMS, defaultWait)
+	defer cancel()
+	stop, resume := t.report(ctx, c, in.ProcessID), t.pause(ctx, c)
+	cursor, taken, err := t.manager.Input(waitCtx, c.Scope, in.ProcessID, procmgr.Input{
+		Size: procmgr.Size{Rows: int(in.Rows), Cols: int(in.Cols)}, Text: []byte(in.Text + keys), EOF: in.EOF,
+	})
+	var waited procmgr.Waited
+	if err == nil {
+		w.Since, w.Cursor, w.Behind = time.Now(), cursor, cursor
+		if in.WaitFor == nil {
+			w.Idle = inputIdle
+		}
+		waited, err = t.awaitOne(waitCtx, c, in.ProcessID, w)
+	}
+	stop()
+	resume()
+	if errors.Is(err, procmgr.ErrInputFull) {
+		err = &fullError{taken, len(in.Text) + len(keys)}
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return t.replied(ctx, c, in, cursor, waited)
+}
+
+// replied answers with what a process has written since a cursor.
+func (t *Tools) replied(ctx context.Context, c *call, in schemas.InputInput, cursor int64, waited procmgr.Waited) (answer, error) {
+	p, out, err := t.manager.Read(c.Scope, in.ProcessID)
+	if err != nil {
+		return answer{}, err
+	}
+	r := &schemas.OutputResult{Process: process(p)}
+	from := schemas.Int(cursor)
+	text, err := t.read(r, &schemas.OutputInput{Cursor: &from}, out, p, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	if in.Screen {
+		text = showScreen(r, out, p)
+	}
+	r.OutputOpen = p.OutputOpen
+	if in.WaitFor != nil {
+		r.Waited = waitedOf(waited)
+		t.remark(ctx, c, p.ID, in.WaitFor, waited)
+	}
+	t.kept(c, out)
+	t.manager.Looked(c.Scope, p.ID, out.Total())
+	t.told(ctx, c, p)
+	r.Notes = c.notes
+	return answer{text: head(p, r.ProcessOutput, r.Waited, c.notes) + orNothing(text), data: r}, nil
+}
+
+// fullError says that a process did not take all of its input in time.
+type fullError struct{ taken, of int }
+
+func (e *fullError) Error() string { return fmt.Sprintf("%d of %d bytes of input taken", e.taken, e.of) }
+
+// errNoScreen says that a screen was asked for of what has no terminal.
+var errNoScreen = errors.New("no terminal")
+
+// showScreen fills in what the terminal of a process shows, and returns that as text.
+func showScreen(r *schemas.OutputResult, out output.Reader, p procmgr.Process) string {
+	var sizes []screen.Resize
+	for _, s := range p.Sizes {
+		sizes = append(sizes, screen.Resize{At: s.At, Rows: s.Rows, Cols: s.Cols})
+	}
+	s := screen.Render(func(buffer []byte, offset int64) (int, int64) {
+		c := out.Read(buffer, offset)
+		return len(c.Data), c.At
+	}, out.Total(), sizes)
+	r.Screen = &schemas.Screen{
+		Text: s.Text, Rows: s.Rows, Cols: s.Cols, CursorRow: s.Row, CursorCol: s.Col,
+		Title: s.Title, Alternate: s.Alternate, MissingBytes: s.Missing,
+	}
+	r.Output, r.Binary, r.Cursor, r.NextCursor = "", nil, s.Played, s.Played
+	title := ""
+	if s.Title != "" {
+		title = fmt.Sprintf(", title %q", clip(s.Title))
+	}
+	return fmt.Sprintf("[screen of %d rows and %d columns, cursor in row %d, column %d%s]\n%s", s.Rows, s.Cols, s.Row, s.Col, title, s.Text)
+}

@@ -1,0 +1,53 @@
+package tools
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// named are the keys that have a name, as xterm sends them with the settings it
+// starts with.
+func named() map[string]string {
+	keys := map[string]string{
+		"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "space": " ",
+		"up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F",
+		"insert": "\x1b[2~", "delete": "\x1b[3~", "pageup": "\x1b[5~", "pagedown": "\x1b[6~", "shift-tab": "\x1b[Z",
+		"f1": "\x1bOP", "f2": "\x1bOQ", "f3": "\x1bOR", "f4": "\x1bOS", "ctrl-space": "\x00", "ctrl-?": "\x7f",
+	}
+	for i, code := range []int{15, 17, 18, 19, 20, 21, 23, 24} {
+		keys[fmt.Sprintf("f%d", i+5)] = fmt.Sprintf("\x1b[%d~", code)
+	}
+	for c := '@'; c <= '_'; c++ { // the control characters of ASCII
+		keys["ctrl-"+strings.ToLower(string(c))] = string(c - '@')
+	}
+	return keys
+}
+
+// byPipe are those that mean something to a program that reads a pipe.
+func byPipe() []string { return []string{"enter", "tab", "escape", "backspace", "space"} }
+
+// typed returns what keys send.
+func typed(keys []string, tty bool) (text string, err error) {
+	known := named()
+	for i, key := range keys {
+		name := strings.ToLower(key)
+		rest, alt := strings.CutPrefix(name, "alt-")
+		sent, ok := known[rest]
+		if alt && len(rest) == 1 && rest[0] > ' ' && rest[0] < 0x7f {
+			sent, ok = key[len(key)-1:], true
+		}
+		switch {
+		case !ok:
+			return "", invalid("keys.%d: got %s, must be a name such as enter, up, f1, ctrl-c or alt-x; put characters in text", i, shown(key))
+		case !tty && (alt || !slices.Contains(byPipe(), name)):
+			return "", invalid("keys.%d: got %s, which needs a terminal; start the process with tty, or send one of %s", i, shown(key), strings.Join(byPipe(), ", "))
+		case !tty && name == "enter":
+			sent = "\n"
+		case alt:
+			sent = "\x1b" + sent
+		}
+		text += sent
+	}
+	return text, nil
+}

@@ -1,0 +1,323 @@
+//go:build linux
+
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/schemas"
+)
+
+// tell gives a process input and returns the answer.
+func (a *agent) tell(p result, arguments string, args ...any) result {
+	a.t.Helper()
+	r := a.call("process_input", fmt.Sprintf(`{"process_id":%q,`, p.ProcessID)+fmt.Sprintf(arguments, args...)+`}`)
+	if r.isError {
+		a.t.Fatal(r.text)
+	}
+	return r
+}
+
+// shows waits until the screen of a process has a text, and returns the screen.
+func (a *agent) shows(p result, text string) schemas.Screen {
+	a.t.Helper()
+	var r result
+	for range 100 { // each look waits for silence
+		r = a.call("process_output", fmt.Sprintf(`{"process_id":%q,"screen":true,"wait_ms":200,"wait_for":{"idle_ms":100}}`, p.ProcessID))
+		if r.Screen == nil {
+			a.t.Fatal(r.text)
+		}
+		if strings.Contains(r.Screen.Text, text) {
+			return *r.Screen
+		}
+	}
+	a.t.Fatalf("no %q on the screen:\n%s", text, r.text)
+	return schemas.Screen{}
+}
+
+// awaits waits until a process is said to wait for input.
+func (a *agent) awaits(p result, how string) result {
+	a.t.Helper()
+	var r result
+	for range 200 {
+		r = a.call("process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":100}`, p.ProcessID))
+		if r.WaitingForInput == how {
+			return r
+		}
+	}
+	a.t.Fatalf("it is not said to wait for input (%s): %s", how, r.text)
+	return r
+}
+
+func exitedWith(r result, code int) bool { return r.ExitCode != nil && *r.ExitCode == code }
+
+func TestTalkByPipe(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	cat := a.call("process_start", `{"command":"cat","keep_stdin":true,"background":true}`)
+	if r := a.tell(cat, `"text":"hello","keys":["enter"]`); r.ProcessOutput.Output != "hello\n" || !r.Running {
+		t.Errorf("got %s", r.text)
+	}
+	if r := a.tell(cat, `"eof":true`); !exitedWith(r, 0) {
+		t.Errorf("got %s", r.text)
+	}
+	sort := a.call("process_start", `{"command":"sort","keep_stdin":true,"background":true}`)
+	a.tell(sort, `"text":"pear\n"`)
+	a.tell(sort, `"text":"apple\n"`)
+	if r := a.awaits(sort, "certain"); !strings.Contains(r.text, ", waiting for input.") {
+		t.Errorf("who forgets the end is told nothing: %s", r.text)
+	}
+	if r := a.call("process_list", `{"state":"running"}`); !strings.Contains(r.text, "waiting for input") {
+		t.Errorf("got %s", r.text)
+	}
+	a.tell(sort, `"text":"fig\n"`)
+	if r := a.tell(sort, `"eof":true`); *r.ExitCode != 0 || r.ProcessOutput.Output != "apple\nfig\npear\n" {
+		t.Errorf("got %s", r.text)
+	}
+	bc := a.call("process_start", `{"command":"bc -q","keep_stdin":true,"background":true}`)
+	if r := a.tell(bc, `"text":"6 * 7\n","wait_for":{"output_matches":"42"}`); r.WaitResult != "output_matches" {
+		t.Errorf("got %s", r.text)
+	}
+	ask := a.call("process_start", `{"command":"bash -c 'read -p \"name? \" x; echo you are $x'","keep_stdin":true,"wait_ms":200}`)
+	a.awaits(ask, "certain")
+	if r := a.tell(ask, `"text":"Ada\n"`); !strings.Contains(r.ProcessOutput.Output, "you are Ada") {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+func TestInputIsRefusedByName(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	none := a.call("process_start", `{"command":"exec sleep 100","background":true}`)
+	pipe := a.call("process_start", `{"command":"exec sleep 100","background":true,"keep_stdin":true}`)
+	over := a.call("process_start", `{"command":"true"}`)
+	for _, c := range []struct {
+		p               result
+		arguments, want string
+	}{
+		{none, `"text":"x"`, "process_id: this process takes no input. Start it again with keep_stdin"},
+		{over, `"text":"x"`, "process_id: the process has ended and takes no input"},
+		{pipe, `"text":""`, "text, keys, eof, rows and cols: got none"},
+		{pipe, `"keys":["enter","up"]`, `keys.1: got "up", which needs a terminal`},
+		{pipe, `"keys":["hello"]`, `keys.0: got "hello", must be a name such as enter`},
+		{pipe, `"rows":10,"cols":10`, "rows, cols: this process has no terminal"},
+		{pipe, `"text":"x","screen":true`, "screen: this process has no terminal"},
+		{pipe, `"text":"` + strings.Repeat("x", 1<<17) + `","wait_ms":50`, "text: the process took 65536 of 131072 bytes within wait_ms"},
+	} {
+		if r := a.call("process_input", `{"process_id":"`+c.p.ProcessID+`",`+c.arguments+`}`); !r.isError || !strings.Contains(r.text, c.want) {
+			t.Errorf("%.80s: %s", c.arguments, r.text)
+		}
+	}
+	if r := a.call("process_start", `{"command":"true","tty":{"rows":1000}}`); !r.isError || !strings.Contains(r.text, "tty: got 1000 rows and 80 columns; must be 1 to 120 rows") {
+		t.Errorf("got %s", r.text)
+	}
+	if r := a.call("process_output", `{"process_id":"`+none.ProcessID+`","screen":true}`); !r.isError || !strings.Contains(r.text, "screen: this process has no terminal") {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+// inTerminal starts a command in a terminal of the usual size.
+func (a *agent) inTerminal(dir, command string) result {
+	a.t.Helper()
+	r := a.call("process_start", fmt.Sprintf(`{"command":%q,"workdir":%q,"background":true,"tty":{}}`, command, dir))
+	if r.isError {
+		a.t.Fatal(r.text)
+	}
+	return r
+}
+
+func TestTalkToREPLs(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	python := a.inTerminal(t.TempDir(), "python3 -i -q")
+	a.shows(python, ">>>")
+	a.awaits(python, "likely")
+	if r := a.tell(python, `"text":"print(6 * 7)","keys":["enter"],"wait_for":{"output_matches":"^42"}`); r.WaitResult != "output_matches" {
+		t.Errorf("got %s", r.text)
+	}
+	a.tell(python, `"text":"input('password: ')\r","wait_for":{"output_matches":"password: $"}`)
+	if r := a.tell(python, `"keys":["ctrl-c"]`); !strings.Contains(r.ProcessOutput.Output, "KeyboardInterrupt") {
+		t.Errorf("got %s", r.text)
+	}
+	if r := a.tell(python, `"keys":["enter"],"eof":true,"wait_for":{"output_matches":"never"}`); r.Running {
+		t.Errorf("got %s", r.text)
+	}
+
+	bash := a.inTerminal(t.TempDir(), "PS1='here$ ' bash --norc --noprofile -i")
+	a.shows(bash, "here$")
+	a.awaits(bash, "likely")
+	if r := a.tell(bash, `"text":"sleep 100\r"`); r.WaitingForInput != "" {
+		t.Errorf("what sleeps waits for no input: %s", r.text)
+	}
+	a.tell(bash, `"keys":["ctrl-z"],"wait_for":{"output_matches":"Stopped"}`)
+	a.tell(bash, `"text":"kill %%1; echo $((40+2))\r","wait_for":{"output_matches":"^42"}`)
+	if r := a.tell(bash, `"text":"exit 7\r","wait_for":{"output_matches":"never"}`); !exitedWith(r, 7) {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+func TestFullScreenPrograms(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	dir := t.TempDir()
+	var lines strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&lines, "line %d\n", i+1)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "text"), []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vim := a.inTerminal(dir, "vim -u NONE -i NONE -n text")
+	if s := a.shows(vim, "line 23"); !s.Alternate || s.CursorRow != 1 || s.CursorCol != 1 || strings.Contains(s.Text, "line 24") {
+		t.Errorf("got %+v", s)
+	}
+	a.awaits(vim, "likely")
+	if r := a.tell(vim, `"text":"ccfirst 世界","keys":["escape"],"screen":true`); r.Screen == nil || !strings.HasPrefix(r.Screen.Text, "first 世界\nline 2\n") {
+		t.Errorf("got %s", r.text)
+	}
+	a.tell(vim, `"rows":40,"cols":100`)
+	if s := a.shows(vim, "line 39"); s.Rows != 40 || s.Cols != 100 {
+		t.Errorf("got %+v", s)
+	}
+	if r := a.tell(vim, `"text":":wq\r","wait_for":{"output_matches":"never"}`); !exitedWith(r, 0) {
+		t.Errorf("got %s", r.text)
+	}
+	if text, _ := os.ReadFile(filepath.Join(dir, "text")); !strings.HasPrefix(string(text), "first 世界\nline 2\n") {
+		t.Errorf("the file has %.40q", text)
+	}
+
+	less := a.inTerminal(dir, "less text")
+	a.shows(less, "line 23")
+	a.awaits(less, "certain") // it reads the terminal by another descriptor
+	a.tell(less, `"keys":["space"]`)
+	a.shows(less, "line 46")
+	a.tell(less, `"text":"/line 300\r"`)
+	if s := a.shows(less, "line 300"); !strings.HasPrefix(s.Text, "line 300\n") {
+		t.Errorf("got %+v", s)
+	}
+	if r := a.tell(less, `"text":"q","wait_for":{"output_matches":"never"}`); r.Running {
+		t.Errorf("got %s", r.text)
+	}
+
+	top := a.inTerminal(dir, "top -d 100")
+	a.shows(top, "%Cpu")
+	a.tell(top, `"text":"q"`)
+
+	// One that is killed leaves its last picture.
+	vim = a.inTerminal(dir, "vim -u NONE -i NONE -n text")
+	a.shows(vim, "line 23")
+	a.call("process_signal", `{"process_id":"`+vim.ProcessID+`","signal":"kill","wait_ms":20000}`)
+	if s := a.shows(vim, "line 23"); !s.Alternate {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestGitAddPatch(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	dir := t.TempDir()
+	run := func(args ...string) string {
+		cmd := exec.Command("git", append([]string{"-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	write := func(first, last string) {
+		text := first + "\n" + strings.Repeat("same\n", 30) + last + "\n"
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("init", "-q")
+	write("old first", "old last")
+	run("add", "file")
+	run("commit", "-qm", "before")
+	write("new first", "new last")
+	git := a.inTerminal(dir, "git add -p")
+	a.shows(git, "Stage this hunk")
+	a.awaits(git, "certain")
+	a.tell(git, `"text":"n\r","wait_for":{"output_matches":"\\(2/2\\) Stage this hunk"}`)
+	if r := a.tell(git, `"text":"y\r","wait_for":{"output_matches":"never"}`); !exitedWith(r, 0) {
+		t.Errorf("got %s", r.text)
+	}
+	if staged := run("diff", "--cached"); !strings.Contains(staged, "+new last") || strings.Contains(staged, "new first") {
+		t.Errorf("staged is %s", staged)
+	}
+}
+
+// A password is asked for on the terminal, and not shown.
+func TestPassword(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	p := a.inTerminal(t.TempDir(), `python3 -c 'import getpass; print("its length is", len(getpass.getpass()))'`)
+	a.shows(p, "Password:")
+	a.awaits(p, "certain")
+	if r := a.tell(p, `"text":"secret\r","wait_for":{"output_matches":"its length is 6"}`); r.WaitResult != "output_matches" || strings.Contains(r.text, "secret") {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+// A terminal that is flooded with input, resized while it writes, and killed.
+func TestTerminalUnderLoad(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	yes := a.inTerminal(t.TempDir(), "yes 0123456789")
+	for i := range 20 {
+		a.tell(yes, `"rows":%d,"cols":%d,"wait_for":{"new_output":true}`, 10+i, 40+i)
+	}
+	if r := a.call("process_output", `{"process_id":"`+yes.ProcessID+`","screen":true}`); r.Screen == nil || r.Screen.Rows != 29 || r.Screen.Cols != 59 || !strings.Contains(r.Screen.Text, "0123456789") {
+		t.Errorf("got %s", r.text)
+	}
+	a.call("process_signal", `{"process_id":"`+yes.ProcessID+`","signal":"kill","wait_ms":20000}`)
+	deaf := a.inTerminal(t.TempDir(), "exec sleep 100")
+	r := a.call("process_input", `{"process_id":"`+deaf.ProcessID+`","text":"`+strings.Repeat(`x\n`, 1<<18)+`","wait_ms":100}`)
+	if !r.isError || !strings.Contains(r.text, "within wait_ms and does not read the rest now") {
+		t.Errorf("got %.300s", r.text)
+	}
+	a.call("process_signal", `{"process_id":"`+deaf.ProcessID+`","signal":"kill","wait_ms":20000}`)
+	if r := a.call("process_input", `{"process_id":"`+deaf.ProcessID+`","text":"x"}`); !r.isError || !strings.Contains(r.text, "has ended and takes no input") {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+// rpc sends a request and returns its result or the message of its error.
+func (a *agent) rpc(method, params string) string {
+	a.t.Helper()
+	ctx := caller.WithIdentity(context.Background(), caller.Identity{Token: "test"})
+	text, err := json.Marshal(a.server.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":`+params+`}`)))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestResources(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	p := a.call("process_start", `{"command":"echo \"said <this>\"","label":"here"}`)
+	if got := a.rpc("resources/list", "{}"); !strings.Contains(got, `"uri":"proctor://processes"`) {
+		t.Errorf("got %s", got)
+	}
+	if got := a.rpc("resources/templates/list", "{}"); !strings.Contains(got, `"uriTemplate":"proctor://processes/{process_id}/output"`) {
+		t.Errorf("got %s", got)
+	}
+	if got := a.rpc("resources/read", `{"uri":"proctor://processes"}`); !strings.Contains(got, `\"label\":\"here\"`) || !strings.Contains(got, `"mimeType":"application/json"`) {
+		t.Errorf("got %s", got)
+	}
+	output := `{"uri":"proctor://processes/` + p.ProcessID + `/output"`
+	if got := a.rpc("resources/read", output+"}"); !strings.Contains(got, `said \u003cthis\u003e\n`) {
+		t.Errorf("got %s", got)
+	}
+	// Another chat sees nothing of it.
+	other := `,"_meta":{"coder.com/chat-id":"another"}`
+	if got := a.rpc("resources/read", output+other+"}"); !strings.Contains(got, "resource not found: process_id: this chat has no such process") {
+		t.Errorf("got %s", got)
+	}
+	if got := a.rpc("resources/read", `{"uri":"proctor://processes"`+other+"}"); strings.Contains(got, "here") {
+		t.Errorf("got %s", got)
+	}
+}
