@@ -3,9 +3,12 @@
 package procmgr
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -182,4 +185,69 @@ func TestManyTerminals(t *testing.T) {
 	}
 	const spare = 32 // cgroups that wait for the next start, each with one
 	proctest.Within(t, "the descriptors are back", func() bool { return measure(t).descriptors <= before+spare })
+}
+
+var stateRounds = flag.Int("states", 1, "how often TestWhoWaitsForInput runs each program")
+
+// Programs in known states. What waits must be said to, and what does not must not: a
+// state is sampled many times once it has come.
+func TestWhoWaitsForInput(t *testing.T) {
+	m := newManager(t, Options{})
+	chat := Chat("a")
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, bytes.Repeat([]byte("line\n"), 500), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tty := Size{24, 80}
+	programs := []struct {
+		name  string
+		spec  Spec
+		shown string // in the output when it is in its state
+		want  InputWait
+	}{
+		{"cat", Spec{Command: "echo up; exec cat", KeepStdin: true}, "up", InputCertain},
+		{"a question", Spec{Command: `echo up; read x`, KeepStdin: true}, "up", InputCertain},
+		{"a question in a terminal", Spec{Command: `echo up; read x`, TTY: tty}, "up", InputCertain},
+		{"less", Spec{Command: "less text", TTY: tty}, "line", InputCertain},
+		{"a password", Spec{Command: `python3 -c 'import getpass; getpass.getpass()'`, TTY: tty}, "Password:", InputCertain},
+		{"python", Spec{Command: "python3 -q", TTY: tty}, ">>>", InputLikely},
+		{"bash", Spec{Command: "export PS1='here> '; exec bash --norc -i", TTY: tty}, "here>", InputLikely},
+		{"vim", Spec{Command: "vim -u NONE -i NONE -n text", TTY: tty}, "line", InputLikely},
+		{"sleep", Spec{Command: "echo up; exec sleep 100", KeepStdin: true}, "up", ""},
+		{"a pipe from another", Spec{Command: "echo up; sleep 100 | cat", KeepStdin: true}, "up", ""},
+		{"busy", Spec{Command: "echo up; while :; do :; done", TTY: tty}, "up", ""},
+		{"tail", Spec{Command: "tail -f text", KeepStdin: true}, "line", ""},
+		{"a server", Spec{Command: "python3 -u -m http.server --bind 127.0.0.1 0", TTY: tty}, "Serving", ""},
+		{"a job in the background", Spec{Command: "echo up; cat & exec sleep 100", TTY: tty}, "up", ""},
+	}
+	wrong := map[InputWait]int{}
+	for range *stateRounds {
+		var all []Process
+		for _, program := range programs {
+			program.spec.Dir = dir
+			p := start(t, m, chat, program.spec)
+			awaitOutput(t, m, p, program.shown)
+			all = append(all, p)
+		}
+		<-time.After(likelyIdle + 200*time.Millisecond) // the states have come by then
+		for i, program := range programs {
+			for range 5 {
+				now, _, err := m.Read(chat, all[i].ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := now.WaitsForInput; got != program.want {
+					wrong[got]++
+					t.Errorf("%s: it waits for input: %q, want %q", program.name, got, program.want)
+					break
+				}
+			}
+			if err := m.Signal(chat, all[i].ID, SignalKill, NoGrace); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d runs of %d programs: certain wrong in %d, likely in %d, none in %d",
+		*stateRounds*len(programs), len(programs), wrong[InputCertain], wrong[InputLikely], wrong[""])
 }

@@ -104,7 +104,9 @@ func (t *Tools) replied(ctx context.Context, c *call, in schemas.InputInput, cur
 // fullError says that a process did not take all of its input in time.
 type fullError struct{ taken, of int }
 
-func (e *fullError) Error() string { return fmt.Sprintf("%d of %d bytes of input taken", e.taken, e.of) }
+func (e *fullError) Error() string {
+	return fmt.Sprintf("%d of %d bytes of input taken", e.taken, e.of)
+}
 
 // errNoScreen says that a screen was asked for of what has no terminal.
 var errNoScreen = errors.New("no terminal")

@@ -102,6 +102,35 @@ func wakeUp(ctx context.Context, p *peer, dir, condition string, exits bool) (ti
 	return o.at.Sub(begun), o.err
 }
 
+// TestEcho measures a line to a cat and back, beside a list of what runs.
+func TestEcho(t *testing.T) {
+	n := max(*wakes, 5)
+	p := newPeer(t, serverArgv(t))
+	ctx := t.Context()
+	for _, kind := range []string{`"keep_stdin":true`, `"tty":{}`} {
+		a, err := p.call(ctx, victim, "process_start", `{"command":"exec cat","background":true,`+kind+`}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var echo, list series
+		for i := range n {
+			l, err := p.call(ctx, victim, "process_list", "{}")
+			list.add(l.took(), err)
+			line := fmt.Sprintf("line %d", i)
+			e, err := p.call(ctx, victim, "process_input", fmt.Sprintf(`{"process_id":%q,"text":"%s\n","wait_for":{"output_matches":"^%s$"}}`, a.ProcessID, line, line))
+			if err == nil && !strings.Contains(e.Output, line) {
+				err = fmt.Errorf("wrong answer: %v", e.toolAnswer)
+			}
+			echo.add(e.took(), err)
+		}
+		echo.check(t, kind)
+		t.Logf("%s: echo %v, list %v", kind, &echo, &list)
+		if more := echo.at(50) - list.at(50); *wakes > 0 && more > 2*time.Millisecond {
+			t.Errorf("%s: %v more than a list", kind, more)
+		}
+	}
+}
+
 // TestWaitersCostNothing has a hundred calls wait for lines, ends and silence of
 // processes that say nothing.
 func TestWaitersCostNothing(t *testing.T) {
