@@ -44,6 +44,9 @@ type Slot struct {
 	// Modern says that the request speaks protocol 2026-07-28 or later, whose
 	// results say what they are and who gives them.
 	Modern bool
+	// NotFound says that there is no such resource. The library takes the error of a
+	// reader for its own.
+	NotFound bool
 	// Hold keeps the call's turn to work until the transport calls Leave, once the
 	// answer is written: a client that does not read then holds up only itself.
 	Hold  bool

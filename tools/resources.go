@@ -2,7 +2,7 @@ package tools
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -52,7 +52,10 @@ func (t *Tools) resource(read func(c *call, uri string) (mcp.TextResourceContent
 		})
 		if err != nil {
 			c.log().Debug("resource refused", "error", err)
-			return nil, fmt.Errorf("%w: %s", server.ErrResourceNotFound, words("resources/read", err))
+			if slot, ok := ctx.Value(slotKey{}).(*Slot); ok {
+				slot.NotFound, slot.Modern = errors.Is(err, procmgr.ErrNotFound), server.IsModernRequest(ctx)
+			}
+			return nil, errors.New(words("resources/read", err))
 		}
 		contents.URI = r.Params.URI
 		return []mcp.ResourceContents{contents}, nil

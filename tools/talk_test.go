@@ -314,7 +314,7 @@ func TestResources(t *testing.T) {
 	}
 	// Another chat sees nothing of it.
 	other := `,"_meta":{"coder.com/chat-id":"another"}`
-	if got := a.rpc("resources/read", output+other+"}"); !strings.Contains(got, "resource not found: process_id: this chat has no such process") {
+	if got := a.rpc("resources/read", output+other+"}"); !strings.Contains(got, "process_id: this chat has no such process") {
 		t.Errorf("got %s", got)
 	}
 	if got := a.rpc("resources/read", `{"uri":"proctor://processes"`+other+"}"); strings.Contains(got, "here") {

@@ -29,7 +29,7 @@ func newEncoder(name, title, version string) encoder {
 func (e encoder) answer(id json.RawMessage, message any, slot *tools.Slot) ([]byte, error) {
 	switch m := message.(type) {
 	case mcp.JSONRPCError:
-		return e.failure(id, m), nil
+		return e.failure(id, m, slot), nil
 	case mcp.JSONRPCResponse:
 		if slot.Result != nil {
 			return e.result(id, slot), nil
@@ -81,7 +81,13 @@ func (e encoder) result(id json.RawMessage, slot *tools.Slot) []byte {
 }
 
 // failure encodes an error of the MCP library, less what is only for its authors.
-func (e encoder) failure(id json.RawMessage, m mcp.JSONRPCError) []byte {
+func (e encoder) failure(id json.RawMessage, m mcp.JSONRPCError, slot *tools.Slot) []byte {
+	switch {
+	case slot.NotFound && slot.Modern: // protocol 2026-07-28
+		m.Error.Code = mcp.INVALID_PARAMS
+	case slot.NotFound:
+		m.Error.Code = mcp.RESOURCE_NOT_FOUND
+	}
 	b := append([]byte(`{"jsonrpc":"2.0","id":`), orNull(id)...)
 	b = append(b, `,"error":{"code":`...)
 	b = strconv.AppendInt(b, int64(m.Error.Code), 10)
@@ -142,7 +148,7 @@ func (e encoder) rewrite(text []byte, q *request) []byte {
 	case err != nil:
 		return encodeError(q.id, mcp.INTERNAL_ERROR, "something went wrong inside the server")
 	case m.Error != nil:
-		return e.failure(q.id, mcp.JSONRPCError{Error: *m.Error})
+		return e.failure(q.id, mcp.JSONRPCError{Error: *m.Error}, &q.slot)
 	case q.slot.Result != nil:
 		return e.result(q.id, &q.slot)
 	}
