@@ -34,6 +34,13 @@
 // ends by itself, by its time limit, by [Manager.Signal] or by [Manager.Close],
 // never because a call ended.
 //
+// # Input
+//
+// A process reads nothing unless its [Spec] says so: text and then end of file, a pipe
+// that stays open, or a terminal. [Manager.Input] writes to the latter two, in turn,
+// and never waits longer than its context. What a terminal shows is for others to find
+// out from its output and its Process.Sizes.
+//
 // # Goroutines and locks
 //
 // The manager starts a goroutine for the log record of each exit, and no other. The

@@ -87,12 +87,13 @@ func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (
 
 // resize changes the size of the terminal, and remembers from where on in the output.
 func (p *process) resize(size Size) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	at := p.output.Total()
 	if err := p.engine.Resize(size); err != nil {
 		return err
 	}
-	sizes := append(slices.Clip(p.sizes), Resize{p.output.Total(), size})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sizes := append(slices.Clip(p.sizes), Resize{at, size})
 	p.sizes = sizes[max(0, len(sizes)-maxResizes):]
 	return nil
 }

@@ -14,6 +14,14 @@
 // exit is announced. The announcement therefore comes after every byte that was
 // written before the exit.
 //
+// # Input
+//
+// A command reads /dev/null, a pipe, or a terminal of its own, which is then its
+// controlling one and all that it writes as well. Our end of an input that is kept is
+// parked in the poller of Go while a write waits (input_posix.go). Whether somebody
+// waits for it is asked of /proc at that moment: in which system call each thread of
+// the foreground is blocked, and on what (waiting_linux.go).
+//
 // # Kill domain
 //
 // A command leads a session and a process group of its own, and a signal goes to
