@@ -57,28 +57,35 @@ type Source func(p []byte, offset int64) (n int, at int64)
 
 // Render returns what is on the screen when all up to end was written. sizes begin at
 // offset 0. It ends after a second at most and then shows what it has come to.
-func Render(read Source, end int64, sizes []Resize) (s Screen) {
+func Render(read Source, end int64, sizes []Resize) Screen {
+	return render(read, end, sizes, replayTime)
+}
+
+func render(read Source, end int64, sizes []Resize, limit time.Duration) (s Screen) {
 	var size Resize
 	for len(sizes) > 0 && sizes[0].At <= 0 {
 		size, sizes = sizes[0], sizes[1:]
 	}
 	e := vt.NewEmulator(size.Cols, size.Rows)
 	e.SetScrollbackSize(1)
-	answers := make(chan struct{})
+	answered := make(chan struct{})
 	go func() { // what it is asked it answers; nobody is there to hear it
 		_, _ = io.Copy(io.Discard, e)
-		close(answers)
+		close(answered)
 	}()
 	defer func() {
-		e.Close()
-		<-answers
+		// Its own Close races with its Read.
+		if answers, ok := e.InputPipe().(io.Closer); ok {
+			answers.Close()
+		}
+		<-answered
 		// Whatever the program has written, it brings down nothing but its picture.
 		if recover() != nil {
 			s = Screen{Rows: size.Rows, Cols: size.Cols, Row: 1, Col: 1, Missing: end}
 		}
 	}()
 	p := player{screen: e, clamp: clamp{}}
-	deadline := time.Now().Add(replayTime)
+	deadline := time.Now().Add(limit)
 	buffer := make([]byte, chunkBytes)
 	for s.Played < end && time.Now().Before(deadline) {
 		for len(sizes) > 0 && sizes[0].At <= s.Played {

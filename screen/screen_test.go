@@ -5,12 +5,17 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
-// of renders a text on a screen of 5 rows and 20 columns.
+// of renders a text on a screen of 5 rows and 20 columns, however long that takes.
 func of(text string, more ...Resize) Screen {
-	return Render(func(p []byte, offset int64) (int, int64) { return copy(p, text[offset:]), offset }, int64(len(text)), append([]Resize{{0, 5, 20}}, more...))
+	return within(time.Hour, text, more...)
+}
+
+func within(limit time.Duration, text string, more ...Resize) Screen {
+	return render(func(p []byte, offset int64) (int, int64) { return copy(p, text[offset:]), offset }, int64(len(text)), append([]Resize{{0, 5, 20}}, more...), limit)
 }
 
 func TestRender(t *testing.T) {
@@ -78,7 +83,7 @@ func TestHostile(t *testing.T) {
 		"regions":       strings.Repeat("\x1b[5;2r\x1b[0;0r\x1b[9999;9999H\x1bM\x1bD\x1bE", 1000),
 		"tabs":          strings.Repeat("\x1bH\x1b[9999I\x1b[9999Z\t", 1000),
 	} {
-		got := of(text)
+		got := within(replayTime, text)
 		if !utf8.ValidString(got.Text) || len(got.Text) > 5*20*cellBytes+5 || len(got.Title) > titleBytes || got.Rows != 5 {
 			t.Errorf("%s: got %+v", name, got)
 		}
