@@ -21,6 +21,8 @@ var (
 	ErrNoTerminal = errors.New("process has no terminal")
 	// ErrInputClosed: nobody reads the input any more, or it was ended.
 	ErrInputClosed = errors.New("input is closed")
+	// ErrInputLine: a terminal that reads whole lines keeps 4,095 bytes of one.
+	ErrInputLine = errors.New("line of input is too long for a terminal")
 	// ErrInputFull: not all of the input was taken in time.
 	ErrInputFull = errors.New("input is full")
 	// ErrClosed: the manager no longer starts processes.

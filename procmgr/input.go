@@ -50,7 +50,7 @@ const (
 // bytes of Text were taken.
 //
 // Errors: *InputError, ErrNotFound, ErrNotRunning, ErrNoInput, ErrNoTerminal (a Size
-// without a terminal), ErrInputClosed, and ErrInputFull when ctx has ended before all
+// without a terminal), ErrInputClosed, ErrInputLine, and ErrInputFull when ctx has ended before all
 // was taken.
 func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (cursor int64, taken int, err error) {
 	p, err := m.find(scope, id)

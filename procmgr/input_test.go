@@ -139,6 +139,26 @@ func TestTerminal(t *testing.T) {
 	if p, out := wait(t, m, p); out != "halfhalf" || p.Exit.Code != 0 {
 		t.Errorf("got %q, %+v", out, p.Exit)
 	}
+	// One reader is ended, not the one behind it as well.
+	p = start(t, m, chat, Spec{Command: "PS1='one> ' dash -i; echo over", TTY: Size{24, 80}})
+	awaitOutput(t, m, p, "one> ")
+	give(t, m, p, Input{Text: []byte("PS1='t''wo> ' dash -i\n")})
+	awaitOutput(t, m, p, "two> ")
+	give(t, m, p, Input{Text: []byte{3}})
+	waitsFor(t, m, p, InputCertain)
+	give(t, m, p, Input{EOF: true})
+	give(t, m, p, Input{Text: []byte("echo still $((40+2))\n")})
+	awaitOutput(t, m, p, "still 42")
+	long := Input{Text: bytes.Repeat([]byte("x"), 5000)}
+	if _, n, err := m.Input(t.Context(), chat, p.ID, long); !errors.Is(err, ErrInputLine) || n != 0 {
+		t.Errorf("%d bytes taken, %v", n, err)
+	}
+	give(t, m, p, Input{EOF: true})
+	awaitOutput(t, m, p, "over")
+	// What is stopped does not read.
+	p = start(t, m, chat, Spec{Command: `echo up; python3 -c "import os,threading; threading.Timer(.1,lambda:os.kill(os.getpid(),19)).start(); os.read(0,1)"`, KeepStdin: true})
+	waitsFor(t, m, p, InputCertain)
+	waitsFor(t, m, p, "")
 	// A shell ignores SIGTERM, and obeys when it is hung up.
 	p = start(t, m, chat, Spec{Command: "exec bash --norc -i", TTY: Size{24, 80}})
 	waitsFor(t, m, p, InputLikely)

@@ -113,6 +113,8 @@ func inputError(err error) error {
 		return ErrNoInput
 	case errors.Is(err, spawn.ErrInputClosed):
 		return ErrInputClosed
+	case errors.Is(err, spawn.ErrInputLine):
+		return ErrInputLine
 	case errors.Is(err, spawn.ErrInputFull):
 		return ErrInputFull
 	}

@@ -19,7 +19,7 @@ const (
 	replayTime = time.Second
 	// chunkBytes are played between two looks at the clock. What they can make the
 	// emulator do is bounded by clamp.
-	chunkBytes = 1 << 10
+	chunkBytes = 256
 	// cellBytes is how much of one character is shown: any number of marks can be put
 	// on one.
 	cellBytes = 32
@@ -84,7 +84,8 @@ func render(read Source, end int64, sizes []Resize, limit time.Duration) (s Scre
 			s = Screen{Rows: size.Rows, Cols: size.Cols, Row: 1, Col: 1, Missing: end}
 		}
 	}()
-	p := player{screen: e, clamp: clamp{}}
+	p := player{screen: e}
+	e.SetCallbacks(vt.Callbacks{Title: func(title string) { p.title = title }})
 	deadline := time.Now().Add(limit)
 	buffer := make([]byte, chunkBytes)
 	for s.Played < end && time.Now().Before(deadline) {
@@ -150,7 +151,6 @@ type player struct {
 }
 
 func (p *player) play(text []byte) {
-	p.screen.SetCallbacks(vt.Callbacks{Title: func(title string) { p.title = title }})
 	text = append(p.rest, text...)
 	whole := len(text)
 	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
@@ -180,6 +180,10 @@ func (c *clamp) text(p []byte) []byte {
 		switch {
 		case b == '\x1b':
 			c.state = 1
+		case b == '\x18' || b == '\x1a': // CAN and SUB end a sequence
+			c.state = 0
+		case c.state > 0 && (b < ' ' || b == '\x7f'):
+			continue // a terminal does these at once, and goes on with the number
 		case c.state == 1 && b == '[':
 			c.state, c.digits = 2, 0
 		case c.state == 1:

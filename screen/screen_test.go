@@ -72,6 +72,7 @@ func TestGapsAndMuch(t *testing.T) {
 func TestHostile(t *testing.T) {
 	for name, text := range map[string]string{
 		"repeated":      strings.Repeat("x\x1b[1999999999b", replayBytes/14),
+		"controls":      strings.Repeat("x\x1b[9999\x0099999b\x1b\x00[999999999b\x1b[9999\x7f99999b\x1b\x0d[99999999I", 1000),
 		"repeated, C1":  strings.Repeat("x\x9b1999999999b", replayBytes/14),
 		"lines":         strings.Repeat("\x1b[99999999L\x1b[9999999M\x1b[99999999@\x1b[99999999P", 1000),
 		"scrolled":      strings.Repeat("\x1b[99999999S\x1b[9999999T", 1000),
@@ -92,6 +93,7 @@ func TestHostile(t *testing.T) {
 
 func FuzzRender(f *testing.F) {
 	f.Add([]byte("\x1b[2J\x1b[?1049h\x1b]0;x\x07\x1b[5;5r世"), uint8(3), uint8(7))
+	f.Add([]byte("x\x1b[9999\x0099999b\x1b\x00[999999999b\x1b[9999\x7f99999b\x1b[1\x1899999"), uint8(3), uint8(7))
 	f.Fuzz(func(t *testing.T, text []byte, rows, cols uint8) {
 		sizes := []Resize{{int64(len(text) / 2), 1 + int(rows)%120, 1 + int(cols)}, {int64(len(text)), 3, 4}}
 		got := of(string(text), sizes...)

@@ -60,6 +60,8 @@ func words(tool string, err error) string {
 		return "rows, cols: this process has no terminal. Leave them out, or start it again with tty."
 	case errors.Is(err, errNoScreen):
 		return "screen: this process has no terminal. Read its output without screen, or start it again with tty."
+	case errors.Is(err, procmgr.ErrInputLine):
+		return "text: a line has more than 4095 bytes, and this terminal reads whole lines: the rest would be lost. Nothing was written. Use shorter lines, or start the process with keep_stdin instead of tty."
 	case errors.Is(err, procmgr.ErrInputClosed):
 		return "text: nobody reads the input of this process any more: it was ended by eof, or the process has closed it. Call process_output to see what it does."
 	case errors.Is(err, procmgr.ErrNotRunning) && tool == "process_input":

@@ -3,6 +3,7 @@
 package spawn
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -32,9 +33,13 @@ func openInput(cmd *Command) (in input, theirs int, err error) {
 	if err := pipeCloexec(&fds); err != nil {
 		return input{}, -1, os.NewSyscallError("pipe", err)
 	}
-	if err := unix.SetNonblock(fds[1], true); err != nil {
+	err = unix.SetNonblock(fds[1], true)
+	if err == nil && keptBack(max(fds[0], fds[1])) {
+		err = unix.EMFILE
+	}
+	if err != nil {
 		closeEnds(fds[0], fds[1])
-		return input{}, -1, os.NewSyscallError("fcntl", err)
+		return input{}, -1, os.NewSyscallError("pipe", err)
 	}
 	return newInput(os.NewFile(uintptr(fds[1]), "input"), cmd.KeepStdin), fds[0], nil
 }
@@ -108,13 +113,34 @@ func (in *input) write(text []byte) (n int, err error) {
 
 // Write gives text to a command with an input that is kept, in turn with other
 // calls. It returns how much the pipe or the terminal has taken, and ErrNoInput,
-// ErrInputClosed, or ErrInputFull if ctx has ended before it has taken all.
+// ErrInputClosed, ErrInputLine, or ErrInputFull if ctx has ended before it has taken
+// all.
 func (p *Process) Write(ctx context.Context, text []byte) (n int, err error) {
 	leave, err := p.inputTurn(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer leave()
+	if p.input.tty && longestLine(text) > maxLine {
+		if t, err := p.termios(); err == nil && t.Lflag&unix.ICANON != 0 {
+			return 0, ErrInputLine
+		}
+	}
+	return p.writeInTurn(ctx, text)
+}
+
+// maxLine is how much of a line a terminal keeps that reads whole lines; what is more
+// is lost (N_TTY_BUF_SIZE less its end).
+const maxLine = 4095
+
+func longestLine(text []byte) (longest int) {
+	for line := range bytes.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		longest = max(longest, len(line))
+	}
+	return longest
+}
+
+func (p *Process) writeInTurn(ctx context.Context, text []byte) (n int, err error) {
 	past := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(past)
@@ -151,36 +177,33 @@ func (p *Process) inputTurn(ctx context.Context) (leave func(), err error) {
 // terminal the end-of-file character is typed, twice if a line was begun (termios(3),
 // VEOF). Errors are those of Write.
 func (p *Process) EndInput(ctx context.Context) error {
-	if p.input.tty {
-		return p.typeEOF(ctx)
-	}
 	leave, err := p.inputTurn(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
+	if p.input.tty {
+		_, err := p.writeInTurn(ctx, p.endOfFile())
+		return err
+	}
 	if err := p.input.file.Close(); err != nil {
 		return ErrInputClosed
 	}
 	return nil
 }
 
-func (p *Process) typeEOF(ctx context.Context) error {
-	eof := []byte{4} // Ctrl-D, unless the program has set another
-	if t, err := p.termios(); err == nil {
-		eof[0] = t.Cc[unix.VEOF]
+// endOfFile returns what to type for the end of the input.
+func (p *Process) endOfFile() []byte {
+	t, err := p.termios()
+	if err != nil || t.Lflag&unix.ICANON == 0 || t.Cc[unix.VEOF] == 0 {
+		return []byte{4} // Ctrl-D, for a program that reads keys
 	}
-	leave, err := p.inputTurn(ctx)
-	if err != nil {
-		return err
+	eof := t.Cc[unix.VEOF]
+	switch *p.input.last {
+	case 0, '\n', '\r', eof, t.Cc[unix.VINTR], t.Cc[unix.VQUIT], t.Cc[unix.VSUSP], t.Cc[unix.VKILL], t.Cc[unix.VEOL]:
+		return []byte{eof}
 	}
-	last := *p.input.last
-	leave()
-	if last != 0 && last != '\n' && last != '\r' && last != eof[0] {
-		eof = append(eof, eof[0])
-	}
-	_, err = p.Write(ctx, eof)
-	return err
+	return []byte{eof, eof} // the first ends the line
 }
 
 // Resize changes the size of a terminal; its programs get SIGWINCH. The error is

@@ -28,6 +28,8 @@ var (
 	ErrNoInput = errors.New("the command takes no input")
 	// ErrInputClosed says that nobody reads the input any more, or that it was ended.
 	ErrInputClosed = errors.New("the input is closed")
+	// ErrInputLine says that a line is longer than what a terminal keeps of one.
+	ErrInputLine = errors.New("a line of the input is too long for a terminal")
 	// ErrInputFull says that the input was not taken in time.
 	ErrInputFull = errors.New("the input is full")
 )

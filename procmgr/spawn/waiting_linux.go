@@ -36,6 +36,10 @@ func (p *Process) WaitsForInput() (InputWait, error) {
 	for _, pid := range pids {
 		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 		for _, task := range tasks {
+			id, _ := strconv.Atoi(task.Name())
+			if s, err := procfs.ReadStat(id); err != nil || s.State != 'S' {
+				continue // it runs, or is stopped and would not read
+			}
 			found, err := in.waits(pid, task.Name())
 			switch {
 			case errors.Is(err, os.ErrPermission):
