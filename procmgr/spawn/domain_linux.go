@@ -69,7 +69,9 @@ func (p *Process) fork(path string, argv []string, group string, attr *syscall.P
 		p.leave()
 		return err
 	}
+	h.mu.Lock() // who looks for the owner of an orphan looks at all
 	p.pid, p.pidfd = pid, pidfd
+	h.mu.Unlock()
 	h.startGuard()
 	if h.cgroups.low() {
 		p.spawner.wg.Go(h.cgroups.refill)
