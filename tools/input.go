@@ -49,6 +49,9 @@ func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answ
 	if err != nil {
 		return answer{}, err
 	}
+	if least := schemas.Int(50); in.WaitMS != nil && *in.WaitMS < least {
+		in.WaitMS = &least // to write takes a moment
+	}
 	waitCtx, cancel := t.within(ctx, c, in.WaitMS, defaultWait)
 	defer cancel()
 	stop, resume := t.report(ctx, c, in.ProcessID), t.pause(ctx, c)
@@ -129,6 +132,9 @@ func showScreen(r *schemas.OutputResult, out output.Reader, p procmgr.Process) s
 	title := ""
 	if s.Title != "" {
 		title = fmt.Sprintf(", title %q", clip(s.Title))
+	}
+	if s.Missing > 0 {
+		title += fmt.Sprintf("; %d bytes of output were not played", s.Missing)
 	}
 	return fmt.Sprintf("[screen of %d rows and %d columns, cursor in row %d, column %d%s]\n%s", s.Rows, s.Cols, s.Row, s.Col, title, s.Text)
 }

@@ -66,6 +66,9 @@ func TestTalkByPipe(t *testing.T) {
 	if r := a.tell(cat, `"text":"hello","keys":["enter"]`); r.ProcessOutput.Output != "hello\n" || !r.Running {
 		t.Errorf("got %s", r.text)
 	}
+	if r := a.tell(cat, `"text":"at once\n","wait_ms":0`); r.NextCursor == 0 {
+		t.Errorf("got %s", r.text)
+	}
 	if r := a.tell(cat, `"eof":true`); !exitedWith(r, 0) {
 		t.Errorf("got %s", r.text)
 	}
