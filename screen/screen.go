@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/vt"
 )
 
@@ -46,6 +47,9 @@ type Screen struct {
 	// Alternate says that a program has the whole screen, which it gives back at its
 	// end: an editor, a pager.
 	Alternate bool
+	// CursorKeys says that the program has asked for the other codes of the cursor
+	// keys (DECCKM): ESC O A instead of ESC [ A.
+	CursorKeys bool
 	// Played is where in what was written it stands, Missing how many bytes before
 	// that were not played: they are no longer kept, or too many.
 	Played, Missing int64
@@ -55,18 +59,16 @@ type Screen struct {
 // is, and where it begins: not where it was asked to if that is no longer kept.
 type Source func(p []byte, offset int64) (n int, at int64)
 
-// Render returns what is on the screen when all up to end was written. sizes begin at
-// offset 0. It ends after a second at most and then shows what it has come to.
+// Render returns what is on the screen when all up to end was written. sizes are by
+// offset, at least one; the first holds from the start on. It ends after a second at
+// most and then shows what it has come to.
 func Render(read Source, end int64, sizes []Resize) Screen {
 	return render(read, end, sizes, replayTime)
 }
 
 func render(read Source, end int64, sizes []Resize, limit time.Duration) (s Screen) {
-	var size Resize
-	for len(sizes) > 0 && sizes[0].At <= 0 {
-		size, sizes = sizes[0], sizes[1:]
-	}
-	e := vt.NewEmulator(size.Cols, size.Rows)
+	first, last := sizes[0], sizes[len(sizes)-1]
+	e := vt.NewEmulator(first.Cols, first.Rows)
 	e.SetScrollbackSize(1)
 	answered := make(chan struct{})
 	go func() { // what it is asked it answers; nobody is there to hear it
@@ -81,50 +83,26 @@ func render(read Source, end int64, sizes []Resize, limit time.Duration) (s Scre
 		<-answered
 		// Whatever the program has written, it brings down nothing but its picture.
 		if recover() != nil {
-			s = Screen{Rows: size.Rows, Cols: size.Cols, Row: 1, Col: 1, Missing: end}
+			s = Screen{Rows: last.Rows, Cols: last.Cols, Row: 1, Col: 1, Missing: end}
 		}
 	}()
-	p := player{screen: e}
-	e.SetCallbacks(vt.Callbacks{Title: func(title string) { p.title = title }})
-	deadline := time.Now().Add(limit)
-	buffer := make([]byte, chunkBytes)
-	for s.Played < end && time.Now().Before(deadline) {
-		for len(sizes) > 0 && sizes[0].At <= s.Played {
-			size, sizes = sizes[0], sizes[1:]
-			e.Resize(size.Cols, size.Rows)
-		}
-		if tail := end - replayBytes; s.Played >= headBytes && s.Played < tail {
-			s.Missing += tail - s.Played
-			s.Played = tail
-			continue
-		}
-		stop := end
-		if s.Played < headBytes {
-			stop = min(end, headBytes)
-		}
-		if len(sizes) > 0 {
-			stop = min(stop, sizes[0].At)
-		}
-		n, at := read(buffer[:min(chunkBytes, stop-s.Played)], s.Played)
-		if n == 0 {
-			break
-		}
-		s.Missing += at - s.Played
-		p.play(buffer[:n])
-		s.Played = at + int64(n)
-	}
-	for _, size = range sizes {
-		e.Resize(size.Cols, size.Rows)
-	}
-	s.Rows, s.Cols, s.Alternate = size.Rows, size.Cols, e.IsAltScreen()
-	s.Title = strings.ToValidUTF8(p.title[:min(len(p.title), titleBytes)], "")
+	p := player{screen: e, read: read, sizes: sizes[1:]}
+	e.SetCallbacks(vt.Callbacks{
+		Title:       func(title string) { s.Title = title },
+		EnableMode:  func(m ansi.Mode) { s.CursorKeys = s.CursorKeys || m == ansi.ModeCursorKeys },
+		DisableMode: func(m ansi.Mode) { s.CursorKeys = s.CursorKeys && m != ansi.ModeCursorKeys },
+	})
+	p.replay(end, time.Now().Add(limit))
+	s.Played, s.Missing = p.played, p.missing
+	s.Rows, s.Cols, s.Alternate = last.Rows, last.Cols, e.IsAltScreen()
+	s.Title = strings.ToValidUTF8(s.Title[:min(len(s.Title), titleBytes)], "")
 	at := e.CursorPosition()
 	s.Row, s.Col = at.Y+1, at.X+1
-	s.Text = text(e, size)
+	s.Text = text(e, last)
 	return s
 }
 
-// text are the rows of a screen.
+// text returns the rows of a screen.
 func text(e *vt.Emulator, size Resize) string {
 	var rows []string
 	for y := range size.Rows {
@@ -142,12 +120,52 @@ func text(e *vt.Emulator, size Resize) string {
 	return strings.TrimRight(strings.Join(rows, "\n"), "\n")
 }
 
-// player plays text into an emulator.
+// player plays what was written into an emulator.
 type player struct {
-	screen *vt.Emulator
-	clamp  clamp
-	title  string
-	rest   []byte // of a character that has not come whole
+	screen          *vt.Emulator
+	read            Source
+	sizes           []Resize // that are to come
+	played, missing int64
+	clamp           clamp
+	rest            []byte // of a character that has not come whole
+}
+
+// replay plays the first and the last of what was written up to end, until it is time.
+func (p *player) replay(end int64, deadline time.Time) {
+	buffer := make([]byte, chunkBytes)
+	for tail := end - replayBytes; p.played < end && time.Now().Before(deadline); {
+		for len(p.sizes) > 0 && p.sizes[0].At <= p.played {
+			p.resize()
+		}
+		if p.played >= headBytes && p.played < tail {
+			p.missing += tail - p.played
+			p.played = tail
+			continue
+		}
+		stop := end
+		if p.played < headBytes {
+			stop = min(end, headBytes)
+		}
+		if len(p.sizes) > 0 {
+			stop = min(stop, p.sizes[0].At)
+		}
+		n, at := p.read(buffer[:min(chunkBytes, stop-p.played)], p.played)
+		if n == 0 {
+			break
+		}
+		p.missing += at - p.played
+		p.play(buffer[:n])
+		p.played = at + int64(n)
+	}
+	for len(p.sizes) > 0 {
+		p.resize()
+	}
+}
+
+// resize goes on to the next size.
+func (p *player) resize() {
+	p.screen.Resize(p.sizes[0].Cols, p.sizes[0].Rows)
+	p.sizes = p.sizes[1:]
 }
 
 func (p *player) play(text []byte) {

@@ -27,6 +27,8 @@ func TestRender(t *testing.T) {
 		"shell\r\n\x1b[?1049h\x1b[2J\x1b[Hvim":   {Text: "vim", Alternate: true, Row: 1, Col: 4},
 		"shell\x1b[?1049h\x1b[2Jvim\x1b[?1049l!": {Text: "shell!", Row: 1, Col: 7},
 		"世界\x1b[1;3H人\x1b[2;1He\u0301":           {Text: "世人\ne\u0301", Row: 2, Col: 2},
+		"\x1b[?1h\x1b[?25lx":                     {Text: "x", CursorKeys: true, Row: 1, Col: 2},
+		"\x1b[?1h\x1b[?1lx":                      {Text: "x", Row: 1, Col: 2},
 		"1\r\n2\r\n3\r\n4\r\n5\r\n6":             {Text: "2\n3\n4\n5\n6", Row: 5, Col: 2},
 		strings.Repeat("x", 22):                  {Text: strings.Repeat("x", 20) + "\nxx", Row: 2, Col: 3},
 		"\x1b[31;1mred\x1b[0m\x1b[K \xff\x9b2J":  {Text: "red \uFFFD2J", Row: 1, Col: 8},
@@ -43,6 +45,11 @@ func TestResizing(t *testing.T) {
 	got := of(before+after, Resize{int64(len(before)), 8, 40})
 	if got.Rows != 8 || got.Cols != 40 || got.Row != 8 || !strings.HasSuffix(got.Text, strings.Repeat(" ", 29)+"corner") {
 		t.Errorf("got %+v", got)
+	}
+	// The first size holds from the start on, also when earlier ones are forgotten.
+	late := Render(func(p []byte, offset int64) (int, int64) { return copy(p, before[offset:]), offset }, int64(len(before)), []Resize{{100, 7, 30}})
+	if late.Rows != 7 || late.Text != "before" {
+		t.Errorf("got %+v", late)
 	}
 	if got := of(before, Resize{int64(len(before)), 8, 40}); got.Rows != 8 || got.Text != "before" {
 		t.Errorf("a size that nothing was written in: got %+v", got)
