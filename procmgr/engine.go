@@ -87,11 +87,10 @@ type EngineProcess interface {
 	// address, each in its own network namespace. An error means that they cannot be
 	// seen.
 	Ports() ([]Port, error)
-	// Write gives input, in turn with other calls, and returns how much was taken.
-	// Errors are those of [Manager.Input]; ErrInputFull comes with the end of ctx.
-	Write(ctx context.Context, text []byte) (int, error)
-	// EndInput says that no more input comes.
-	EndInput(context.Context) error
+	// Write gives input, and then the end of it if end is set, in turn with other
+	// calls. It returns how much was taken. Errors are those of [Manager.Input];
+	// ErrInputFull comes with the end of ctx.
+	Write(ctx context.Context, text []byte, end bool) (int, error)
 	// Resize changes the size of the terminal.
 	Resize(Size) error
 	// WaitsForInput says that a process in the foreground blocks in reading its input,

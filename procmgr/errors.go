@@ -37,7 +37,7 @@ var (
 
 // InputError says which part of a [Spec] cannot be used, and what it may be.
 type InputError struct {
-	Field string // command, launcher, env, workdir, stdin, split, tty, timeout, request_id; of an [Input] rows, cols
+	Field string // command, launcher, env, workdir, stdin, split, tty, timeout, request_id; of an [Input] text or rows, cols
 	Got   string // what was given, shortened
 	Want  string // what is allowed
 }

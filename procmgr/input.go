@@ -50,12 +50,15 @@ const (
 // bytes of Text were taken.
 //
 // Errors: *InputError, ErrNotFound, ErrNotRunning, ErrNoInput, ErrNoTerminal (a Size
-// without a terminal), ErrInputClosed, ErrInputLine, and ErrInputFull when ctx has ended before all
-// was taken.
+// without a terminal), ErrInputClosed, ErrInputLine, and ErrInputFull when ctx has
+// ended before all was taken.
 func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (cursor int64, taken int, err error) {
 	p, err := m.find(scope, id)
 	if err != nil {
 		return 0, 0, err
+	}
+	if len(in.Text) > MaxInputBytes {
+		return 0, 0, &InputError{"text", fmt.Sprintf("%d bytes with keys", len(in.Text)), fmt.Sprintf("at most %d bytes; call again with the rest", MaxInputBytes)}
 	}
 	if err := in.Size.validate("rows, cols"); err != nil {
 		return 0, 0, err
@@ -74,13 +77,8 @@ func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (
 			return cursor, 0, err
 		}
 	}
-	if len(in.Text) > 0 {
-		if taken, err = p.engine.Write(ctx, in.Text); err != nil {
-			return cursor, taken, err
-		}
-	}
-	if in.EOF {
-		err = p.engine.EndInput(ctx)
+	if len(in.Text) > 0 || in.EOF {
+		taken, err = p.engine.Write(ctx, in.Text, in.EOF)
 	}
 	return cursor, taken, err
 }

@@ -95,13 +95,9 @@ func (p localProcess) Ports() ([]Port, error) {
 	return ports, err
 }
 
-func (p localProcess) Write(ctx context.Context, text []byte) (int, error) {
-	n, err := p.Process.Write(ctx, text)
+func (p localProcess) Write(ctx context.Context, text []byte, end bool) (int, error) {
+	n, err := p.Process.Write(ctx, text, end)
 	return n, inputError(err)
-}
-
-func (p localProcess) EndInput(ctx context.Context) error {
-	return inputError(p.Process.EndInput(ctx))
 }
 
 func (p localProcess) Resize(s Size) error { return inputError(p.Process.Resize(spawn.Size(s))) }

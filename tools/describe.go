@@ -74,8 +74,11 @@ func head(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, n
 	var text strings.Builder
 	fmt.Fprintf(&text, "Process %s: %s.%s", p.ID, status(p), waitWords(waited))
 	if p.State.Running() {
-		text.WriteString(" It goes on; process_output waits for it, process_signal ends it.")
-		text.WriteString(waitingWords(p))
+		if p.WaitsForInput != "" {
+			text.WriteString(" It goes on; answer it with process_input, or end it with process_signal.")
+		} else {
+			text.WriteString(" It goes on; process_output waits for it, process_signal ends it.")
+		}
 	}
 	if t := out.Truncated; t != nil {
 		fmt.Fprintf(&text, " %d of %d bytes of output are shown.", t.RetainedBytes, t.OriginalBytes)
@@ -83,17 +86,6 @@ func head(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, n
 	text.WriteByte('\n')
 	writeNotes(&text, notes)
 	return text.String()
-}
-
-// waitingWords says that a process waits for input, and what to do.
-func waitingWords(p procmgr.Process) string {
-	switch p.WaitsForInput {
-	case procmgr.InputCertain:
-		return " Answer it with process_input, or end its input with eof."
-	case procmgr.InputLikely:
-		return " It seems to wait for input: answer it with process_input, or end its input with eof."
-	}
-	return ""
 }
 
 func orNothing(text string) string {
@@ -113,8 +105,11 @@ func status(p procmgr.Process) string {
 		if p.Suspended {
 			text += ", suspended by a signal"
 		}
-		if p.WaitsForInput == procmgr.InputCertain {
+		switch p.WaitsForInput {
+		case procmgr.InputCertain:
 			text += ", waiting for input"
+		case procmgr.InputLikely:
+			text += ", probably waiting for input"
 		}
 		return text
 	case p.State == procmgr.StateLost:

@@ -27,25 +27,11 @@ Write text, then keys, then eof to a process started with keep_stdin or tty, and
 
 func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answer, error) {
 	c.attrs = append(c.attrs, "process_id", clip(in.ProcessID))
-	p, out, err := t.manager.Read(c.Scope, in.ProcessID)
+	given, err := t.given(c, &in)
 	if err != nil {
 		return answer{}, err
 	}
-	tty := p.TTY != procmgr.Size{}
-	keys, err := typed(in.Keys, tty)
-	switch text := in.Text + keys; {
-	case err != nil:
-		return answer{}, err
-	case len(text) > procmgr.MaxInputBytes:
-		return answer{}, invalid("text: got %d bytes with keys, must be at most %d; call again with the rest", len(text), procmgr.MaxInputBytes)
-	case text == "" && !in.EOF && in.Rows == 0 && in.Cols == 0:
-		return answer{}, invalid("text, keys, eof, rows and cols: got none, must be at least one")
-	case in.Screen && !tty:
-		return answer{}, errNoScreen
-	}
-	behind := new(schemas.Int)
-	*behind = schemas.Int(out.Total())
-	w, err := condition(in.WaitFor, behind)
+	w, err := condition(in.WaitFor, nil)
 	if err != nil {
 		return answer{}, err
 	}
@@ -55,9 +41,7 @@ func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answ
 	waitCtx, cancel := t.within(ctx, c, in.WaitMS, defaultWait)
 	defer cancel()
 	stop, resume := t.report(ctx, c, in.ProcessID), t.pause(ctx, c)
-	cursor, taken, err := t.manager.Input(waitCtx, c.Scope, in.ProcessID, procmgr.Input{
-		Size: procmgr.Size{Rows: int(in.Rows), Cols: int(in.Cols)}, Text: []byte(in.Text + keys), EOF: in.EOF,
-	})
+	cursor, taken, err := t.manager.Input(waitCtx, c.Scope, in.ProcessID, given)
 	var waited procmgr.Waited
 	if err == nil {
 		w.Since, w.Cursor, w.Behind = time.Now(), cursor, cursor
@@ -69,12 +53,36 @@ func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answ
 	stop()
 	resume()
 	if errors.Is(err, procmgr.ErrInputFull) {
-		err = &fullError{taken, len(in.Text) + len(keys)}
+		err = &fullError{taken, len(given.Text)}
 	}
 	if err != nil {
 		return answer{}, err
 	}
 	return t.replied(ctx, c, in, cursor, waited)
+}
+
+// given puts what a call gives into the terms of the manager.
+func (t *Tools) given(c *call, in *schemas.InputInput) (given procmgr.Input, err error) {
+	p, out, err := t.manager.Read(c.Scope, in.ProcessID)
+	if err != nil {
+		return given, err
+	}
+	tty := p.TTY != procmgr.Size{}
+	if in.Screen && !tty {
+		return given, errNoScreen
+	}
+	application := tty && len(in.Keys) > 0 && render(out, p).CursorKeys
+	keys, err := typed(in.Keys, tty, application)
+	if err != nil {
+		return given, err
+	}
+	given = procmgr.Input{
+		Size: procmgr.Size{Rows: int(in.Rows), Cols: int(in.Cols)}, Text: []byte(in.Text + keys), EOF: in.EOF,
+	}
+	if len(given.Text) == 0 && !given.EOF && given.Size == (procmgr.Size{}) {
+		return given, invalid("text, keys, eof, rows and cols: got none, must be at least one")
+	}
+	return given, nil
 }
 
 // replied answers with what a process has written since a cursor.
@@ -92,16 +100,8 @@ func (t *Tools) replied(ctx context.Context, c *call, in schemas.InputInput, cur
 	if in.Screen {
 		text = showScreen(r, out, p)
 	}
-	r.OutputOpen = p.OutputOpen
-	if in.WaitFor != nil {
-		r.Waited = waitedOf(waited)
-		t.remark(ctx, c, p.ID, in.WaitFor, waited)
-	}
-	t.kept(c, out)
 	t.manager.Looked(c.Scope, p.ID, out.Total())
-	t.told(ctx, c, p)
-	r.Notes = c.notes
-	return answer{text: head(p, r.ProcessOutput, r.Waited, c.notes) + orNothing(text), data: r}, nil
+	return t.showed(ctx, c, p, out, r, text, in.WaitFor, waited), nil
 }
 
 // fullError says that a process did not take all of its input in time.
@@ -114,16 +114,21 @@ func (e *fullError) Error() string {
 // errNoScreen says that a screen was asked for of what has no terminal.
 var errNoScreen = errors.New("no terminal")
 
-// showScreen fills in what the terminal of a process shows, and returns that as text.
-func showScreen(r *schemas.OutputResult, out output.Reader, p procmgr.Process) string {
+// render returns what the terminal of a process shows.
+func render(out output.Reader, p procmgr.Process) screen.Screen {
 	var sizes []screen.Resize
 	for _, s := range p.Sizes {
 		sizes = append(sizes, screen.Resize{At: s.At, Rows: s.Rows, Cols: s.Cols})
 	}
-	s := screen.Render(func(buffer []byte, offset int64) (int, int64) {
+	return screen.Render(func(buffer []byte, offset int64) (int, int64) {
 		c := out.Read(buffer, offset)
 		return len(c.Data), c.At
 	}, out.Total(), sizes)
+}
+
+// showScreen fills in what the terminal of a process shows, and returns that as text.
+func showScreen(r *schemas.OutputResult, out output.Reader, p procmgr.Process) string {
+	s := render(out, p)
 	r.Screen = &schemas.Screen{
 		Text: s.Text, Rows: s.Rows, Cols: s.Cols, CursorRow: s.Row, CursorCol: s.Col,
 		Title: s.Title, Alternate: s.Alternate, MissingBytes: s.Missing,

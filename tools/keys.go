@@ -6,14 +6,19 @@ import (
 	"strings"
 )
 
-// named are the keys that have a name, as xterm sends them with the settings it
-// starts with.
-func named() map[string]string {
+// named are the keys that have a name, as xterm sends them. application says that
+// the program has asked for the other codes of the cursor keys.
+func named(application bool) map[string]string {
 	keys := map[string]string{
 		"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "space": " ",
 		"up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F",
 		"insert": "\x1b[2~", "delete": "\x1b[3~", "pageup": "\x1b[5~", "pagedown": "\x1b[6~", "shift-tab": "\x1b[Z",
 		"f1": "\x1bOP", "f2": "\x1bOQ", "f3": "\x1bOR", "f4": "\x1bOS", "ctrl-space": "\x00", "ctrl-?": "\x7f",
+	}
+	if application {
+		for _, key := range []string{"up", "down", "right", "left", "home", "end"} {
+			keys[key] = strings.Replace(keys[key], "[", "O", 1)
+		}
 	}
 	for i, code := range []int{15, 17, 18, 19, 20, 21, 23, 24} {
 		keys[fmt.Sprintf("f%d", i+5)] = fmt.Sprintf("\x1b[%d~", code)
@@ -28,8 +33,8 @@ func named() map[string]string {
 func byPipe() []string { return []string{"enter", "tab", "escape", "backspace", "space"} }
 
 // typed returns what keys send.
-func typed(keys []string, tty bool) (text string, err error) {
-	known := named()
+func typed(keys []string, tty, application bool) (text string, err error) {
+	known := named(application)
 	for i, key := range keys {
 		name := strings.ToLower(key)
 		rest, alt := strings.CutPrefix(name, "alt-")

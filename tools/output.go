@@ -6,6 +6,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/procmgr/output"
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
@@ -47,7 +49,6 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 		return answer{}, err
 	}
 	r := &schemas.OutputResult{Process: process(p)}
-	r.OutputOpen = p.OutputOpen
 	text, err := t.read(r, &in, out, p, func() bool {
 		t.pause(ctx, c)()
 		return ctx.Err() == nil
@@ -55,17 +56,23 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 	if err != nil {
 		return answer{}, err
 	}
-	t.told(ctx, c, p)
-	t.kept(c, out)
-	switch atEnd := in.Cursor != nil && r.Cursor == out.Total(); {
-	case in.WaitFor != nil:
-		r.Waited = waitedOf(waited)
-		t.remark(ctx, c, p.ID, in.WaitFor, waited)
-	case !part || atEnd:
+	if atEnd := in.Cursor != nil && r.Cursor == out.Total(); in.WaitFor == nil && (!part || atEnd) {
 		t.looked(c, p.ID, out.Total())
 	}
+	return t.showed(ctx, c, p, out, r, text, in.WaitFor, waited), nil
+}
+
+// showed is the answer with a part of an output, and what there is to say beside it.
+func (t *Tools) showed(ctx context.Context, c *call, p procmgr.Process, out output.Reader, r *schemas.OutputResult, text string, in *schemas.WaitFor, waited procmgr.Waited) answer {
+	r.OutputOpen = p.OutputOpen
+	if in != nil {
+		r.Waited = waitedOf(waited)
+		t.remark(ctx, c, p.ID, in, waited)
+	}
+	t.kept(c, out)
+	t.told(ctx, c, p)
 	r.Notes = c.notes
-	return answer{text: head(p, r.ProcessOutput, r.Waited, c.notes) + orNothing(text), data: r}, nil
+	return answer{text: head(p, r.ProcessOutput, r.Waited, c.notes) + orNothing(text), data: r}
 }
 
 // looked notes that the caller has looked for new output in vain, and how it can

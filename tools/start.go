@@ -54,7 +54,8 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 	c.attrs = append(c.attrs, "process_id", started.ID)
 	if started.Forgotten {
 		c.note("This request_id started the process before; it has ended and its output is no longer kept.")
-		return t.started(started, schemas.OutputResult{}, "", c), nil
+		text := head(started.Process, schemas.ProcessOutput{}, schemas.Waited{}, c.notes) + orNothing("")
+		return began(started, text, schemas.OutputResult{}, c), nil
 	}
 
 	wait := defaultWait
@@ -80,26 +81,16 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 	if err != nil {
 		return answer{}, err
 	}
-	r.OutputOpen = started.OutputOpen
-	if in.WaitFor != nil {
-		r.Waited = waitedOf(waited)
-		t.remark(ctx, c, started.ID, in.WaitFor, waited)
-	}
-	t.kept(c, out)
 	t.manager.Looked(c.Scope, started.ID, out.Total())
-	t.told(ctx, c, started.Process)
-	return t.started(started, r, text, c), nil
+	return began(started, t.showed(ctx, c, started.Process, out, &r, text, in.WaitFor, waited).text, r, c), nil
 }
 
-// started answers with what a process has written so far.
-func (t *Tools) started(s procmgr.Started, r schemas.OutputResult, text string, c *call) answer {
-	return answer{
-		text: head(s.Process, r.ProcessOutput, r.Waited, c.notes) + orNothing(text),
-		data: &schemas.StartResult{
-			Process: process(s.Process), ProcessOutput: r.ProcessOutput, Waited: r.Waited,
-			Attached: s.Attached, Forgotten: s.Forgotten, Remarks: schemas.Remarks{Notes: c.notes},
-		},
-	}
+// began is the answer with what a process has written so far.
+func began(s procmgr.Started, text string, r schemas.OutputResult, c *call) answer {
+	return answer{text, &schemas.StartResult{
+		Process: process(s.Process), ProcessOutput: r.ProcessOutput, Waited: r.Waited,
+		Attached: s.Attached, Forgotten: s.Forgotten, Remarks: schemas.Remarks{Notes: c.notes},
+	}}
 }
 
 // kept notes why little of an output is kept, if that is so.

@@ -194,6 +194,14 @@ func TestFullScreenPrograms(t *testing.T) {
 		t.Errorf("the file has %.40q", text)
 	}
 
+	// A menu that has asked for the other codes of the cursor keys gets them.
+	menu := a.inTerminal(dir, `python3 -c "import curses; curses.wrapper(lambda s: (s.addstr(0, 0, 'menu'), s.refresh(), s.addstr(1, 0, curses.keyname(s.getch())), s.refresh(), s.getch()))"`)
+	a.shows(menu, "menu")
+	a.awaits(menu, "certain")
+	a.tell(menu, `"keys":["down"]`)
+	a.shows(menu, "KEY_DOWN")
+	a.tell(menu, `"keys":["f1"]`)
+
 	less := a.inTerminal(dir, "less text")
 	a.shows(less, "line 23")
 	a.awaits(less, "certain") // it reads the terminal by another descriptor
@@ -270,10 +278,10 @@ func TestPassword(t *testing.T) {
 func TestTerminalUnderLoad(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	yes := a.inTerminal(t.TempDir(), "yes 0123456789")
-	for i := range 20 {
+	for i := range 80 { // more than are remembered
 		a.tell(yes, `"rows":%d,"cols":%d,"wait_for":{"new_output":true}`, 10+i, 40+i)
 	}
-	if r := a.call("process_output", `{"process_id":"`+yes.ProcessID+`","screen":true}`); r.Screen == nil || r.Screen.Rows != 29 || r.Screen.Cols != 59 || !strings.Contains(r.Screen.Text, "0123456789") {
+	if r := a.call("process_output", `{"process_id":"`+yes.ProcessID+`","screen":true}`); r.Screen == nil || r.Screen.Rows != 89 || r.Screen.Cols != 119 || !strings.Contains(r.Screen.Text, "0123456789") {
 		t.Errorf("got %s", r.text)
 	}
 	a.call("process_signal", `{"process_id":"`+yes.ProcessID+`","signal":"kill","wait_ms":20000}`)

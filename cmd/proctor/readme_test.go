@@ -147,7 +147,7 @@ func (s *server) replay(session string) {
 			// Times, how soon a question waits for its answer, git's choices, and blank
 			// lines say nothing.
 			text = regexp.MustCompile(`\b[\d.]+m?s\b`).ReplaceAllString(text, "TIME")
-			text = regexp.MustCompile(`, waiting for input| Answer it with [^.]*\.|,[a-z,]+,\?\]|\n\s*\n`).ReplaceAllString(text, "\n")
+			text = regexp.MustCompile(`, waiting for input|; process_output waits for it, process_signal ends it|; answer it with process_input, or end it with process_signal|,[a-z,]+,\?\]|\n\s*\n`).ReplaceAllString(text, "\n")
 			return strings.Join(strings.Fields(text), " ")
 		}
 		if plain(got) != plain(want) {

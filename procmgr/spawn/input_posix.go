@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// input is what a command reads, as long as there is something to give it. Its
-// fields do not change once the command runs.
+// input is what a command reads, as long as there is something to give it. But for
+// last its fields do not change once the command runs.
 type input struct {
 	file *os.File      // our end of a pipe, or of a terminal; nil is no input
 	tty  bool          // it is a terminal
 	kept bool          // it stays open for Write
 	turn chan struct{} // has room for one: the call that writes
-	last *byte         // that was written; of who has the turn
+	last byte          // the last that was written; of who has the turn
 }
 
 // openInput opens what a command reads, and returns its end.
@@ -45,7 +45,7 @@ func openInput(cmd *Command) (in input, theirs int, err error) {
 }
 
 func newInput(file *os.File, kept bool) input {
-	return input{file: file, kept: kept, turn: make(chan struct{}, 1), last: new(byte)}
+	return input{file: file, kept: kept, turn: make(chan struct{}, 1)}
 }
 
 // openTerminal makes a terminal of that size, and returns the command's end of it.
@@ -81,8 +81,11 @@ func duplicate(file *os.File) (fd int, err error) {
 	}
 	var dupErr error
 	err = raw.Control(func(old uintptr) {
-		if fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0); dupErr == nil {
-			dupErr = unix.SetNonblock(fd, true)
+		if fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0); dupErr != nil {
+			return
+		}
+		if dupErr = unix.SetNonblock(fd, true); dupErr != nil {
+			unix.Close(fd)
 		}
 	})
 	return fd, errors.Join(err, dupErr)
@@ -106,27 +109,42 @@ func (p *Process) give(text []byte) {
 
 func (in *input) write(text []byte) (n int, err error) {
 	if n, err = in.file.Write(text); n > 0 {
-		*in.last = text[n-1]
+		in.last = text[n-1]
 	}
 	return n, err
 }
 
-// Write gives text to a command with an input that is kept, in turn with other
-// calls. It returns how much the pipe or the terminal has taken, and ErrNoInput,
-// ErrInputClosed, ErrInputLine, or ErrInputFull if ctx has ended before it has taken
-// all.
-func (p *Process) Write(ctx context.Context, text []byte) (n int, err error) {
-	leave, err := p.inputTurn(ctx)
-	if err != nil {
-		return 0, err
+// Write gives text to a command with an input that is kept, and then, if end is set,
+// the end of it: a pipe is closed; in a terminal the end-of-file character is typed,
+// twice if a line was begun (termios(3), VEOF). Calls take turns. It returns how much
+// of text the pipe or the terminal has taken, and ErrNoInput, ErrInputClosed,
+// ErrInputLine, or ErrInputFull if ctx has ended before it has taken all.
+func (p *Process) Write(ctx context.Context, text []byte, end bool) (n int, err error) {
+	if !p.input.kept {
+		return 0, ErrNoInput
 	}
-	defer leave()
+	select {
+	case p.input.turn <- struct{}{}:
+		defer func() { <-p.input.turn }()
+	case <-ctx.Done():
+		return 0, ErrInputFull
+	}
 	if p.input.tty && longestLine(text) > maxLine {
 		if t, err := p.termios(); err == nil && t.Lflag&unix.ICANON != 0 {
 			return 0, ErrInputLine
 		}
 	}
-	return p.writeInTurn(ctx, text)
+	if len(text) > 0 {
+		n, err = p.writeUntil(ctx, text)
+	}
+	switch {
+	case err != nil || !end:
+	case p.input.tty:
+		_, err = p.writeUntil(ctx, p.endOfFile())
+	case p.input.file.Close() != nil:
+		err = ErrInputClosed
+	}
+	return n, err
 }
 
 // maxLine is how much of a line a terminal keeps that reads whole lines; what is more
@@ -140,7 +158,8 @@ func longestLine(text []byte) (longest int) {
 	return longest
 }
 
-func (p *Process) writeInTurn(ctx context.Context, text []byte) (n int, err error) {
+// writeUntil writes until ctx ends.
+func (p *Process) writeUntil(ctx context.Context, text []byte) (n int, err error) {
 	past := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(past)
@@ -160,38 +179,6 @@ func (p *Process) writeInTurn(ctx context.Context, text []byte) (n int, err erro
 	return n, nil
 }
 
-// inputTurn waits until nobody else writes.
-func (p *Process) inputTurn(ctx context.Context) (leave func(), err error) {
-	if !p.input.kept {
-		return nil, ErrNoInput
-	}
-	select {
-	case p.input.turn <- struct{}{}:
-		return func() { <-p.input.turn }, nil
-	case <-ctx.Done():
-		return nil, ErrInputFull
-	}
-}
-
-// EndInput tells a command that there is no more input: a pipe is closed; in a
-// terminal the end-of-file character is typed, twice if a line was begun (termios(3),
-// VEOF). Errors are those of Write.
-func (p *Process) EndInput(ctx context.Context) error {
-	leave, err := p.inputTurn(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	if p.input.tty {
-		_, err := p.writeInTurn(ctx, p.endOfFile())
-		return err
-	}
-	if err := p.input.file.Close(); err != nil {
-		return ErrInputClosed
-	}
-	return nil
-}
-
 // endOfFile returns what to type for the end of the input.
 func (p *Process) endOfFile() []byte {
 	t, err := p.termios()
@@ -199,7 +186,7 @@ func (p *Process) endOfFile() []byte {
 		return []byte{4} // Ctrl-D, for a program that reads keys
 	}
 	eof := t.Cc[unix.VEOF]
-	switch *p.input.last {
+	switch p.input.last {
 	case 0, '\n', '\r', eof, t.Cc[unix.VINTR], t.Cc[unix.VQUIT], t.Cc[unix.VSUSP], t.Cc[unix.VKILL], t.Cc[unix.VEOL]:
 		return []byte{eof}
 	}

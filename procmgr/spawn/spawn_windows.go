@@ -113,9 +113,9 @@ func (p *Process) Follow() { p.spawner.wg.Go(p.follow) }
 // Wait returns when every goroutine has ended. See the other systems.
 func (s *Spawner) Wait() { s.wg.Wait() }
 
-// Write gives input to a command whose input is kept. See the other systems; here a
-// pipe that is full is waited for.
-func (p *Process) Write(ctx context.Context, text []byte) (n int, err error) {
+// Write gives text and the end of it to a command whose input is kept. See the other
+// systems; here a pipe that is full is waited for.
+func (p *Process) Write(ctx context.Context, text []byte, end bool) (n int, err error) {
 	if p.input == nil {
 		return 0, ErrNoInput
 	}
@@ -125,21 +125,14 @@ func (p *Process) Write(ctx context.Context, text []byte) (n int, err error) {
 	case <-ctx.Done():
 		return 0, ErrInputFull
 	}
-	if n, err = p.input.Write(text); err != nil {
+	n, err = p.input.Write(text)
+	if err == nil && end {
+		err = p.input.Close()
+	}
+	if err != nil {
 		err = ErrInputClosed
 	}
 	return n, err
-}
-
-// EndInput closes the input.
-func (p *Process) EndInput(context.Context) error {
-	if p.input == nil {
-		return ErrNoInput
-	}
-	if p.input.Close() != nil {
-		return ErrInputClosed
-	}
-	return nil
 }
 
 // Resize has no terminal to change.
