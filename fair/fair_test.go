@@ -94,3 +94,16 @@ func BenchmarkTurn(b *testing.B) {
 		leave()
 	}
 }
+
+// Who no longer waits gets no place, though one is free.
+func TestEndedContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	q := New[string](1)
+	if err := q.Enter(ctx, "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := q.Enter(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+}

@@ -57,6 +57,9 @@ func TestInputByPipe(t *testing.T) {
 	}
 	p = start(t, m, chat, Spec{Command: "cat | cat", KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
+	// By whatever number it has the pipe.
+	p = start(t, m, chat, Spec{Command: `python3 -c "import os; os.read(os.dup(0), 1)"`, KeepStdin: true})
+	waitsFor(t, m, p, InputCertain)
 	// A question.
 	p = start(t, m, chat, Spec{Command: `bash -c 'read -p "Go on? " x; echo got $x'`, KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)

@@ -294,3 +294,26 @@ func TestOutputGivesWay(t *testing.T) {
 		t.Errorf("all are forgotten, and %d bytes are counted", n)
 	}
 }
+
+// What a call waits for is left to its answer, and told by the next one if that is not
+// read.
+func TestNoticesLeaveTheAwaited(t *testing.T) {
+	m := newManager(t, Options{})
+	p := sh(t, m, "exit 3")
+	wait(t, m, p)
+	live, err := m.find(p.Scope, p.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := live.await()
+	if list, more := m.Notices(p.Scope, 5); len(list) != 0 || more != 0 {
+		t.Errorf("got %v and %d more", list, more)
+	}
+	gone()
+	if list, _ := m.Notices(p.Scope, 5); len(list) != 1 || list[0].ID != p.ID {
+		t.Errorf("got %v", list)
+	}
+	if list, _ := m.Notices(p.Scope, 5); len(list) != 0 {
+		t.Errorf("told twice: %v", list)
+	}
+}

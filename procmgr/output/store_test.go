@@ -277,6 +277,24 @@ func TestReadersFollowAWriter(t *testing.T) {
 	wg.Wait()
 }
 
+// A long tail is shortened at once: to copy it takes time that a program waits.
+func TestShrink(t *testing.T) {
+	s := &Store{Space: testSpace(t, 64<<20)}
+	defer s.Close()
+	const size = 40 << 20
+	s.Append(Stdout, make([]byte, size))
+	for _, most := range []int64{HeadBytes + shrunkTail, (HeadBytes + shrunkTail) / 2} {
+		if !s.Shrink() || s.Kept(0, size) > most || s.Kept(0, size) < most/2 {
+			t.Errorf("%d bytes are kept, want %d", s.Kept(0, size), most)
+		}
+	}
+	for s.Shrink() {
+	}
+	if kept := s.Kept(0, size); kept < minMax {
+		t.Errorf("%d bytes are kept in the end", kept)
+	}
+}
+
 func TestSearch(t *testing.T) {
 	s := &Store{Space: testSpace(t, 0)}
 	for i := range 200_000 {

@@ -144,8 +144,7 @@ func (in source) waits(pid int, task string) (InputWait, error) {
 	polled := false
 	switch number {
 	case unix.SYS_READ, unix.SYS_READV:
-		// On a pipe it may be another's descriptor: only what is inherited counts.
-		if fd := int32(args[0]); in.is(pid, fd) && (in.tty || fd == 0) {
+		if in.is(pid, int32(args[0])) {
 			return InputCertain, nil
 		}
 	case sysPoll, unix.SYS_PPOLL:
