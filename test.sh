@@ -6,10 +6,13 @@
 #   ./test.sh --fuzz 5m    fuzz each target that long (default 10s)
 #   ./test.sh --messages 10000000   send so many mutated messages (default 20000)
 #   ./test.sh --trials     also end every shape of process tree, and servers, a
-#                          thousand times in each kill domain, run 100,000 commands
-#                          and send 100,000 signals among reused pids (an hour)
+#                          thousand times in each kill domain, run 100,000 commands,
+#                          send 100,000 signals among reused pids, take outputs
+#                          through a thousand schedules, and ask 210 times who waits
+#                          for input (an hour)
 #   ./test.sh --load       also load the program among a thousand live processes,
-#                          and beside a hostile chat (three minutes)
+#                          beside a hostile chat, and with 10 GiB of output, and
+#                          measure how soon waits end (five minutes)
 #   ./test.sh --soak 8h    also use the program that long; it must not grow
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -115,7 +118,7 @@ if [ "$(id -u)" = 0 ]; then
   as_user() { (cd / && setpriv --reuid proctor-test --regid proctor-test --clear-groups env HOME=/ TMPDIR=/tmp "$@"); }
   as_user "$bin/spawn.test"
   as_user "$bin/spawn.test" "${bubblewrap[@]}"
-  as_user "$bin/procmgr.test" -test.run 'Run|Kill|Terminate|Close|Forget|Descend|Signal|Suspend'
+  as_user "$bin/procmgr.test" -test.run 'Run|Kill|Terminate|Close|Forget|Descend|Signal|Suspend|Input|Terminal|Notices'
 fi
 
 if [ -n "$trials" ]; then
@@ -126,12 +129,15 @@ if [ -n "$trials" ]; then
     (cd procmgr/spawn && "$bin/quick.test" -test.run 'Reused' -test.v -test.timeout 60m -kills 100000 -domain "$domain")
     go test ./procmgr -run EveryRun -v -timeout 60m -args -runs 100000 -domain "$domain"
   done
+  go test ./procmgr/output -run AgainstAModel -v -timeout 30m -args -schedules 1000
+  go test ./procmgr -run WhoWaits -v -timeout 30m -args -states 15
   go test ./cmd/proctor -run 'NothingSurvives|Guard|Sweeps' -v -timeout 120m -args -trials 100
 fi
 
 if [ -n "$load" ]; then
   step load
   go test ./cmd/proctor -run '^(TestLoad|TestHostile)$' -v -timeout 30m -args -load 60s -hostile 20s
+  go test ./cmd/proctor -run '^(TestWakeUp|TestEcho|TestWaitersCostNothing|TestGreatFlood)$' -v -timeout 30m -args -wakes 1000 -flood 10240
 fi
 
 if [ -n "$soak" ]; then
