@@ -159,6 +159,9 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 	}
 	switch k := e.ErrorKind.(type) {
 	case *kind.Type:
+		if names := known(schema, e); names != "" && len(e.InstanceLocation) > 0 && slices.Equal(k.Want, []string{"object"}) {
+			return say("got %s, must be an object that can have %s", article(k.Got), names)
+		}
 		return say("got %s, must be %s", article(k.Got), article(strings.Join(k.Want, " or ")))
 	case *kind.Required:
 		for _, name := range k.Missing {
@@ -200,7 +203,9 @@ func inside(e *jsonschema.ValidationError, name string) string {
 // known names what the object that an error is about can have.
 func known(schema *jsonschema.Schema, e *jsonschema.ValidationError) string {
 	for _, name := range e.InstanceLocation {
-		schema = schema.Properties[name]
+		if schema = schema.Properties[name]; schema == nil {
+			return "" // in a list, or in an object of any names
+		}
 	}
 	var names []string
 	for name := range schema.Properties {

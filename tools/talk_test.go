@@ -121,6 +121,12 @@ func TestInputIsRefusedByName(t *testing.T) {
 	if r := a.call("process_start", `{"command":"true","tty":{"rows":1000}}`); !r.isError || !strings.Contains(r.text, "tty: got 1000 rows and 80 columns; must be 1 to 120 rows") {
 		t.Errorf("got %s", r.text)
 	}
+	if r := a.call("process_start", `{"command":"true","tty":true}`); !r.isError || !strings.Contains(r.text, "tty: got a boolean, must be an object that can have cols, rows.") {
+		t.Errorf("got %s", r.text)
+	}
+	if r := a.call("process_start", `{"command":"true","env":{"A":{}}}`); !r.isError || !strings.Contains(r.text, "env.A: got an object, must be a string") {
+		t.Errorf("got %s", r.text)
+	}
 	if r := a.call("process_output", `{"process_id":"`+none.ProcessID+`","screen":true}`); !r.isError || !strings.Contains(r.text, "screen: this process has no terminal") {
 		t.Errorf("got %s", r.text)
 	}
