@@ -144,10 +144,10 @@ func (s *server) replay(session string) {
 			got = strings.ReplaceAll(got, id, short)
 		}
 		plain := func(text string) string {
-			// Times, how soon a question waits for its answer, git's choices, and blank
-			// lines say nothing.
+			// Times, whether a program already waits for the answer to what it has just
+			// asked, git's choices, and blanks say nothing.
 			text = regexp.MustCompile(`\b[\d.]+m?s\b`).ReplaceAllString(text, "TIME")
-			text = regexp.MustCompile(`, waiting for input|; process_output waits for it, process_signal ends it|; answer it with process_input, or end it with process_signal|,[a-z,]+,\?\]|\n\s*\n`).ReplaceAllString(text, "\n")
+			text = regexp.MustCompile(`, waiting for input|; process_output waits for it, process_signal ends it|; answer it with process_input, or end it with process_signal|,[a-z,]+,\?\]`).ReplaceAllString(text, "")
 			return strings.Join(strings.Fields(text), " ")
 		}
 		if plain(got) != plain(want) {
