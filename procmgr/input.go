@@ -99,7 +99,7 @@ func (p *process) resize(size Size) error {
 // waitsForInput says whether a process waits for what [Manager.Input] gives, as the
 // kernel tells it at this moment.
 func (p *process) waitsForInput() InputWait {
-	if !p.facts.KeepsInput || p.facts.Remote != "" {
+	if !p.takesInput() {
 		return ""
 	}
 	wait, polled := p.engine.WaitsForInput()
@@ -111,6 +111,9 @@ func (p *process) waitsForInput() InputWait {
 	}
 	return InputLikely
 }
+
+// takesInput says whether the process could be seen to wait for input.
+func (p *process) takesInput() bool { return p.facts.KeepsInput && p.facts.Remote == "" }
 
 // validate says what is wrong with a size that is not zero.
 func (s Size) validate(field string) error {

@@ -22,11 +22,18 @@ type Condition struct {
 	// waited for.
 	Idle  time.Duration
 	Since time.Time
+	// Asks is that the process waits for [Manager.Input], as Process.WaitsForInput
+	// tells, and has written nothing for a tenth of a second.
+	Asks bool
 	// Port is one on which a process of the kill domain listens. 0 is none.
 	Port int
 	// Probes ask for more.
 	Probes []Probe
 }
+
+// Whether a process waits for input is looked for when it has written nothing for so
+// long, and then ever less often: the kernel does not tell when one begins to.
+const firstLook, lastLook = 100 * time.Millisecond, time.Second
 
 // Probe asks for something that only its asker knows.
 type Probe struct {
@@ -44,6 +51,7 @@ const (
 	WaitMatch     WaitResult = "output_matches"
 	WaitNewOutput WaitResult = "new_output"
 	WaitIdle      WaitResult = "idle"
+	WaitAsks      WaitResult = "waiting_for_input"
 	WaitPort      WaitResult = "port_open"
 	WaitOver      WaitResult = "timeout" // the context has ended before
 )
@@ -115,6 +123,8 @@ func (p *process) waitFor(ctx context.Context, w Condition, ready <-chan WaitRes
 		return waited
 	}
 	cursor := w.Cursor
+	w.Asks = w.Asks && p.takesInput()
+	pause := firstLook
 	for {
 		// In this order: what was written before the exit is there when it is told.
 		ended := p.ended()
@@ -148,12 +158,26 @@ func (p *process) waitFor(ctx context.Context, w Condition, ready <-chan WaitRes
 			}
 			quiet = time.After(left)
 		}
+		var look <-chan time.Time
+		if w.Asks {
+			left := firstLook - time.Since(latest(written, p.facts.StartedAt))
+			switch {
+			case left > 0: // it has written since
+				pause = firstLook
+			case p.waitsForInput() != "":
+				return end(WaitAsks)
+			default:
+				left, pause = pause, min(2*pause, lastLook)
+			}
+			look = time.After(left)
+		}
 		if w.Match == nil && !w.NewOutput {
 			more = nil // the exit is heard of, and silence looked for when it is time
 		}
 		select {
 		case <-more:
 		case <-quiet:
+		case <-look:
 		case <-p.done:
 		case result := <-ready:
 			return end(result)

@@ -10,7 +10,7 @@ import (
 // the program has asked for the other codes of the cursor keys.
 func named(application bool) map[string]string {
 	keys := map[string]string{
-		"enter": "\r", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "space": " ",
+		"enter": "\r", "return": "\r", "esc": "\x1b", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "space": " ",
 		"up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F",
 		"insert": "\x1b[2~", "delete": "\x1b[3~", "pageup": "\x1b[5~", "pagedown": "\x1b[6~", "shift-tab": "\x1b[Z",
 		"f1": "\x1bOP", "f2": "\x1bOQ", "f3": "\x1bOR", "f4": "\x1bOS", "ctrl-space": "\x00", "ctrl-?": "\x7f",
@@ -30,13 +30,20 @@ func named(application bool) map[string]string {
 }
 
 // byPipe are those that mean something to a program that reads a pipe.
-func byPipe() []string { return []string{"enter", "tab", "escape", "backspace", "space"} }
+func byPipe() []string {
+	return []string{"enter", "tab", "escape", "backspace", "space", "return", "esc"}
+}
 
 // typed returns what keys send.
 func typed(keys []string, tty, application bool) (text string, err error) {
 	known := named(application)
 	for i, key := range keys {
 		name := strings.ToLower(key)
+		for _, with := range []string{"ctrl", "alt", "shift"} { // as others write them
+			if rest, found := strings.CutPrefix(name, with+"+"); found {
+				name = with + "-" + rest
+			}
+		}
 		rest, alt := strings.CutPrefix(name, "alt-")
 		sent, ok := known[rest]
 		if alt && len(rest) == 1 && rest[0] > ' ' && rest[0] < 0x7f {
@@ -47,7 +54,7 @@ func typed(keys []string, tty, application bool) (text string, err error) {
 			return "", invalid("keys.%d: got %s, must be a name such as enter, up, f1, ctrl-c or alt-x; put characters in text", i, shown(key))
 		case !tty && (alt || !slices.Contains(byPipe(), name)):
 			return "", invalid("keys.%d: got %s, which needs a terminal; start the process with tty, or send one of %s", i, shown(key), strings.Join(byPipe(), ", "))
-		case !tty && name == "enter":
+		case !tty && sent == "\r":
 			sent = "\n"
 		case alt:
 			sent = "\x1b" + sent

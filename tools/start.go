@@ -65,6 +65,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 	case spec.Background:
 		wait = 0
 	}
+	w.Asks = in.WaitFor == nil // nobody else can answer
 	waited, err := t.await(ctx, c, started.ID, w, in.WaitMS, wait)
 	var out output.Reader
 	if err == nil {
