@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/quartz"
+
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/early"
 	"github.com/proctor-mcp/proctor/proctest"
@@ -384,14 +386,18 @@ func TestTimeLimit(t *testing.T) {
 
 // What is asked of descendants changes nothing about how the command ended.
 func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
-	m := newManager(t, Options{})
-	limited := start(t, m, Chat("c"), Spec{Command: proctest.Child("hold"), Timeout: 300 * time.Millisecond})
+	clock := quartz.NewMock(t)
+	m := newManager(t, Options{Clock: clock})
+	limited := start(t, m, Chat("c"), Spec{Command: proctest.Child("hold"), Timeout: time.Second})
 	asked := sh(t, m, proctest.Child("hold"))
-	live, err := m.find(asked.Scope, asked.ID)
-	if err != nil {
-		t.Fatal(err)
+	for _, p := range []Process{limited, asked} {
+		live, err := m.find(p.Scope, p.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proctest.Within(t, "exit seen", live.engine.Ended)
 	}
-	proctest.Within(t, "exit seen", live.engine.Ended)
+	clock.Advance(time.Second).MustWait(t.Context())
 	if err := m.Signal(asked.Scope, asked.ID, SignalTerminate, NoGrace); err != nil {
 		t.Fatal(err)
 	}
