@@ -53,5 +53,5 @@
 // them while it holds the budget's lock, and no other.
 //
 // A waiter costs nothing but its own call: it waits for a channel that the exit
-// closes.
+// closes. One for Condition.Asks or Condition.Port looks at /proc now and then.
 package procmgr
