@@ -1,9 +1,6 @@
 package output
 
-import (
-	"bytes"
-	"iter"
-)
+import "bytes"
 
 const (
 	scanBytes = 256 << 10 // read at a time
@@ -29,39 +26,49 @@ func (l line) after() int64 {
 	return after
 }
 
-// lines are the lines of one or both streams from a cursor to an end. The last one
-// may not be ended.
-func (s *Store) lines(cursor, end int64, filter Filter) iter.Seq[line] {
-	return s.cutLines(cursor, end, filter, filter == Both)
+// lineReader reads the lines of one or both streams from a cursor to an end. The
+// last one may not be ended.
+type lineReader struct {
+	store       *Store
+	cursor, end int64
+	filter      Filter
+	counts      bool // the lines have numbers, which take long to know far from either end
+
+	lost    int64 // bytes before the last line given, behind it at last, that were not kept
+	ahead   int64 // those behind it
+	yield   func(line) bool
+	stopped bool
+	next    int64  // number of the line that goes on, 0 if it is not known
+	carry   []byte // what there is of it
+	carryAt int64
 }
 
-// uncounted are the lines of both streams without their numbers, which take long
-// to know far from either end.
-func (s *Store) uncounted(cursor int64) iter.Seq[line] {
-	return s.cutLines(cursor, s.Total(), Both, false)
+func (s *Store) lines(cursor, end int64, filter Filter) *lineReader {
+	return &lineReader{store: s, cursor: cursor, end: end, filter: filter, counts: filter == Both}
 }
 
-func (s *Store) cutLines(cursor, end int64, filter Filter, counts bool) iter.Seq[line] {
-	return func(yield func(line) bool) {
-		l := lineCutter{yield: yield, store: s, counts: counts}
-		buffer := make([]byte, min(scanBytes, max(0, end-cursor)))
-		begun := false
-		for cursor < end && !l.stopped {
-			c, parts := s.readParts(buffer[:min(scanBytes, end-cursor)], cursor, filter)
-			if c.At > cursor || !begun {
-				begun = true
-				l.jump(c.At)
-			}
-			for _, part := range parts {
-				l.cut(part.data, part.at)
-			}
-			if len(c.Data) == 0 {
-				break
-			}
-			cursor = c.Next
+// uncounted are the lines of both streams without their numbers.
+func (s *Store) uncounted(cursor int64) *lineReader {
+	return &lineReader{store: s, cursor: cursor, end: s.Total(), filter: Both}
+}
+
+// all gives the lines, an iter.Seq.
+func (r *lineReader) all(yield func(line) bool) {
+	r.yield = yield
+	buffer := make([]byte, min(scanBytes, max(0, r.end-r.cursor)))
+	for begun := false; r.cursor < r.end && !r.stopped; begun = true {
+		c, parts := r.store.readParts(buffer[:min(scanBytes, r.end-r.cursor)], r.cursor, r.filter)
+		at := min(c.At, r.end)
+		if at > r.cursor || !begun {
+			r.jump(at)
 		}
-		l.flush()
+		for _, part := range parts {
+			r.cut(part.data[:min(int64(len(part.data)), max(0, r.end-part.at))], part.at)
+		}
+		r.cursor = max(at, c.Next)
 	}
+	r.flush()
+	r.lost, r.ahead = r.lost+r.ahead, 0
 }
 
 type part struct {
@@ -86,60 +93,53 @@ func (s *Store) readParts(p []byte, cursor int64, filter Filter) (c Chunk, parts
 	return c, parts
 }
 
-// lineCutter cuts parts of a stream into lines.
-type lineCutter struct {
-	yield   func(line) bool
-	stopped bool
-	store   *Store
-	counts  bool
-	next    int64  // number of the line that goes on, 0 if it is not known
-	carry   []byte // what there is of it
-	carryAt int64
-}
-
 // jump is called where the stream begins, and behind what is not kept.
-func (l *lineCutter) jump(at int64) {
-	l.flush()
-	if l.counts {
-		l.next = l.store.number(at)
+func (r *lineReader) jump(at int64) {
+	r.flush()
+	r.ahead += at - r.cursor
+	if r.counts {
+		r.next = r.store.number(at)
 	}
 }
 
-func (l *lineCutter) cut(p []byte, at int64) {
-	for len(p) > 0 && !l.stopped {
+func (r *lineReader) cut(p []byte, at int64) {
+	for len(p) > 0 && !r.stopped {
 		text, rest, ended := bytes.Cut(p, []byte("\n"))
-		if over := len(l.carry) + len(text) - longLine; over > 0 {
+		if over := len(r.carry) + len(text) - longLine; over > 0 {
 			text = text[:len(text)-over]
 			rest, ended = p[len(text):], false
 		}
 		size := int64(len(p) - len(rest))
-		if len(l.carry) == 0 && ended { // most lines: nothing is copied
-			l.give(line{text, at, l.next, true})
+		if len(r.carry) == 0 && ended { // most lines: nothing is copied
+			r.give(line{text, at, r.next, true})
 		} else {
-			if len(l.carry) == 0 {
-				l.carryAt = at
+			if len(r.carry) == 0 {
+				r.carryAt = at
 			}
-			l.carry = append(l.carry, text...)
-			if ended || len(l.carry) == longLine {
-				l.give(line{l.carry, l.carryAt, l.next, ended})
-				l.carry = l.carry[:0]
+			r.carry = append(r.carry, text...)
+			if ended || len(r.carry) == longLine {
+				r.give(line{r.carry, r.carryAt, r.next, ended})
+				r.carry = r.carry[:0]
 			}
 		}
-		if ended && l.next > 0 {
-			l.next++
+		if ended && r.next > 0 {
+			r.next++
 		}
 		p, at = rest, at+size
 	}
 }
 
-func (l *lineCutter) flush() {
-	if len(l.carry) > 0 && !l.stopped {
-		l.give(line{l.carry, l.carryAt, l.next, false})
+func (r *lineReader) flush() {
+	if len(r.carry) > 0 && !r.stopped {
+		r.give(line{r.carry, r.carryAt, r.next, false})
 	}
-	l.carry = l.carry[:0]
+	r.carry = r.carry[:0]
 }
 
-func (l *lineCutter) give(x line) { l.stopped = l.stopped || !l.yield(x) }
+func (r *lineReader) give(l line) {
+	r.lost, r.ahead = r.lost+r.ahead, 0
+	r.stopped = r.stopped || !r.yield(l)
+}
 
 // number returns the number of the line that the byte at an offset is in, 0 if it
 // cannot be known: what lies between it and either end is not kept.

@@ -76,6 +76,7 @@ type shownLine struct {
 	text   string
 	at     int64
 	cut    int64
+	lost   int64 // bytes before it
 	binary bool
 }
 
@@ -91,7 +92,8 @@ func (s *Store) Tail(count int, part Part) Shown {
 	var last []shownLine
 	size, enough := 0, false
 	first := c.At == from && from > 0 // the first line found has lost its beginning
-	for l := range s.lines(c.At, total, part.Filter) {
+	lines := s.lines(c.At, total, part.Filter)
+	for l := range lines.all {
 		if first {
 			first = false
 			continue
@@ -106,7 +108,7 @@ func (s *Store) Tail(count int, part Part) Shown {
 		}
 		r := renderer{raw: part.Raw}
 		r.lines(text, false)
-		line := shownLine{r.text(), l.at, r.omitted, Binary(text)}
+		line := shownLine{r.text(), l.at, r.omitted, lines.lost, Binary(text)}
 		if l.ended {
 			line.text += "\n"
 		}
@@ -126,10 +128,10 @@ func (s *Store) Tail(count int, part Part) Shown {
 	if len(last) > 0 {
 		shown.Cursor = last[0].at
 	}
+	shown.Gap = c.At - from + lines.lost
 	if enough {
-		from = shown.Cursor
+		shown.Gap = lines.lost - last[0].lost
 	}
-	shown.Gap = s.lost(from, shown.Next)
 	if !shown.Binary {
 		shown.Text = text.String()
 	}

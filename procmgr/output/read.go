@@ -87,9 +87,6 @@ func (s *Store) readLocked(p []byte, cursor int64) Chunk {
 	return c
 }
 
-// lost returns how many of the bytes between two offsets are not kept.
-func (s *Store) lost(from, to int64) int64 { return max(0, to-from-s.Kept(from, to)) }
-
 // Kept returns how many of the bytes between two offsets are kept.
 func (s *Store) Kept(from, to int64) (n int64) {
 	s.mu.Lock()

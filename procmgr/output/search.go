@@ -58,12 +58,6 @@ const (
 // Search looks through the lines of a stream. Lines over 64 KiB are looked through
 // in pieces.
 func (s *Store) Search(q Search) Found {
-	found := s.search(q)
-	found.Gap = s.lost(q.Cursor, found.Next)
-	return found
-}
-
-func (s *Store) search(q Search) Found {
 	found, end := Found{Next: q.Cursor}, s.Total()
 	var before []Line // the last ones, not given yet
 	full, after, work, paused, text := false, 0, 0, 0, 0
@@ -73,7 +67,8 @@ func (s *Store) search(q Search) Found {
 			text += len(l.Text)
 		}
 	}
-	for l := range s.lines(q.Cursor, end, q.Filter) {
+	r := s.lines(q.Cursor, end, q.Filter)
+	for l := range r.all {
 		if full && (after == 0 || text > searchText) {
 			return found
 		}
@@ -87,7 +82,7 @@ func (s *Store) search(q Search) Found {
 		if !full {
 			match, cost = q.Pattern.matches(shown)
 			work += cost
-			found.Next = l.after()
+			found.Next, found.Gap = l.after(), r.lost
 		}
 		switch {
 		case match:
@@ -115,7 +110,7 @@ func (s *Store) search(q Search) Found {
 		}
 	}
 	if !full {
-		found.Next = end
+		found.Next, found.Gap = end, r.lost
 	}
 	found.Done = found.Next >= end
 	return found
@@ -139,7 +134,8 @@ func fitting(lines []Line, size int) []Line {
 func (s *Store) Find(p *Pattern, cursor int64) (found Line, ok bool, next, lost int64) {
 	next = cursor
 	work := 0
-	for l := range s.uncounted(cursor) {
+	r := s.uncounted(cursor)
+	for l := range r.all {
 		shown := lastState(l.text)
 		match, cost := p.matches(shown)
 		if match {
@@ -154,7 +150,10 @@ func (s *Store) Find(p *Pattern, cursor int64) (found Line, ok bool, next, lost 
 			break
 		}
 	}
-	return Line{}, false, next, s.lost(cursor, next)
+	if next == cursor {
+		next += r.lost // there was no line to look at
+	}
+	return Line{}, false, next, r.lost
 }
 
 func newLine(l line, shown []byte, match bool) Line {

@@ -224,7 +224,7 @@ func checkTail(t *testing.T, s *Store, all []byte, count int) {
 func checkNumbers(t *testing.T, s *Store, all []byte) {
 	t.Helper()
 	expect, counted, want := int64(0), int64(0), int64(1)
-	for l := range s.lines(0, int64(len(all)), Both) {
+	for l := range s.lines(0, int64(len(all)), Both).all {
 		want += int64(bytes.Count(all[counted:max(counted, l.at)], []byte("\n")))
 		counted = max(counted, l.at)
 		if l.number != 0 && l.number != want {
@@ -428,6 +428,57 @@ func TestTail(t *testing.T) {
 	if got := half.Tail(1, Part{}); got.Gap != 1 || half.Search(Search{Pattern: &Pattern{}, MaxMatches: 1}).Gap != 1 {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// What was read in time is not told as lost when the writer overtakes the reader, and
+// what was lost is.
+func TestReaderThatIsOvertaken(t *testing.T) {
+	const most = 2 << 20
+	s := &Store{Space: testSpace(t, most)}
+	flood := func() { s.Append(Stdout, bytes.Repeat([]byte("y\n"), most)) }
+	flood()
+	end := s.Total()
+	lines := s.lines(HeadBytes, end, Both)
+	given := int64(0)
+	for l := range lines.all {
+		if given += l.after() - l.at; l.after() > end {
+			t.Fatalf("a line at %d, behind the end %d", l.at, end)
+		}
+		if given == 2 {
+			flood()
+		}
+	}
+	if given != scanBytes || lines.lost != end-HeadBytes-given {
+		t.Errorf("%d bytes given, %d lost of %d", given, lines.lost, end-HeadBytes)
+	}
+	p, err := CompilePattern("y", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var flooding sync.WaitGroup
+	flooding.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				flood()
+			}
+		}
+	})
+	for range 20 {
+		if got := s.Tail(1, Part{}); got.Gap != 0 || got.Text != "" && got.Text != "y\n" {
+			t.Errorf("tail: got %+v", got)
+		}
+		from := s.Total() - 10
+		found := s.Search(Search{Pattern: p, Cursor: from, MaxMatches: 5})
+		if looked := int64(2 * found.Matches); looked+found.Gap != 10 {
+			t.Errorf("search: got %+v, from %d", found, from)
+		}
+	}
+	close(done)
+	flooding.Wait()
 }
 
 func TestReadable(t *testing.T) {
