@@ -11,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/schemas"
@@ -304,6 +306,37 @@ func TestTerminalUnderLoad(t *testing.T) {
 	if r := a.call("process_input", `{"process_id":"`+deaf.ProcessID+`","text":"x"}`); !r.isError || !strings.Contains(r.text, "has ended and takes no input") {
 		t.Errorf("got %s", r.text)
 	}
+}
+
+// A terminal that nobody has open for a time is not at its end, and costs nothing.
+func TestTerminalThatIsLeftAndOpenedAgain(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := a.call("process_start", fmt.Sprintf(`{"command":"exec sh -c 'read x <%[1]s; echo back >/dev/tty; read x <%[1]s' </dev/null >/dev/null 2>&1","tty":{},"background":true}`, fifo))
+	out, err := os.OpenFile(fifo, os.O_WRONLY, 0) // once it has let go
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := cpuTime(t)
+	r := a.call("process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":1000}`, p.ProcessID))
+	if used := cpuTime(t) - before; !r.Running || used > 500*time.Millisecond {
+		t.Errorf("%v of processor time for nothing: %s", used, r.text)
+	}
+	out.Close()
+	if r := a.call("process_output", fmt.Sprintf(`{"process_id":%q,"wait_for":{"output_matches":"back"}}`, p.ProcessID)); r.WaitResult != "output_matches" {
+		t.Errorf("got %s", r.text)
+	}
+}
+
+func cpuTime(t *testing.T) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // rpc sends a request and returns its result or the message of its error.

@@ -58,13 +58,22 @@ func (p *Process) openTerminal(size Size) (theirs *os.File, err error) {
 	if err = pty.Setsize(ours, &pty.Winsize{Rows: uint16(size.Rows), Cols: uint16(size.Cols)}); err == nil {
 		fd, err = duplicate(ours)
 	}
-	if err == nil && keptBack(fd) {
-		unix.Close(fd)
+	if err == nil {
+		// A terminal that nobody has open is at its end, though a command may open
+		// it again by its name: so one end is held here until the command has ended.
+		p.held, err = unix.FcntlInt(theirs.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		err = os.NewSyscallError("open terminal", err)
+	}
+	if err == nil && keptBack(max(fd, p.held)) {
 		err = os.NewSyscallError("open terminal", unix.EMFILE)
 	}
 	if err != nil {
 		ours.Close()
 		theirs.Close()
+		p.letGoOfTerminal()
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 		return nil, err
 	}
 	p.stdout = outlet{process: p, stream: Stdout, fd: fd}
@@ -86,9 +95,18 @@ func duplicate(file *os.File) (fd int, err error) {
 		}
 		if dupErr = unix.SetNonblock(fd, true); dupErr != nil {
 			unix.Close(fd)
+			fd = -1
 		}
 	})
 	return fd, errors.Join(err, dupErr)
+}
+
+// letGoOfTerminal closes the command's end of its terminal.
+func (p *Process) letGoOfTerminal() {
+	if p.held >= 0 {
+		unix.Close(p.held)
+		p.held = -1
+	}
 }
 
 // give writes what a command gets at its start, and closes its input unless that is

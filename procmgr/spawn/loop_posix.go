@@ -81,6 +81,7 @@ func (l *loop) watch(fd int, w watched) error {
 func (l *loop) unwatch(fd int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.poller.remove(fd)
 	delete(l.watched, fd)
 }
 

@@ -141,6 +141,7 @@ func (p *Process) drainElapsed() {
 
 // closeOutput lets go of the pipes.
 func (p *Process) closeOutput() {
+	p.letGoOfTerminal()
 	for o := range p.outlets {
 		o.close()
 	}

@@ -43,6 +43,9 @@ func (p *poller) add(fd int, once bool) error {
 	return os.NewSyscallError("kevent", err)
 }
 
+// remove does nothing: the events of a descriptor end when it is closed.
+func (p *poller) remove(int) {}
+
 // pause stops the events of a descriptor for a time.
 func (p *poller) pause(fd int, pause bool) {
 	flags := unix.EV_ENABLE

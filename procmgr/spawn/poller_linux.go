@@ -46,6 +46,12 @@ func (p *poller) add(fd int, once bool) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
+// remove ends the events of a descriptor. To close it does not if there is another
+// one of the same open file, as of a terminal (epoll(7)).
+func (p *poller) remove(fd int) {
+	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
 // pause stops the events of a descriptor for a time, but that its other end is
 // closed.
 func (p *poller) pause(fd int, pause bool) {

@@ -28,6 +28,7 @@ type Process struct {
 	// Of the loop's goroutine alone, once it is followed.
 	stdout  outlet
 	stderr  *outlet     // nil if it is the same
+	held    int         // the command's end of its terminal, -1 is none
 	endedAt time.Time   // zero before the exit was seen
 	drain   *time.Timer // the end of the wait for output, nil unless it is awaited
 	settled bool        // everything written before the exit was delivered
@@ -56,7 +57,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{spawner: s, loop: l, events: events, pidfd: -1, launcher: launcherName(cmd)}
+	p := &Process{spawner: s, loop: l, events: events, pidfd: -1, held: -1, launcher: launcherName(cmd)}
 	files, closeFiles, err := p.openFiles(&cmd)
 	if err != nil {
 		return nil, err
@@ -72,6 +73,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	if err != nil {
 		p.dropOutlets()
 		p.closeInput()
+		p.letGoOfTerminal()
 		return nil, err
 	}
 	s.wg.Add(2) // until its output is closed, and until it is empty
@@ -157,6 +159,7 @@ func (p *Process) exitSeen() {
 	p.ended = true
 	p.leaderEndedLocked()
 	p.mu.Unlock()
+	p.letGoOfTerminal()
 	for o := range p.outlets {
 		o.readSome()
 	}
