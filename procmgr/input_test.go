@@ -60,6 +60,23 @@ func TestInputByPipe(t *testing.T) {
 	// By whatever number it has the pipe.
 	p = start(t, m, chat, Spec{Command: `python3 -c "import os; os.read(os.dup(0), 1)"`, KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
+	// In whatever group it is, and whatever cannot be looked at stands beside it.
+	p = start(t, m, chat, Spec{Command: "timeout 60 cat", KeepStdin: true})
+	waitsFor(t, m, p, InputCertain)
+	p = start(t, m, chat, Spec{Command: `exec python3 -c 'import ctypes, subprocess; ctypes.CDLL(None).prctl(4, 0); subprocess.run(["cat"])'`, KeepStdin: true})
+	waitsFor(t, m, p, InputCertain)
+	// One that polls is seen again after it was stopped.
+	p = start(t, m, chat, Spec{Command: `exec python3 -c 'import select; p = select.poll(); p.register(0, 1); p.poll()'`, KeepStdin: true})
+	waitsFor(t, m, p, InputLikely)
+	for _, sig := range []Signal{SignalStop, SignalContinue} {
+		if err := m.Signal(chat, p.ID, sig, NoGrace); err != nil {
+			t.Fatal(err)
+		}
+		if sig == SignalStop {
+			waitsFor(t, m, p, "")
+		}
+	}
+	waitsFor(t, m, p, InputLikely)
 	// A question.
 	p = start(t, m, chat, Spec{Command: `bash -c 'read -p "Go on? " x; echo got $x'`, KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
