@@ -28,20 +28,29 @@ func New[K comparable](places int) *Queue[K] {
 	return &Queue[K]{longest: Longest, free: places, queue: map[K][]chan struct{}{}}
 }
 
-// Turn waits for a place, or returns the context's error. leave gives it back;
-// calling it again does nothing. Who keeps it for Longest loses it and goes on
-// without.
-func (q *Queue[K]) Turn(ctx context.Context, key K) (leave func(), err error) {
+// Turn is a place that its holder loses after Longest; he goes on without it then.
+type Turn struct {
+	leave func()
+	timer *time.Timer
+}
+
+// Turn waits for a place, or returns the context's error.
+func (q *Queue[K]) Turn(ctx context.Context, key K) (*Turn, error) {
 	if err := q.Enter(ctx, key); err != nil {
 		return nil, err
 	}
-	once := sync.OnceFunc(q.Leave)
-	timer := time.AfterFunc(q.longest, once)
-	return func() {
-		timer.Stop()
-		once()
-	}, nil
+	leave := sync.OnceFunc(q.Leave)
+	return &Turn{leave, time.AfterFunc(q.longest, leave)}, nil
 }
+
+// Leave gives the place back; calling it again does nothing.
+func (t *Turn) Leave() {
+	t.timer.Stop()
+	t.leave()
+}
+
+// Keep has the place not be lost any more before Leave.
+func (t *Turn) Keep() { t.timer.Stop() }
 
 // Enter waits for a place, or returns the error of a context that has ended, also if
 // one is free. A place is there until Leave.

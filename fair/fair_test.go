@@ -70,12 +70,12 @@ func TestATurnThatIsHeldUpIsTakenAway(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	leave, err := q.Turn(ctx, "other")
+	other, err := q.Turn(ctx, "other")
 	if err != nil {
 		t.Fatalf("another key waits: %v", err)
 	}
-	leave()
-	held() // comes back late, and gives back nothing twice
+	other.Leave()
+	held.Leave() // comes back late, and gives back nothing twice
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.free != 1 {
@@ -87,11 +87,11 @@ func TestATurnThatIsHeldUpIsTakenAway(t *testing.T) {
 func BenchmarkTurn(b *testing.B) {
 	q := New[string](2)
 	for b.Loop() {
-		leave, err := q.Turn(b.Context(), "key")
+		turn, err := q.Turn(b.Context(), "key")
 		if err != nil {
 			b.Fatal(err)
 		}
-		leave()
+		turn.Leave()
 	}
 }
 

@@ -2,11 +2,9 @@ package procmgr
 
 import "slices"
 
-// untoldExit remembers that nobody was told of an exit.
-func (m *Manager) untoldExit(p *process) {
+// untoldExitLocked remembers that nobody was told of an exit.
+func (m *Manager) untoldExitLocked(p *process) {
 	scope := p.facts.Scope
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.closed {
 		return
 	}

@@ -146,6 +146,7 @@ func (p *process) ended() bool {
 
 // exited is the event that the engine has seen the exit.
 func (p *process) exited(e EngineExit) {
+	p.m.mu.Lock() // who sees that it has ended finds it among what is not told
 	p.mu.Lock()
 	p.exit = Exit{At: e.At, Code: e.Code, Signal: e.Signal, Limits: e.Limits, Usage: e.Usage, Reason: ReasonExited}
 	to := StateExited
@@ -167,7 +168,8 @@ func (p *process) exited(e EngineExit) {
 	}
 	exit := p.exit
 	p.mu.Unlock()
-	p.m.untoldExit(p)
+	p.m.untoldExitLocked(p)
+	p.m.mu.Unlock()
 	// The engine has others to look after, and a log may block. Who waits for the
 	// end is woken last and so runs first.
 	p.m.logging.Go(func() { p.logExit(exit) })

@@ -57,11 +57,11 @@ func (m *Manager) start(ctx context.Context, scope Scope, spec *Spec, r *request
 		}
 		m.starting.Done()
 	}()
-	leave, err := m.starts.Turn(ctx, scope)
+	turn, err := m.starts.Turn(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer turn.Leave()
 	return m.launch(scope, spec, r, seq)
 }
 

@@ -219,11 +219,11 @@ func (p *process) listens(ctx context.Context, port int) error {
 // scan looks through a part of the output, in turn by scope: an expression can
 // cost more than the program that writes.
 func (p *process) scan(ctx context.Context, pattern *output.Pattern, cursor int64) (line output.Line, found bool, next, lost int64, err error) {
-	leave, err := p.m.scans.Turn(ctx, p.facts.Scope)
+	turn, err := p.m.scans.Turn(ctx, p.facts.Scope)
 	if err != nil {
 		return line, false, cursor, 0, err
 	}
-	defer leave()
+	defer turn.Leave()
 	line, found, next, lost = p.output.Find(pattern, cursor)
 	return line, found, next, lost, nil
 }

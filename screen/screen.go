@@ -50,8 +50,8 @@ type Screen struct {
 	// CursorKeys says that the program has asked for the other codes of the cursor
 	// keys (DECCKM): ESC O A instead of ESC [ A.
 	CursorKeys bool
-	// Played is where in what was written it stands, Missing how many bytes before
-	// that were not played: they are no longer kept, or too many.
+	// Played is where in what was written it stands, Missing how many bytes up to the
+	// end were not played: they are no longer kept, too many, or take too long.
 	Played, Missing int64
 }
 
@@ -60,8 +60,8 @@ type Screen struct {
 type Source func(p []byte, offset int64) (n int, at int64)
 
 // Render returns what is on the screen when all up to end was written. sizes are by
-// offset, at least one; the first holds from the start on. It ends after a second at
-// most and then shows what it has come to.
+// offset, at least one; the first holds from the start on. It plays for a second at
+// most, less what the source takes, and then shows what it has come to.
 func Render(read Source, end int64, sizes []Resize) Screen {
 	return render(read, end, sizes, replayTime)
 }
@@ -92,7 +92,7 @@ func render(read Source, end int64, sizes []Resize, limit time.Duration) (s Scre
 		EnableMode:  func(m ansi.Mode) { s.CursorKeys = s.CursorKeys || m == ansi.ModeCursorKeys },
 		DisableMode: func(m ansi.Mode) { s.CursorKeys = s.CursorKeys && m != ansi.ModeCursorKeys },
 	})
-	p.replay(end, time.Now().Add(limit))
+	p.replay(end, limit)
 	s.Played, s.Missing = p.played, p.missing
 	s.Rows, s.Cols, s.Alternate = last.Rows, last.Cols, e.IsAltScreen()
 	s.Title = strings.ToValidUTF8(s.Title[:min(len(s.Title), titleBytes)], "")
@@ -130,10 +130,11 @@ type player struct {
 	rest            []byte // of a character that has not come whole
 }
 
-// replay plays the first and the last of what was written up to end, until it is time.
-func (p *player) replay(end int64, deadline time.Time) {
+// replay plays the first and the last of what was written up to end, for so long at
+// most.
+func (p *player) replay(end int64, left time.Duration) {
 	buffer := make([]byte, chunkBytes)
-	for tail := end - replayBytes; p.played < end && time.Now().Before(deadline); {
+	for tail := end - replayBytes; p.played < end && left > 0; {
 		for len(p.sizes) > 0 && p.sizes[0].At <= p.played {
 			p.resize()
 		}
@@ -154,9 +155,12 @@ func (p *player) replay(end int64, deadline time.Time) {
 			break
 		}
 		p.missing += at - p.played
+		begin := time.Now()
 		p.play(buffer[:n])
+		left -= time.Since(begin)
 		p.played = at + int64(n)
 	}
+	p.missing += end - p.played
 	for len(p.sizes) > 0 {
 		p.resize()
 	}

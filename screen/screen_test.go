@@ -65,6 +65,9 @@ func TestGapsAndMuch(t *testing.T) {
 	if got.Missing != 100 || got.Text != strings.Repeat("b", 10) {
 		t.Errorf("got %+v", got)
 	}
+	if got := render(func([]byte, int64) (int, int64) { return 0, 0 }, 110, []Resize{{0, 5, 20}}, 0); got.Missing != 110 || got.Played != 0 {
+		t.Errorf("what took too long: got %+v", got)
+	}
 	much := strings.Repeat("0123456789\r\n", replayBytes/6)
 	editor := "\x1b[?1049h" + much
 	if got := of(editor); !got.Alternate {

@@ -27,7 +27,7 @@ Write text, then keys, then eof to a process started with keep_stdin or tty, and
 
 func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answer, error) {
 	c.attrs = append(c.attrs, "process_id", clip(in.ProcessID))
-	given, err := t.given(c, &in)
+	given, err := t.given(ctx, c, &in)
 	if err != nil {
 		return answer{}, err
 	}
@@ -62,7 +62,7 @@ func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answ
 }
 
 // given puts what a call gives into the terms of the manager.
-func (t *Tools) given(c *call, in *schemas.InputInput) (given procmgr.Input, err error) {
+func (t *Tools) given(ctx context.Context, c *call, in *schemas.InputInput) (given procmgr.Input, err error) {
 	p, out, err := t.manager.Read(c.Scope, in.ProcessID)
 	if err != nil {
 		return given, err
@@ -71,7 +71,7 @@ func (t *Tools) given(c *call, in *schemas.InputInput) (given procmgr.Input, err
 	if in.Screen && !tty {
 		return given, errNoScreen
 	}
-	application := tty && len(in.Keys) > 0 && render(out, p).CursorKeys
+	application := tty && usesCursorKeys(in.Keys) && render(out, p, t.breath(ctx, c)).CursorKeys
 	keys, err := typed(in.Keys, tty, application)
 	if err != nil {
 		return given, err
@@ -98,7 +98,7 @@ func (t *Tools) replied(ctx context.Context, c *call, in schemas.InputInput, cur
 		return answer{}, err
 	}
 	if in.Screen {
-		text = showScreen(r, out, p)
+		text = showScreen(r, out, p, t.breath(ctx, c))
 	}
 	t.manager.Looked(c.Scope, p.ID, out.Total())
 	return t.showed(ctx, c, p, out, r, text, in.WaitFor, waited), nil
@@ -114,21 +114,30 @@ func (e *fullError) Error() string {
 // errNoScreen says that a screen was asked for of what has no terminal.
 var errNoScreen = errors.New("no terminal")
 
-// render returns what the terminal of a process shows.
-func render(out output.Reader, p procmgr.Process) screen.Screen {
+// render returns what the terminal of a process shows. That can be a second of work:
+// now and then it lets others work, or is ended.
+func render(out output.Reader, p procmgr.Process, breath func() bool) screen.Screen {
+	const most = 20 * time.Millisecond
+	begin := time.Now()
 	var sizes []screen.Resize
 	for _, s := range p.Sizes {
 		sizes = append(sizes, screen.Resize{At: s.At, Rows: s.Rows, Cols: s.Cols})
 	}
 	return screen.Render(func(buffer []byte, offset int64) (int, int64) {
+		if time.Since(begin) > most {
+			if !breath() {
+				return 0, offset
+			}
+			begin = time.Now()
+		}
 		c := out.Read(buffer, offset)
 		return len(c.Data), c.At
 	}, out.Total(), sizes)
 }
 
 // showScreen fills in what the terminal of a process shows, and returns that as text.
-func showScreen(r *schemas.OutputResult, out output.Reader, p procmgr.Process) string {
-	s := render(out, p)
+func showScreen(r *schemas.OutputResult, out output.Reader, p procmgr.Process, breath func() bool) string {
+	s := render(out, p, breath)
 	r.Screen = &schemas.Screen{
 		Text: s.Text, Rows: s.Rows, Cols: s.Cols, CursorRow: s.Row, CursorCol: s.Col,
 		Title: s.Title, Alternate: s.Alternate, MissingBytes: s.Missing,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // named are the keys that have a name, as xterm sends them. application says that
@@ -16,7 +17,7 @@ func named(application bool) map[string]string {
 		"f1": "\x1bOP", "f2": "\x1bOQ", "f3": "\x1bOR", "f4": "\x1bOS", "ctrl-space": "\x00", "ctrl-?": "\x7f",
 	}
 	if application {
-		for _, key := range []string{"up", "down", "right", "left", "home", "end"} {
+		for _, key := range cursorKeys() {
 			keys[key] = strings.Replace(keys[key], "[", "O", 1)
 		}
 	}
@@ -29,6 +30,28 @@ func named(application bool) map[string]string {
 	return keys
 }
 
+// cursorKeys are those for which a program can ask for other codes.
+func cursorKeys() []string { return []string{"up", "down", "right", "left", "home", "end"} }
+
+// usesCursorKeys says that the codes of some keys depend on what the program has asked
+// for.
+func usesCursorKeys(keys []string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool {
+		return slices.Contains(cursorKeys(), strings.TrimPrefix(keyName(key), "alt-"))
+	})
+}
+
+// keyName is the usual way to write a key.
+func keyName(key string) string {
+	name := strings.ToLower(key)
+	for _, with := range []string{"ctrl", "alt", "shift"} {
+		if rest, found := strings.CutPrefix(name, with+"+"); found {
+			name = with + "-" + rest
+		}
+	}
+	return name
+}
+
 // byPipe are those that mean something to a program that reads a pipe.
 func byPipe() []string {
 	return []string{"enter", "tab", "escape", "backspace", "space", "return", "esc"}
@@ -38,19 +61,14 @@ func byPipe() []string {
 func typed(keys []string, tty, application bool) (text string, err error) {
 	known := named(application)
 	for i, key := range keys {
-		name := strings.ToLower(key)
-		for _, with := range []string{"ctrl", "alt", "shift"} { // as others write them
-			if rest, found := strings.CutPrefix(name, with+"+"); found {
-				name = with + "-" + rest
-			}
-		}
+		name := keyName(key)
 		rest, alt := strings.CutPrefix(name, "alt-")
 		sent, ok := known[rest]
 		if alt && len(rest) == 1 && rest[0] > ' ' && rest[0] < 0x7f {
 			sent, ok = key[len(key)-1:], true
 		}
 		switch {
-		case !ok:
+		case !ok || strings.ContainsFunc(key, func(r rune) bool { return r > unicode.MaxASCII }): // some are ASCII in lower case
 			return "", invalid("keys.%d: got %s, must be a name such as enter, up, f1, ctrl-c or alt-x; put characters in text", i, shown(key))
 		case !tty && (alt || !slices.Contains(byPipe(), name)):
 			return "", invalid("keys.%d: got %s, which needs a terminal; start the process with tty, or send one of %s", i, shown(key), strings.Join(byPipe(), ", "))

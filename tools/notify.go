@@ -71,30 +71,57 @@ func WithProgressToken(ctx context.Context, token json.RawMessage) context.Conte
 	return context.WithValue(ctx, progressTokenKey{}, token)
 }
 
+// queue waits for the turn of a call. Meanwhile it does not count as busy if it
+// is so small that a transport can take on many.
+func (t *Tools) queue(ctx context.Context, c *call, size int) (err error) {
+	const small = 4 << 10
+	if size <= small {
+		defer waiting(ctx)()
+	}
+	c.turn, err = t.gate.Turn(ctx, c.Scope)
+	return err
+}
+
 // pause lets other calls work while this one waits; the returned function takes
 // its turn again.
 func (t *Tools) pause(ctx context.Context, c *call) (resume func()) {
-	c.leave()
-	slot, _ := ctx.Value(slotKey{}).(*Slot)
-	if slot != nil && slot.Waiting != nil {
-		slot.Waiting(true)
-	}
+	c.turn.Leave()
+	over := waiting(ctx)
 	return func() {
-		if slot != nil && slot.Waiting != nil {
-			slot.Waiting(false)
-		}
 		// Even a call that is cancelled comes to its end in turn.
-		c.leave, _ = t.gate.Turn(context.WithoutCancel(ctx), c.Scope)
+		c.turn, _ = t.gate.Turn(context.WithoutCancel(ctx), c.Scope)
+		over()
 	}
+}
+
+// breath is for work that takes long: it lets other calls work, and says whether
+// anybody still waits for this one.
+func (t *Tools) breath(ctx context.Context, c *call) func() bool {
+	return func() bool {
+		t.pause(ctx, c)()
+		return ctx.Err() == nil
+	}
+}
+
+// waiting tells the transport that a call waits; the returned function, that it
+// works again.
+func waiting(ctx context.Context) (over func()) {
+	slot, _ := ctx.Value(slotKey{}).(*Slot)
+	if slot == nil || slot.Waiting == nil {
+		return func() {}
+	}
+	slot.Waiting(true)
+	return func() { slot.Waiting(false) }
 }
 
 // leaveWith ends the turn of a call, or leaves that to its transport.
 func leaveWith(ctx context.Context, c *call) {
 	if slot, ok := ctx.Value(slotKey{}).(*Slot); ok && slot.Hold {
-		slot.Leave = c.leave
+		c.turn.Keep() // a client that does not read shall not have another one served
+		slot.Leave = c.turn.Leave
 		return
 	}
-	c.leave()
+	c.turn.Leave()
 }
 
 type streamKey struct{}

@@ -49,10 +49,7 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 		return answer{}, err
 	}
 	r := &schemas.OutputResult{Process: process(p)}
-	text, err := t.read(r, &in, out, p, func() bool {
-		t.pause(ctx, c)()
-		return ctx.Err() == nil
-	})
+	text, err := t.read(r, &in, out, p, t.breath(ctx, c))
 	if err != nil {
 		return answer{}, err
 	}

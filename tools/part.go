@@ -53,7 +53,7 @@ func checkCursor(in *schemas.OutputInput, out output.Reader) error {
 
 // read fills in the part of the output that a call asks for, and returns the text
 // that shows it.
-func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out output.Reader, p procmgr.Process, pause func() bool) (text string, err error) {
+func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out output.Reader, p procmgr.Process, breath func() bool) (text string, err error) {
 	part := output.Part{Raw: in.StripANSI != nil && !*in.StripANSI, Open: p.OutputOpen && p.State.Running()}
 	switch in.Stream {
 	case "stdout":
@@ -65,9 +65,9 @@ func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out outpu
 	case in.Screen && len(p.Sizes) == 0:
 		return "", errNoScreen
 	case in.Screen:
-		return showScreen(r, out, p), nil
+		return showScreen(r, out, p, breath), nil
 	case in.Search != nil:
-		return searched(r, in.Search, out, part, pause)
+		return searched(r, in.Search, out, part, breath)
 	case in.TailLines > 0:
 		tail := out.Tail(int(in.TailLines), part)
 		if omitted := tail.Cursor + tail.Cut; omitted > 0 && !tail.Binary {
@@ -120,14 +120,14 @@ func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int
 	return head.String()
 }
 
-func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part output.Part, pause func() bool) (string, error) {
+func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part output.Part, breath func() bool) (string, error) {
 	pattern, err := output.CompilePattern(in.Pattern, in.IgnoreCase)
 	if err != nil {
 		return "", invalid("search.pattern: got %s, must be an RE2 pattern: %s", shown(in.Pattern), clip(err.Error()))
 	}
 	q := output.Search{
 		Pattern: pattern, Filter: part.Filter, Raw: part.Raw, Cursor: int64(in.Cursor),
-		Before: int(in.Before), After: int(in.After), MaxMatches: defaultMaxMatches, Pause: pause,
+		Before: int(in.Before), After: int(in.After), MaxMatches: defaultMaxMatches, Pause: breath,
 	}
 	if in.MaxMatches != nil {
 		q.MaxMatches = int(*in.MaxMatches)

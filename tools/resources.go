@@ -42,11 +42,11 @@ func (t *Tools) resource(read func(c *call, uri string) (mcp.TextResourceContent
 				return answer{}, err
 			}
 			defer done()
-			leave, err := t.gate.Turn(ctx, c.Scope)
+			turn, err := t.gate.Turn(ctx, c.Scope)
 			if err != nil {
 				return answer{}, err
 			}
-			defer leave()
+			defer turn.Leave()
 			contents, err = read(c, r.Params.URI)
 			return answer{}, err
 		})

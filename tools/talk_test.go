@@ -114,6 +114,7 @@ func TestInputIsRefusedByName(t *testing.T) {
 		{over, `"text":"x"`, "process_id: the process has ended and takes no input"},
 		{pipe, `"text":""`, "text, keys, eof, rows and cols: got none"},
 		{pipe, `"keys":["enter","up"]`, `keys.1: got "up", which needs a terminal`},
+		{pipe, `"keys":["alt-\u212a"]`, `keys.0: got "alt-`},
 		{pipe, `"keys":["hello"]`, `keys.0: got "hello", must be a name such as enter`},
 		{pipe, `"rows":10,"cols":10`, "rows, cols: this process has no terminal"},
 		{pipe, `"text":"x","screen":true`, "screen: this process has no terminal"},

@@ -115,10 +115,10 @@ func (t *Tools) Server(version string) *server.MCPServer {
 type call struct {
 	caller.Caller
 	base     *slog.Logger
-	attrs    []any    // of the records of the call
-	progress any      // the client's progress token, or nil
-	notes    []string // remarks for the answer
-	leave    func()   // ends the call's turn to work
+	attrs    []any      // of the records of the call
+	progress any        // the client's progress token, or nil
+	notes    []string   // remarks for the answer
+	turn     *fair.Turn // to work
 }
 
 // log returns a logger whose records carry whose call it is. It is made when it
@@ -153,7 +153,7 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 				return answer{}, err
 			}
 			defer done()
-			if c.leave, err = t.gate.Turn(ctx, c.Scope); err != nil {
+			if err := t.queue(ctx, c, len(r.Params.RawArguments)); err != nil {
 				return answer{}, err
 			}
 			defer leaveWith(ctx, c)
