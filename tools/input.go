@@ -71,7 +71,14 @@ func (t *Tools) given(ctx context.Context, c *call, in *schemas.InputInput) (giv
 	if in.Screen && !tty {
 		return given, errNoScreen
 	}
-	application := tty && usesCursorKeys(in.Keys) && render(out, p, t.breath(ctx, c)).CursorKeys
+	application := false
+	if tty && usesCursorKeys(in.Keys) {
+		s, err := t.render(ctx, c, out, p)
+		if err != nil {
+			return given, err
+		}
+		application = s.CursorKeys
+	}
 	keys, err := typed(in.Keys, tty, application)
 	if err != nil {
 		return given, err
@@ -98,7 +105,9 @@ func (t *Tools) replied(ctx context.Context, c *call, in schemas.InputInput, cur
 		return answer{}, err
 	}
 	if in.Screen {
-		text = showScreen(r, out, p, t.breath(ctx, c))
+		if text, err = t.showScreen(ctx, c, r, out, p); err != nil {
+			return answer{}, err
+		}
 	}
 	t.manager.Looked(c.Scope, p.ID, out.Total())
 	return t.showed(ctx, c, p, out, r, text, in.WaitFor, waited), nil
@@ -114,15 +123,22 @@ func (e *fullError) Error() string {
 // errNoScreen says that a screen was asked for of what has no terminal.
 var errNoScreen = errors.New("no terminal")
 
-// render returns what the terminal of a process shows. That can be a second of work:
-// now and then it lets others work, or is ended.
-func render(out output.Reader, p procmgr.Process, breath func() bool) screen.Screen {
-	const most = 20 * time.Millisecond
-	begin := time.Now()
+// render returns what the terminal of a process shows. That can be a second of work,
+// and takes a megabyte: a few at a time do it, and let other calls work meanwhile.
+func (t *Tools) render(ctx context.Context, c *call, out output.Reader, p procmgr.Process) (screen.Screen, error) {
+	resume := t.pause(ctx, c)
+	err := t.screens.Enter(ctx, c.Scope)
+	resume()
+	if err != nil {
+		return screen.Screen{}, err
+	}
+	defer t.screens.Leave()
 	var sizes []screen.Resize
 	for _, s := range p.Sizes {
 		sizes = append(sizes, screen.Resize{At: s.At, Rows: s.Rows, Cols: s.Cols})
 	}
+	const most = 20 * time.Millisecond
+	breath, begin := t.breath(ctx, c), time.Now()
 	return screen.Render(func(buffer []byte, offset int64) (int, int64) {
 		if time.Since(begin) > most {
 			if !breath() {
@@ -130,14 +146,20 @@ func render(out output.Reader, p procmgr.Process, breath func() bool) screen.Scr
 			}
 			begin = time.Now()
 		}
-		c := out.Read(buffer, offset)
-		return len(c.Data), c.At
-	}, out.Total(), sizes)
+		part := out.Read(buffer, offset)
+		return len(part.Data), part.At
+	}, out.Total(), sizes), nil
 }
 
 // showScreen fills in what the terminal of a process shows, and returns that as text.
-func showScreen(r *schemas.OutputResult, out output.Reader, p procmgr.Process, breath func() bool) string {
-	s := render(out, p, breath)
+func (t *Tools) showScreen(ctx context.Context, c *call, r *schemas.OutputResult, out output.Reader, p procmgr.Process) (string, error) {
+	if len(p.Sizes) == 0 {
+		return "", errNoScreen
+	}
+	s, err := t.render(ctx, c, out, p)
+	if err != nil {
+		return "", err
+	}
 	r.Screen = &schemas.Screen{
 		Text: s.Text, Rows: s.Rows, Cols: s.Cols, CursorRow: s.Row, CursorCol: s.Col,
 		Title: s.Title, Alternate: s.Alternate, MissingBytes: s.Missing,
@@ -150,5 +172,5 @@ func showScreen(r *schemas.OutputResult, out output.Reader, p procmgr.Process, b
 	if s.Missing > 0 {
 		title += fmt.Sprintf("; %d bytes of output were not played", s.Missing)
 	}
-	return fmt.Sprintf("[screen of %d rows and %d columns, cursor in row %d, column %d%s]\n%s", s.Rows, s.Cols, s.Row, s.Col, title, s.Text)
+	return fmt.Sprintf("[screen of %d rows and %d columns, cursor in row %d, column %d%s]\n%s", s.Rows, s.Cols, s.Row, s.Col, title, s.Text), nil
 }

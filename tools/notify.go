@@ -71,11 +71,12 @@ func WithProgressToken(ctx context.Context, token json.RawMessage) context.Conte
 	return context.WithValue(ctx, progressTokenKey{}, token)
 }
 
-// queue waits for the turn of a call. Meanwhile it does not count as busy if it
-// is so small that a transport can take on many.
+// queue waits for the turn of a call. Meanwhile it does not count as busy if it is
+// small and there are not too many, so that a transport goes on to read.
 func (t *Tools) queue(ctx context.Context, c *call, size int) (err error) {
-	const small = 4 << 10
-	if size <= small {
+	const small, many = 4 << 10, 1000
+	defer t.queued.Add(-1)
+	if t.queued.Add(1) <= many && size <= small {
 		defer waiting(ctx)()
 	}
 	c.turn, err = t.gate.Turn(ctx, c.Scope)

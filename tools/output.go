@@ -49,7 +49,12 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 		return answer{}, err
 	}
 	r := &schemas.OutputResult{Process: process(p)}
-	text, err := t.read(r, &in, out, p, t.breath(ctx, c))
+	var text string
+	if in.Screen {
+		text, err = t.showScreen(ctx, c, r, out, p)
+	} else {
+		text, err = t.read(r, &in, out, p, t.breath(ctx, c))
+	}
 	if err != nil {
 		return answer{}, err
 	}

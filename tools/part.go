@@ -62,10 +62,6 @@ func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out outpu
 		part.Filter = output.OnlyStderr
 	}
 	switch {
-	case in.Screen && len(p.Sizes) == 0:
-		return "", errNoScreen
-	case in.Screen:
-		return showScreen(r, out, p, breath), nil
 	case in.Search != nil:
 		return searched(r, in.Search, out, part, breath)
 	case in.TailLines > 0:

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/quartz"
@@ -64,6 +65,8 @@ type Tools struct {
 	rules   caller.Rules
 	limits  *limits
 	gate    *fair.Queue[procmgr.Scope] // calls that work; one that waits for a process does not
+	screens *fair.Queue[procmgr.Scope] // those that are played
+	queued  atomic.Int64               // calls that wait for their turn there
 	clock   quartz.Clock
 	log     *slog.Logger
 
@@ -84,6 +87,7 @@ func New(o Options) *Tools {
 		manager: o.Manager, rules: o.Rules, clock: o.Clock, log: o.Log,
 		limits:  newLimits(o.MaxCallsPerChat, o.MaxCallsPerToken),
 		gate:    fair.New[procmgr.Scope](max(2, runtime.GOMAXPROCS(0))),
+		screens: fair.New[procmgr.Scope](max(2, runtime.GOMAXPROCS(0))),
 		waiting: waiting, endWaits: endWaits,
 	}
 }

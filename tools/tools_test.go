@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -379,6 +380,51 @@ func TestCallsOfAChatAreBounded(t *testing.T) {
 	}
 	if r := a.callWith("process_start", `{"command":"true"}`, `{"coder.com/chat-id":"a"}`); r.isError || a.tools.Calls() != 0 {
 		t.Errorf("afterwards: got %s, %d calls", r.text, a.tools.Calls())
+	}
+}
+
+// A transport is told that a call waits for its turn, so that it reads on, unless it
+// would take much into memory.
+func TestWaitingForATurnIsNotBusy(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	places := max(2, runtime.GOMAXPROCS(0))
+	for range places {
+		if err := a.tools.gate.Enter(t.Context(), procmgr.NoChat("others")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, large := range []bool{false, true} {
+		told := make(chan bool, 10)
+		slot := &Slot{Waiting: func(waits bool) { told <- waits }}
+		arguments := `{"state":"running"}`
+		if large {
+			arguments += strings.Repeat(" ", 8<<10)
+		}
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			var r mcp.CallToolRequest
+			r.Params.RawArguments = json.RawMessage(arguments)
+			ctx := WithSlot(caller.WithIdentity(context.Background(), caller.Identity{Token: "test"}), slot)
+			if _, err := a.server.GetTool("process_list").Handler(ctx, r); err != nil {
+				t.Error(err)
+			}
+		}()
+		proctest.Within(t, "the call to queue", func() bool { return a.tools.queued.Load() == 1 })
+		if !large && !<-told {
+			t.Error("it is told that it no longer waits")
+		}
+		a.tools.gate.Leave()
+		<-answered
+		if !large && <-told || len(told) > 0 {
+			t.Errorf("large %v: told once more", large)
+		}
+		if err := a.tools.gate.Enter(t.Context(), procmgr.NoChat("others")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range places {
+		a.tools.gate.Leave()
 	}
 }
 
