@@ -49,6 +49,16 @@ func TestSignalsPassBubblewrap(t *testing.T) {
 	}
 }
 
+// A sandbox is gone with its command: nothing of it is told as a descendant.
+func TestBubblewrapLeavesNothing(t *testing.T) {
+	m := newManager(t, Options{Launcher: bubblewrap(t, "--die-with-parent")})
+	for range 20 {
+		if p, _ := wait(t, m, sh(t, m, "ls | wc -l")); p.Descendants != 0 {
+			t.Errorf("%d descendants", p.Descendants)
+		}
+	}
+}
+
 func TestBubblewrapIsSuspended(t *testing.T) {
 	m := newManager(t, Options{Launcher: bubblewrap(t, "--die-with-parent"), Dir: t.TempDir})
 	p := sh(t, m, `echo ready; while [ ! -e go ]; do sleep 0.01; done; echo went on; exit 7`)

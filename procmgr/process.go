@@ -23,6 +23,7 @@ type Process struct {
 	// terminal had then; zero is none.
 	KeepsInput bool
 	TTY        Size
+	Split      bool // stdout and stderr have a pipe each
 	// Sizes are those that its terminal had, by where in the output they begin.
 	Sizes []Resize
 	// WaitsForInput says that it waits for [Manager.Input]; "" if it does not, or if

@@ -122,7 +122,7 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	}
 	p.facts = Process{
 		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
-		KeepsInput: spec.KeepStdin || spec.TTY != Size{}, TTY: spec.TTY,
+		KeepsInput: spec.KeepStdin || spec.TTY != Size{}, TTY: spec.TTY, Split: spec.Split,
 		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launch.remote,
 	}
 	cmd := EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Keep: spec.KeepStdin, TTY: spec.TTY, Split: spec.Split, Group: scope.group()}

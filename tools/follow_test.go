@@ -313,9 +313,14 @@ func TestManyFollow(t *testing.T) {
 
 func TestWaitForSeveral(t *testing.T) {
 	a := newAgent(t, io.Discard)
-	if r := a.call("process_wait", `{}`); len(r.Processes) != 0 || !strings.Contains(r.text, "Nothing of this chat runs") {
+	if r := a.call("process_wait", `{}`); len(r.Processes) != 0 || !strings.Contains(r.text, "No command of this chat runs") {
 		t.Errorf("got %s", r.text)
 	}
+	left := a.call("process_start", `{"command":"(sleep 100 >/dev/null 2>&1 &)"}`)
+	if r := a.call("process_wait", `{}`); left.Descendants != nil && *left.Descendants > 0 && !strings.Contains(r.text, "Descendants of 1 that have ended still live") {
+		t.Errorf("got %s", r.text)
+	}
+	a.call("process_signal", `{"all":true,"signal":"kill"}`)
 	gate, open := fifo(t)
 	first := a.call("process_start", `{"command":"read x < `+gate+`; echo said $x; exit 4","background":true}`)
 	second := a.call("process_start", `{"command":"echo on; exec sleep 100","background":true,"wait_for":{"output_matches":"on"}}`)
@@ -415,6 +420,7 @@ func TestPartsAreRefusedByName(t *testing.T) {
 		`"base64":true`:                             "base64: goes with cursor",
 		`"max_bytes":300`:                           "max_bytes: goes with cursor",
 		`"stream":"stderr"`:                         "stream: goes with cursor, tail_lines or search",
+		`"cursor":0,"stream":"stderr"`:              "stream: this process was not started with split",
 		`"search":{"pattern":"("}`:                  "search.pattern: got",
 		`"search":{}`:                               "search.pattern: is missing",
 		`"wait_for":{"output_matches":"a{2000}"}`:   "wait_for.output_matches: got",

@@ -33,18 +33,21 @@ func (t *Tools) output(ctx context.Context, c *call, in schemas.OutputInput) (an
 	case part:
 		wait = 0
 	}
-	_, out, err := t.manager.Read(c.Scope, in.ProcessID)
+	p, out, err := t.manager.Read(c.Scope, in.ProcessID)
 	if err == nil {
-		err = checkCursor(&in, out)
+		err = checkKept(&in, p, out)
 	}
 	if err != nil {
 		return answer{}, err
 	}
+	// Whoever gives the time wants the exit; else there is nothing to wait for while it
+	// asks.
+	w.Asks = in.WaitFor == nil && in.WaitMS == nil && !part
 	waited, err := t.await(ctx, c, in.ProcessID, w, in.WaitMS, wait)
 	if err != nil {
 		return answer{}, err
 	}
-	p, out, err := t.manager.Read(c.Scope, in.ProcessID)
+	p, out, err = t.manager.Read(c.Scope, in.ProcessID)
 	if err != nil {
 		return answer{}, err
 	}

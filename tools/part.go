@@ -39,10 +39,12 @@ func checkPart(in *schemas.OutputInput) error {
 	return nil
 }
 
-// checkCursor says that a cursor is beyond the end.
-func checkCursor(in *schemas.OutputInput, out output.Reader) error {
+// checkKept says that a process has not what a call asks for.
+func checkKept(in *schemas.OutputInput, p procmgr.Process, out output.Reader) error {
 	total := out.Total()
 	switch {
+	case in.Stream != "" && !p.Split:
+		return invalid("stream: this process was not started with split, so it is not known which stream a line came from. Leave it out, or start the process again with split")
 	case in.Cursor != nil && int64(*in.Cursor) > total:
 		return invalid("cursor: got %d, must be at most %d, the end of the output", *in.Cursor, total)
 	case in.Search != nil && int64(in.Search.Cursor) > total:

@@ -168,6 +168,10 @@ func TestTalkToREPLs(t *testing.T) {
 	bash := a.inTerminal(t.TempDir(), "PS1='here$ ' bash --norc --noprofile -i")
 	a.shows(bash, "here$")
 	a.awaits(bash, "likely")
+	begin := time.Now()
+	if r := a.call("process_output", `{"process_id":"`+bash.ProcessID+`"}`); r.WaitingForInput != "likely" || time.Since(begin) > defaultWait {
+		t.Errorf("a wait for the exit does not end with the question: %s", r.text)
+	}
 	if r := a.tell(bash, `"text":"sleep 100\r"`); r.WaitingForInput != "" {
 		t.Errorf("what sleeps waits for no input: %s", r.text)
 	}

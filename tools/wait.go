@@ -108,7 +108,10 @@ func (t *Tools) waitedFor(c *call, list []ended, conditional bool) answer {
 	var text strings.Builder
 	switch ended := len(list) - len(r.StillRunning); {
 	case len(list) == 0:
-		text.WriteString("Nothing of this chat runs, so there was nothing to wait for.\n")
+		text.WriteString("No command of this chat runs, so there was nothing to wait for.\n")
+		if left, _ := t.manager.List(c.Scope, procmgr.FilterRunning, allOfChat); len(left) > 0 {
+			fmt.Fprintf(&text, "Descendants of %d that have ended still live: process_list shows them, process_signal ends them.\n", len(left))
+		}
 	case len(list) > 1:
 		fmt.Fprintf(&text, "%d of %d have ended.\n", ended, len(list))
 	}

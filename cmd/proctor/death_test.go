@@ -221,6 +221,31 @@ func TestAnotherGuardTakesOver(t *testing.T) {
 	s.noneLeft(token)
 }
 
+// A server that cannot listen takes away what it has made: the next one finds
+// nothing of it.
+func TestServerThatCannotListenLeavesNothing(t *testing.T) {
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) (pid int, log string) {
+		var stderr bytes.Buffer
+		cmd := exec.Command(binary, args...)
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_STATE_HOME=")
+		cmd.Stderr = &stderr
+		_ = cmd.Run() // how it ends is in its log
+		return cmd.Process.Pid, stderr.String()
+	}
+	first := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--log-format", "json")
+	pid, log := run("serve", "--listen", first.address())
+	if !strings.Contains(log, "address already in use") {
+		t.Fatal(log)
+	}
+	if _, log := run("stdio"); strings.Contains(log, "server_pid="+strconv.Itoa(pid)) {
+		t.Error(log)
+	}
+}
+
 // TestTheNextServerSweeps kills server and guard at once. What is left is ended
 // by the next server of the same user, and nothing else is.
 func TestTheNextServerSweeps(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -70,6 +71,11 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
+	err = serveWith(cmd, sys, o, p)
+	return cmp.Or(err, p.close()) // what it has made is taken away whatever went wrong
+}
+
+func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) error {
 	h := &transport.HTTP{
 		Server: p.tools.Server(version), Identify: transport.Anyone, EndWaits: p.tools.EndWaits,
 		AllowHosts: o.allowHosts, AllowOrigins: o.allowOrigins,
@@ -114,12 +120,10 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 	if isTerminal(sys.stdout) {
 		welcome(sys.stdout, listeners[0].Addr().String(), tokenFrom)
 	}
-	err = h.Serve(cmd.Context(), listeners...)
-	closeErr := p.close()
-	if err != nil {
+	if err := h.Serve(cmd.Context(), listeners...); err != nil {
 		return failure{err}
 	}
-	return closeErr
+	return nil
 }
 
 // checkAddresses refuses what would open the machine by accident.

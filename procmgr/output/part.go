@@ -87,12 +87,12 @@ type shownLine struct {
 func (s *Store) Tail(count int, part Part) Shown {
 	total := s.Total()
 	from := s.lastBytes(tailBytes, total, part.Filter)
-	c := s.Read(make([]byte, 1), from) // where it is kept
+	kept := min(s.Read(make([]byte, 1), from).At, total) // from where on
 	shown := Shown{Next: total}
 	var last []shownLine
 	size, enough := 0, false
-	first := c.At == from && from > 0 // the first line found has lost its beginning
-	lines := s.lines(c.At, total, part.Filter)
+	first := kept == from && from > 0 // the first line found has lost its beginning
+	lines := s.lines(kept, total, part.Filter)
 	for l := range lines.all {
 		if first {
 			first = false
@@ -128,7 +128,7 @@ func (s *Store) Tail(count int, part Part) Shown {
 	if len(last) > 0 {
 		shown.Cursor = last[0].at
 	}
-	shown.Gap = c.At - from + lines.lost
+	shown.Gap = kept - from + lines.lost
 	if enough {
 		shown.Gap = lines.lost - last[0].lost
 	}

@@ -194,11 +194,23 @@ func (p *Process) settle() {
 	}
 	// To look closer takes longer than others can wait.
 	p.spawner.wg.Go(func() {
-		p.mu.Lock()
-		exit.Empty = p.emptyLocked()
-		p.mu.Unlock()
+		exit.Empty = p.emptySoon()
 		p.announceExit(exit)
 	})
+}
+
+// emptySoon says that nothing is left. What a launcher has made around the command,
+// such as process 1 of a pid namespace, is gone a moment after it: that is awaited.
+func (p *Process) emptySoon() bool {
+	const most, pause = 50 * time.Millisecond, time.Millisecond
+	for begin := time.Now(); ; time.Sleep(pause) {
+		p.mu.Lock()
+		empty := p.emptyLocked()
+		p.mu.Unlock()
+		if empty || p.launcher == "" || time.Since(begin) > most {
+			return empty
+		}
+	}
 }
 
 func (p *Process) announceExit(exit Exit) {
