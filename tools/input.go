@@ -41,7 +41,12 @@ func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answ
 	waitCtx, cancel := t.within(ctx, c, in.WaitMS, defaultWait)
 	defer cancel()
 	stop, resume := t.report(ctx, c, in.ProcessID), t.pause(ctx, c)
-	cursor, taken, err := t.manager.Input(waitCtx, c.Scope, in.ProcessID, given)
+	cursor, taken := int64(0), 0
+	written, err := inOrder(waitCtx)
+	if err == nil {
+		cursor, taken, err = t.manager.Input(waitCtx, c.Scope, in.ProcessID, given)
+		written()
+	}
 	var waited procmgr.Waited
 	if err == nil {
 		w.Since, w.Cursor, w.Behind = time.Now(), cursor, cursor

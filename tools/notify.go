@@ -51,6 +51,11 @@ type Slot struct {
 	// answer is written: a client that does not read then holds up only itself.
 	Hold  bool
 	Leave func() // nil if the call has no turn
+	// Before, if not nil, is closed when the input that was sent to the same process
+	// before is written; Written, if not nil, tells that this one is. Calling it again
+	// does nothing.
+	Before  <-chan struct{}
+	Written func()
 	// Waiting, if not nil, is told when the call begins and ends to wait.
 	Waiting func(waiting bool)
 }
@@ -81,6 +86,23 @@ func (t *Tools) queue(ctx context.Context, c *call, size int) (err error) {
 	}
 	c.turn, err = t.gate.Turn(ctx, c.Scope)
 	return err
+}
+
+// inOrder waits until the client's input of before is written, if the transport knows
+// an order. written tells that this one is.
+func inOrder(ctx context.Context) (written func(), err error) {
+	slot, _ := ctx.Value(slotKey{}).(*Slot)
+	if slot == nil || slot.Written == nil {
+		return func() {}, nil
+	}
+	if slot.Before != nil {
+		select {
+		case <-slot.Before:
+		case <-ctx.Done():
+			return nil, procmgr.ErrInputFull
+		}
+	}
+	return slot.Written, nil
 }
 
 // pause lets other calls work while this one waits; the returned function takes

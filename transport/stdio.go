@@ -54,6 +54,8 @@ type Stdio struct {
 	busy  int        // requests that are worked on or wait to be written
 	ended bool       // there is nothing more to wait for
 	room  *sync.Cond // tells of a change of either; its lock is mu
+	// inputs are closed when the last input read for a process is written, by its id.
+	inputs map[string]<-chan struct{}
 
 	testHookFull func() // called when no more is read
 }
@@ -68,6 +70,7 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.out = out
 	s.failed = make(chan error, 1)
 	s.room = sync.NewCond(&s.mu)
+	s.inputs = map[string]<-chan struct{}{}
 	s.encoder = newEncoder("proctor", "Proctor", s.Version)
 	s.requests = newRequests()
 	ctx, cancel := context.WithCancel(ctx)
@@ -180,6 +183,7 @@ func (s *Stdio) dispatch(ctx context.Context, line []byte) (answer func()) {
 		ctx, cancel := context.WithCancel(ctx)
 		q := &request{id: m.id, owner: connection, cancel: cancel}
 		q.slot.Hold, q.slot.Waiting = true, s.waiting
+		s.order(&m, &q.slot)
 		return s.run(number, q, func() []byte {
 			ctx := tools.WithSlot(tools.WithNotify(m.context(ctx), s.notify(number)), &q.slot)
 			response := s.handle(ctx, &m)
@@ -192,6 +196,41 @@ func (s *Stdio) dispatch(ctx context.Context, line []byte) (answer func()) {
 		})
 	}
 	return nil
+}
+
+// order has the input of a process written as it was read, whichever call is served
+// first.
+func (s *Stdio) order(m *message, slot *tools.Slot) {
+	var in struct {
+		ID string `json:"process_id"`
+	}
+	if string(m.tool) != `"process_input"` || json.Unmarshal(m.arguments, &in) != nil {
+		return
+	}
+	written := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot.Before, s.inputs[in.ID] = s.inputs[in.ID], written
+	slot.Written = sync.OnceFunc(func() {
+		close(written)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.inputs[in.ID] == written {
+			delete(s.inputs, in.ID)
+		}
+	})
+}
+
+// inputOver lets the input of after go on, once that of before is written: a call may
+// have been refused before its turn came.
+func inputOver(slot *tools.Slot) {
+	if slot.Written == nil {
+		return
+	}
+	if slot.Before != nil {
+		<-slot.Before
+	}
+	slot.Written()
 }
 
 // handle gives a message to the MCP server. A tool call of the old era goes to
@@ -228,6 +267,7 @@ func (s *Stdio) run(number uint64, q *request, answer func() []byte) func() {
 	}
 	s.busyBy(1)
 	return func() {
+		defer inputOver(&q.slot)
 		defer s.busyBy(-1)
 		defer s.requests.finish(number)
 		defer func() {

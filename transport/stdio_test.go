@@ -63,6 +63,35 @@ func TestWaitingCallsDelayNothing(t *testing.T) {
 	}
 }
 
+// Input that is sent without waiting for answers comes in the order of the calls, also
+// behind one that is refused.
+func TestInputKeepsItsOrder(t *testing.T) {
+	s := newServing(t, t.TempDir(), io.Discard)
+	in, out, _ := s.stdioWith(t, caller.Identity{Token: "stdio"}, func(*Stdio) {})
+	fmt.Fprint(in, callMessage(0, "process_start", `{"command":"exec cat","keep_stdin":true,"background":true}`))
+	_, text := readAnswer(t, out)
+	_, id, _ := strings.Cut(text, "Process ")
+	id, _, _ = strings.Cut(id, ":")
+	const calls = 150
+	var all, want strings.Builder
+	for i := range calls {
+		line := fmt.Sprintf("line %d\n", i)
+		want.WriteString(line)
+		all.WriteString(callMessage(2*i+1, "process_input", fmt.Sprintf(`{"process_id":%q,"text":%q,"wait_for":{"idle_ms":1}}`, id, line)))
+		all.WriteString(callMessage(2*i+2, "process_input", fmt.Sprintf(`{"process_id":%q,"keys":["nothing"]}`, id)))
+	}
+	go func() { _, _ = io.WriteString(in, all.String()) }()
+	for range 2 * calls {
+		readAnswer(t, out)
+	}
+	fmt.Fprint(in, callMessage(2*calls+1, "process_input", fmt.Sprintf(`{"process_id":%q,"eof":true,"wait_for":{"output_matches":"never"}}`, id)))
+	readAnswer(t, out)
+	fmt.Fprint(in, callMessage(2*calls+2, "process_output", fmt.Sprintf(`{"process_id":%q}`, id)))
+	if _, text := readAnswer(t, out); !strings.HasSuffix(text, want.String()) {
+		t.Errorf("got %s", text)
+	}
+}
+
 func TestEndOfInputAnswersWaitingCalls(t *testing.T) {
 	s := newServing(t, t.TempDir(), io.Discard)
 	in, out, end := s.stdio(t, caller.Identity{Token: "stdio", DefaultChat: "c"})

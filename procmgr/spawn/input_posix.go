@@ -191,7 +191,7 @@ func (p *Process) writeUntil(ctx context.Context, text []byte) (n int, err error
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, ErrInputFull
-	case err != nil: // EPIPE, EIO of a terminal that nobody has open, or closed here
+	case err != nil: // EPIPE, EIO of a terminal whose command has ended, or closed here
 		return n, ErrInputClosed
 	}
 	return n, nil
