@@ -128,14 +128,14 @@ func Alive(pid int) bool {
 	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
 }
 
-// Within polls until ok holds and fails the test after ten seconds. It is for
+// Within polls until ok holds and fails the test after half a minute. It is for
 // what the kernel announces to nobody, such as the death of a process that is
 // no child of ours.
 func Within(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within 30 s: %s", what)
 		}
 	}
 }
