@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/procmgr"
 )
@@ -88,6 +91,38 @@ func words(tool string, err error) string {
 		return "The call ended before there was an answer. Call process_list to see what runs."
 	default:
 		return internalWords
+	}
+}
+
+// readError is why a resource was not read.
+type readError struct{ err error }
+
+func (e *readError) Error() string { return words("resources/read", e.err) }
+func (e *readError) Unwrap() error { return e.err }
+
+// explain says why a request failed that names a tool or a resource which is not
+// there, or a resource that was not read: to the library that is an internal error.
+func explain(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error) {
+	slot, ok := ctx.Value(slotKey{}).(*Slot)
+	if !ok {
+		return
+	}
+	read, _ := message.(*mcp.ReadResourceRequest)
+	var unread *readError
+	switch {
+	case errors.Is(err, server.ErrToolNotFound):
+		slot.Failure = &mcp.JSONRPCErrorDetails{Code: mcp.INVALID_PARAMS, Message: "name: no such tool; tools/list names those there are"}
+	case read != nil && (errors.Is(err, server.ErrResourceNotFound) || errors.Is(err, procmgr.ErrNotFound)):
+		slot.Failure = &mcp.JSONRPCErrorDetails{
+			Code:    mcp.RESOURCE_NOT_FOUND,
+			Message: "uri: this chat has no such resource; resources/list and resources/templates/list name those there are",
+			Data:    map[string]string{"uri": read.Params.URI},
+		}
+		if server.IsModernRequest(ctx) { // protocol 2026-07-28
+			slot.Failure.Code = mcp.INVALID_PARAMS
+		}
+	case errors.As(err, &unread) && unread.Error() != internalWords:
+		slot.Failure = &mcp.JSONRPCErrorDetails{Code: mcp.INVALID_PARAMS, Message: unread.Error()}
 	}
 }
 

@@ -44,9 +44,8 @@ type Slot struct {
 	// Modern says that the request speaks protocol 2026-07-28 or later, whose
 	// results say what they are and who gives them.
 	Modern bool
-	// NotFound says that there is no such resource. The library takes the error of a
-	// reader for its own.
-	NotFound bool
+	// Failure, if not nil, says better than the library why the request failed.
+	Failure *mcp.JSONRPCErrorDetails
 	// Hold keeps the call's turn to work until the transport calls Leave, once the
 	// answer is written: a client that does not read then holds up only itself.
 	Hold  bool

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -52,10 +51,7 @@ func (t *Tools) resource(read func(c *call, uri string) (mcp.TextResourceContent
 		})
 		if err != nil {
 			c.log().Debug("resource refused", "error", err)
-			if slot, ok := ctx.Value(slotKey{}).(*Slot); ok {
-				slot.NotFound, slot.Modern = errors.Is(err, procmgr.ErrNotFound), server.IsModernRequest(ctx)
-			}
-			return nil, errors.New(words("resources/read", err))
+			return nil, &readError{err}
 		}
 		contents.URI = r.Params.URI
 		return []mcp.ResourceContents{contents}, nil

@@ -100,9 +100,12 @@ func (t *Tools) Calls() int { return t.limits.onTheirWay() }
 
 // Server returns an MCP server with the tools, for every transport.
 func (t *Tools) Server(version string) *server.MCPServer {
+	var hooks server.Hooks
+	hooks.AddOnError(explain)
 	s := server.NewMCPServer("proctor", version,
 		server.WithTitle("Proctor"),
 		server.WithInstructions(Instructions),
+		server.WithHooks(&hooks),
 		server.WithToolCapabilities(false),
 		server.WithResourceCapabilities(false, false))
 	add(t, s, startTool(), t.start)

@@ -82,11 +82,8 @@ func (e encoder) result(id json.RawMessage, slot *tools.Slot) []byte {
 
 // failure encodes an error of the MCP library, less what is only for its authors.
 func (e encoder) failure(id json.RawMessage, m mcp.JSONRPCError, slot *tools.Slot) []byte {
-	switch {
-	case slot.NotFound && slot.Modern: // protocol 2026-07-28
-		m.Error.Code = mcp.INVALID_PARAMS
-	case slot.NotFound:
-		m.Error.Code = mcp.RESOURCE_NOT_FOUND
+	if slot.Failure != nil {
+		m.Error = *slot.Failure
 	}
 	b := append([]byte(`{"jsonrpc":"2.0","id":`), orNull(id)...)
 	b = append(b, `,"error":{"code":`...)
@@ -117,10 +114,6 @@ func plain(code int, text string) string {
 		default:
 			return "something went wrong inside the server"
 		}
-	}
-	// "tool 'x' not found: tool not found"
-	if first, last, ok := strings.Cut(text, ": "); ok && strings.HasSuffix(first, last[max(0, len(last)-len("not found")):]) && strings.HasSuffix(last, "not found") {
-		return first
 	}
 	return text
 }

@@ -171,13 +171,14 @@ func post(t testing.TB, c *http.Client, url, message string) *http.Response {
 		Method string
 		Params struct {
 			Name string
+			URI  string
 			Meta map[string]any `json:"_meta"`
 		}
 	}
 	// A message that is no JSON is sent as it is.
 	_ = json.Unmarshal([]byte(message), &m)
 	if version, ok := m.Params.Meta["io.modelcontextprotocol/protocolVersion"].(string); ok {
-		for name, value := range map[string]string{"MCP-Protocol-Version": version, "Mcp-Method": m.Method, "Mcp-Name": m.Params.Name} {
+		for name, value := range map[string]string{"MCP-Protocol-Version": version, "Mcp-Method": m.Method, "Mcp-Name": m.Params.Name + m.Params.URI} {
 			if value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) { // what no client could send
 				r.Header.Set(name, value)
 			}
