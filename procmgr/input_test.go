@@ -165,6 +165,7 @@ func TestTerminal(t *testing.T) {
 	give(t, m, p, Input{Text: []byte("PS1='t''wo> ' dash -i\n")})
 	awaitOutput(t, m, p, "two> ")
 	give(t, m, p, Input{Text: []byte{3}})
+	awaitOutput(t, m, p, "^C\r\ntwo> ") // what it reads before that, it forgets
 	waitsFor(t, m, p, InputCertain)
 	give(t, m, p, Input{EOF: true})
 	give(t, m, p, Input{Text: []byte("echo still $((40+2))\n")})
