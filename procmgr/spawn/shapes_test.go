@@ -291,10 +291,18 @@ func TestKillHuntsAChain(t *testing.T) {
 	}
 	for range *trialsFlag {
 		t.Run("", func(t *testing.T) {
-			// It ends by itself, should it get away.
+			// Should it get away, it ends at the cue, and at the latest by itself.
 			_, token := proctest.Sleeper()
+			cue := filepath.Join(t.TempDir(), "end")
 			r := shell(t, `exec perl -MPOSIX -e '# `+token+`
-				$|=1; print "ready\n"; $n=0; while ($n++ < 300000) { my $p = fork; if (!defined $p) { next } if ($p) { POSIX::_exit(0) } POSIX::setsid() }'`)
+				$|=1; print "ready\n"; $n=0; while ($n++ < 300000 && !-e "`+cue+`") { my $p = fork; if (!defined $p) { next } if ($p) { POSIX::_exit(0) } POSIX::setsid() }'`)
+			defer func() {
+				if err := os.WriteFile(cue, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				r.emptied()
+				proctest.Within(t, "the chain to end", func() bool { return carry(token) == 0 })
+			}()
 			r.await("ready")
 			r.ended()
 			begin := time.Now()
