@@ -27,8 +27,8 @@ type StartInput struct {
 
 // TTY is the terminal that a process is started in.
 type TTY struct {
-	Rows Int `json:"rows"`
-	Cols Int `json:"cols"`
+	Rows *Int `json:"rows"`
+	Cols *Int `json:"cols"`
 }
 
 // InputInput is what process_input takes. It gives an OutputResult.

@@ -84,7 +84,7 @@ func words(tool string, err error) string {
 	case errors.Is(err, caller.ErrNoChat), errors.Is(err, caller.ErrConflict), errors.Is(err, caller.ErrInvalid):
 		return fmt.Sprintf("The chat of this call is not clear: %v.%s The client must mend it; no argument can.", err, nothing)
 	case errors.Is(err, errTarget):
-		return "process_id: give either one process_id, or all as true for everything that this chat runs; not both, not neither."
+		return "process_id: give either one process_id, or all as true for everything that this chat runs; not both, not neither." + again
 	case errors.Is(err, errGraceWithKill):
 		return "grace_ms: goes with terminate only; kill gives no time. Leave it out, or use terminate."
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -93,6 +93,9 @@ func words(tool string, err error) string {
 		return internalWords
 	}
 }
+
+// maxEchoedURI is the longest URI that an error gives back.
+const maxEchoedURI = 2 << 10
 
 // readError is why a resource was not read.
 type readError struct{ err error }
@@ -107,6 +110,7 @@ func explain(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error
 	if !ok {
 		return
 	}
+	slot.Modern = server.IsModernRequest(ctx)
 	read, _ := message.(*mcp.ReadResourceRequest)
 	var unread *readError
 	switch {
@@ -116,13 +120,18 @@ func explain(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error
 		slot.Failure = &mcp.JSONRPCErrorDetails{
 			Code:    mcp.RESOURCE_NOT_FOUND,
 			Message: "uri: this chat has no such resource; resources/list and resources/templates/list name those there are",
-			Data:    map[string]string{"uri": read.Params.URI},
 		}
-		if server.IsModernRequest(ctx) { // protocol 2026-07-28
+		if len(read.Params.URI) <= maxEchoedURI {
+			slot.Failure.Data = map[string]string{"uri": read.Params.URI}
+		}
+		if slot.Modern { // protocol 2026-07-28
 			slot.Failure.Code = mcp.INVALID_PARAMS
 		}
 	case errors.As(err, &unread) && unread.Error() != internalWords:
-		slot.Failure = &mcp.JSONRPCErrorDetails{Code: mcp.INVALID_PARAMS, Message: unread.Error()}
+		slot.Failure = &mcp.JSONRPCErrorDetails{Code: mcp.INTERNAL_ERROR, Message: unread.Error()}
+		if errors.Is(err, caller.ErrNoChat) || errors.Is(err, caller.ErrConflict) || errors.Is(err, caller.ErrInvalid) {
+			slot.Failure.Code = mcp.INVALID_PARAMS
+		}
 	}
 }
 

@@ -187,7 +187,7 @@ func TestPartsOfAnOutput(t *testing.T) {
 	if text := all.String(); int64(len(text)) != size || !strings.Contains(text, "\n99999\n100000\n1%\r2%\r\x1b[32m100%") {
 		t.Errorf("%d bytes, %q", len(text), text[len(text)-60:])
 	}
-	if r := ask(`"cursor":%d`, size); r.ProcessOutput.Output != "" || !strings.Contains(r.text, "Nothing new behind cursor") {
+	if r := ask(`"cursor":%d`, size); r.ProcessOutput.Output != "" || !strings.Contains(r.text, "Nothing new after cursor") {
 		t.Errorf("got %s", r.text)
 	}
 	r := ask(`"search":{"pattern":"ERROR","ignore_case":true,"before":1,"after":1}`)
@@ -257,7 +257,8 @@ func TestBinaryOutput(t *testing.T) {
 	for _, command := range []string{`head -c 3000 /dev/urandom | tr -d '\\0'`, "cat /bin/true", `printf '\\351t\\351'`} {
 		p := a.call("process_start", `{"command":"`+command+`"}`)
 		tail := a.call("process_output", `{"process_id":"`+p.ProcessID+`","tail_lines":3}`)
-		if p.Binary == nil || p.ProcessOutput.Output != "" || p.Truncated != nil || tail.Binary == nil || tail.ProcessOutput.Output != "" {
+		if p.Binary == nil || p.ProcessOutput.Output != "" || p.Truncated != nil || tail.Binary == nil || tail.ProcessOutput.Output != "" ||
+			tail.Binary.Bytes == 0 || tail.Binary.Bytes != tail.NextCursor-tail.Cursor || tail.NextCursor != p.NextCursor || strings.HasPrefix(tail.Binary.Kind, "text/plain; charset=utf-8") {
 			t.Errorf("%s: got %s\n%s", command, p.text, tail.text)
 		}
 	}
@@ -426,6 +427,7 @@ func TestPartsAreRefusedByName(t *testing.T) {
 		`"wait_for":{"output_matches":"a{2000}"}`:   "wait_for.output_matches: got",
 		`"wait_for":{"http_ok":"http://10.0.0.1/"}`: "wait_for.http_ok: got",
 		`"wait_for":{}`:                             "wait_for: is empty; must have one of http_ok, ",
+		`"wait_for":{"new_output":false}`:           "wait_for.new_output: got false, must be true where it stands alone",
 		`"wait_for":{"port_open":0}`:                "wait_for.port_open: got 0, must be at least 1",
 		`"tail_lines":0`:                            "tail_lines: got 0, must be at least 1",
 		`"wait_for":{"bogus":1}`:                    "wait_for.bogus: unknown argument, must be one of http_ok, idle_ms, new_output, output_matches, port_open",

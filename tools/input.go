@@ -91,6 +91,9 @@ func (t *Tools) given(ctx context.Context, c *call, in *schemas.InputInput) (giv
 	given = procmgr.Input{
 		Size: procmgr.Size{Rows: int(in.Rows), Cols: int(in.Cols)}, Text: []byte(in.Text + keys), EOF: in.EOF,
 	}
+	if (in.Rows == 0) != (in.Cols == 0) {
+		return given, invalid("rows, cols: got one of them, must be both or none")
+	}
 	if len(given.Text) == 0 && !given.EOF && given.Size == (procmgr.Size{}) {
 		return given, invalid("text, keys, eof, rows and cols: got none, must be at least one")
 	}

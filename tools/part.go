@@ -71,13 +71,16 @@ func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out outpu
 		if omitted := tail.Cursor + tail.Cut; omitted > 0 && !tail.Binary {
 			r.Truncated = &schemas.Truncated{OriginalBytes: tail.Next, RetainedBytes: tail.Next - omitted, OmittedBytes: omitted, Strategy: "tail"}
 		}
+		if tail.Binary { // it is no lines, and Tail has kept none of it
+			tail.Data = out.From(tail.Cursor, int(tail.Next-tail.Cursor), part).Data
+		}
 		return shownPart(r, tail, false, tail.Next, "(no lines)"), nil
 	case in.Cursor != nil:
 		most := defaultMaxBytes
 		if in.MaxBytes != nil {
 			most = int(*in.MaxBytes)
 		}
-		nothing := fmt.Sprintf("Nothing new behind cursor %d.", *in.Cursor)
+		nothing := fmt.Sprintf("Nothing new after cursor %d.", *in.Cursor)
 		return shownPart(r, out.From(int64(*in.Cursor), most, part), in.Base64, out.Total(), nothing), nil
 	}
 	view := out.View(part.Open, part.Raw)
@@ -102,8 +105,14 @@ func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int
 	}
 	switch {
 	case asBase64:
+		// What is said of it must not stand where a decoder begins.
 		r.Output, r.OutputBase64 = "", base64.StdEncoding.EncodeToString(s.Data)
+		said := head.String()
+		head.Reset()
 		head.WriteString(r.OutputBase64)
+		if said != "" {
+			head.WriteString("\n" + strings.TrimSuffix(said, "\n"))
+		}
 	case s.Binary:
 		r.Binary = &schemas.Binary{Kind: mimeType(s.Data), Bytes: int64(len(s.Data))}
 		head.WriteString(binaryWords(r.Binary))

@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -34,7 +33,10 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		Log:        c.log(),
 	}
 	if in.TTY != nil {
-		spec.TTY = procmgr.Size{Rows: int(cmp.Or(in.TTY.Rows, 24)), Cols: int(cmp.Or(in.TTY.Cols, 80))}
+		spec.TTY = terminalSize(in.TTY)
+		if spec.TTY == (procmgr.Size{}) { // which is none
+			return answer{}, invalid("tty: got 0 rows and 0 columns, must be 1 to %d rows and 1 to %d columns", procmgr.MaxRows, procmgr.MaxCols)
+		}
 	}
 	if in.Stdin != nil {
 		spec.Stdin = []byte(*in.Stdin)
@@ -111,4 +113,16 @@ func cutAmpersand(command string) (string, bool) {
 		return command, false
 	}
 	return strings.TrimRight(rest, " \t\r\n"), true
+}
+
+// terminalSize is the size that a call asks for, else that of most terminals.
+func terminalSize(asked *schemas.TTY) procmgr.Size {
+	size := procmgr.Size{Rows: 24, Cols: 80}
+	if asked.Rows != nil {
+		size.Rows = int(*asked.Rows)
+	}
+	if asked.Cols != nil {
+		size.Cols = int(*asked.Cols)
+	}
+	return size
 }

@@ -116,6 +116,7 @@ func TestInputIsRefusedByName(t *testing.T) {
 		{pipe, `"keys":["enter","up"]`, `keys.1: got "up", which needs a terminal`},
 		{pipe, `"keys":["alt-\u212a"]`, `keys.0: got "alt-`},
 		{pipe, `"keys":["hello"]`, `keys.0: got "hello", must be a name such as enter`},
+		{pipe, `"rows":10`, "rows, cols: got one of them, must be both or none"},
 		{pipe, `"rows":10,"cols":10`, "rows, cols: this process has no terminal"},
 		{pipe, `"text":"x","screen":true`, "screen: this process has no terminal"},
 		{pipe, `"text":"` + strings.Repeat("x", 1<<17) + `","wait_ms":50`, "text: the process took 65536 of 131072 bytes within wait_ms"},
@@ -125,6 +126,9 @@ func TestInputIsRefusedByName(t *testing.T) {
 		}
 	}
 	if r := a.call("process_start", `{"command":"true","tty":{"rows":1000}}`); !r.isError || !strings.Contains(r.text, "tty: got 1000 rows and 80 columns; must be 1 to 120 rows") {
+		t.Errorf("got %s", r.text)
+	}
+	if r := a.call("process_start", `{"command":"true","tty":{"rows":0,"cols":0}}`); !r.isError || !strings.Contains(r.text, "tty: got 0 rows and 0 columns, must be 1 to 120 rows") {
 		t.Errorf("got %s", r.text)
 	}
 	if r := a.call("process_start", `{"command":"true","tty":true}`); !r.isError || !strings.Contains(r.text, "tty: got a boolean, must be an object that can have cols, rows.") {

@@ -27,8 +27,11 @@ const waitHTTP procmgr.WaitResult = "http_ok"
 // condition puts wait_for into the terms of the manager. cursor is where output that
 // counts begins; without, lines count from the start on, and new output from now on.
 func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.Condition, err error) {
-	if in == nil {
+	switch {
+	case in == nil:
 		return w, nil
+	case *in == schemas.WaitFor{}: // the schema lets none be missing, or zero
+		return w, invalid("wait_for.new_output: got false, must be true where it stands alone: nothing else could come true")
 	}
 	if in.OutputMatches != "" {
 		if w.Match, err = output.CompilePattern(in.OutputMatches, false); err != nil {

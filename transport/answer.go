@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mark3labs/mcp-go/mcp"
+
 	"github.com/proctor-mcp/proctor/tools"
 )
 
@@ -114,6 +116,12 @@ func (a *answerWriter) finish() {
 		if number, ok := numbered(text); ok {
 			if q := a.requests.answer(number); q != nil {
 				text = append(a.encoder.rewrite(text, q), '\n')
+				if f := q.slot.Failure; f != nil && q.slot.Modern { // of a code that the library does not know
+					a.status = http.StatusOK
+					if f.Code == mcp.INVALID_PARAMS {
+						a.status = http.StatusBadRequest
+					}
+				}
 			}
 		}
 		for name, values := range a.header {

@@ -82,13 +82,15 @@ func (e encoder) result(id json.RawMessage, slot *tools.Slot) []byte {
 
 // failure encodes an error of the MCP library, less what is only for its authors.
 func (e encoder) failure(id json.RawMessage, m mcp.JSONRPCError, slot *tools.Slot) []byte {
+	message := plain(m.Error.Code, m.Error.Message)
 	if slot.Failure != nil {
 		m.Error = *slot.Failure
+		message = m.Error.Message
 	}
 	b := append([]byte(`{"jsonrpc":"2.0","id":`), orNull(id)...)
 	b = append(b, `,"error":{"code":`...)
 	b = strconv.AppendInt(b, int64(m.Error.Code), 10)
-	b = appendString(append(b, `,"message":`...), plain(m.Error.Code, m.Error.Message))
+	b = appendString(append(b, `,"message":`...), message)
 	if m.Error.Data != nil {
 		if data, err := json.Marshal(m.Error.Data); err == nil {
 			b = append(append(b, `,"data":`...), data...)
@@ -111,6 +113,8 @@ func plain(code int, text string) string {
 			return "the request does not have the form of its method"
 		case mcp.INVALID_PARAMS:
 			return "the params do not have the form of the method"
+		case mcp.METHOD_NOT_FOUND:
+			return "there is no such method"
 		default:
 			return "something went wrong inside the server"
 		}

@@ -306,7 +306,11 @@ func (f *front) read(w http.ResponseWriter, r *http.Request, number uint64) (mes
 	}
 	m, bad := parse(body, number)
 	if bad != nil {
-		answerJSON(w, http.StatusBadRequest, bad.encode())
+		status := http.StatusBadRequest
+		if bad.code == mcp.METHOD_NOT_FOUND {
+			status = http.StatusNotFound
+		}
+		answerJSON(w, status, bad.encode())
 		return message{}, false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(m.text))

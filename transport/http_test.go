@@ -4,6 +4,7 @@ package transport
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -222,5 +223,38 @@ func TestManyChatsOverHTTP(t *testing.T) {
 		if list, _ := s.manager.List(procmgr.Chat(fmt.Sprintf("chat-%d-", i)), procmgr.FilterAll, 100); len(list) != 3 {
 			t.Errorf("chat %d has %d processes", i, len(list))
 		}
+	}
+}
+
+// Protocol 2026-07-28 prescribes the status of an error by its code.
+func TestStatusOfAnError(t *testing.T) {
+	url := newServing(t, t.TempDir(), io.Discard).http(t, nil) + "/mcp"
+	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"}}`
+	for request, want := range map[string]struct{ status, code int }{
+		`"resources/read","params":{"uri":"proctor://no/such",`:               {400, -32602},
+		`"resources/read","params":{"uri":"proctor://processes/none/output",`: {400, -32602},
+		`"tools/call","params":{"name":"none",`:                               {400, -32602},
+		`"no/panic","params":{`:                                               {404, -32601},
+		`"subscriptions/listen","params":{`:                                   {404, -32601},
+	} {
+		response := post(t, http.DefaultClient, url, `{"jsonrpc":"2.0","id":"a","method":`+request+meta+`}}`)
+		var answer struct {
+			ID    string
+			Error struct{ Code int }
+		}
+		err := json.NewDecoder(response.Body).Decode(&answer)
+		response.Body.Close()
+		if err != nil || response.StatusCode != want.status || answer.Error.Code != want.code || answer.ID != "a" {
+			t.Errorf("%s: %s, %+v, %v", request, response.Status, answer, err)
+		}
+	}
+}
+
+// What an error quotes of its caller is not taken for words of a library.
+func TestAnErrorQuotesItsCaller(t *testing.T) {
+	url := newServing(t, t.TempDir(), io.Discard).http(t, nil) + "/mcp"
+	_, _, text := try(t, "POST", url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"proctor://processes","_meta":{"coder.com/chat-id":"other"}}}`), "Coder-Chat-Id", "panic")
+	if !strings.Contains(text, "The chat of this call is not clear") || !strings.Contains(text, "-32602") {
+		t.Errorf("got %s", text)
 	}
 }

@@ -146,6 +146,10 @@ func parse(text []byte, number uint64) (message, *protocolError) {
 	if !unique {
 		return refuse(mcp.INVALID_REQUEST, "a key stands twice in one object")
 	}
+	if m.method == string(mcp.MethodSubscriptionsListen) {
+		// The library would hold it open under a number of ours, and nothing would come.
+		return refuse(mcp.METHOD_NOT_FOUND, "%s: nothing here can be subscribed to; process_wait waits for what happens", m.method)
+	}
 	if m.method == cancelled {
 		if m.id != nil {
 			return refuse(mcp.INVALID_REQUEST, "%s is a notification and has no id", cancelled)
@@ -193,7 +197,14 @@ func (m *message) params(text jsontext.Value) (map[string]field, *protocolError)
 			}
 			m.progressToken = json.RawMessage(token.value)
 		}
-		_, m.modern = members[mcp.MetaKeyProtocolVersion]
+		version, named := members[mcp.MetaKeyProtocolVersion]
+		if named && (version.value.Kind() != '"' || len(version.value) < len(`"2"`)) {
+			return nil, &protocolError{code: mcp.INVALID_PARAMS, text: mcp.MetaKeyProtocolVersion + " must be a string, and not empty"}
+		}
+		m.modern = named
+	}
+	if m.method == string(mcp.MethodResourcesRead) && params["uri"].value.Kind() != '"' {
+		return nil, &protocolError{code: mcp.INVALID_PARAMS, text: "uri must be a string"}
 	}
 	if m.method != string(mcp.MethodToolsCall) {
 		return params, nil
