@@ -13,10 +13,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/client"
 	mcptransport "github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/procmgr"
@@ -41,11 +43,16 @@ server, with the token that proctor serve uses. JSON - reads standard input.`,
   proctor call --url http://127.0.0.1:7337/mcp process_list`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
-				return usage("call wants a tool and its arguments as one JSON text, and got %d words; the tools are process_start, process_output, process_list and process_signal", len(args))
+				return usage("call takes a tool and its arguments as one JSON text in quotes, or no arguments, and got %d words; such as: proctor call process_list '{\"state\": \"running\"}'", len(args))
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return callTool(cmd.Context(), sys, &o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkSide(cmd.Flags(), o.url != ""); err != nil {
+				return err
+			}
+			return callTool(cmd.Context(), sys, &o, args)
+		},
 	}
 	o.register(cmd.Flags())
 	limited(cmd, o.registerLimits)
@@ -58,6 +65,24 @@ server, with the token that proctor serve uses. JSON - reads standard input.`,
 	flags.Lookup("log-level").DefValue = "warn"
 	o.log.level = "warn"
 	return cmd
+}
+
+// checkSide refuses flags that have no effect with --url, or without.
+func checkSide(flags *pflag.FlagSet, server bool) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		switch f.Name {
+		case "url", "json", "chat-id", "log-level", "log-format", "help":
+		case "token-file", "chat-header":
+			if f.Name == "token-file" && !server {
+				err = usage("--token-file goes with --url; add it, or leave this one out")
+			}
+		default:
+			if server {
+				err = usage("--%s has no effect with --url: the server was started with its own; leave it out", f.Name)
+			}
+		}
+	})
+	return err
 }
 
 func callTool(ctx context.Context, sys system, o *callOptions, args []string) error {
@@ -75,6 +100,9 @@ func callTool(ctx context.Context, sys system, o *callOptions, args []string) er
 	var any any
 	if err := json.Unmarshal([]byte(text), &any); err != nil {
 		return usage("the arguments of %s are not JSON (%v): %.80s\nWrite them as '{\"name\": \"value\"}'", args[0], err, text)
+	}
+	if !jsontext.Value(text).IsValid() { // a server refuses it too: who reads it next may take the first
+		return usage("the arguments of %s have a key twice, or text that is not UTF-8: %.80s\nGive each key once", args[0], text)
 	}
 	id, err := stdioIdentity(sys, o.chat)
 	if err != nil {

@@ -20,7 +20,7 @@ func doctorCommand(sys system) *cobra.Command {
 server does at its start: the kill domain that process_signal reaches, what it rests
 on, and whether --memory-limit and --pids-limit can be had.`,
 		Example: "  proctor doctor --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -31,8 +31,12 @@ start commands, follow their output, list them and end them, each chat by itself
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version,
+
+		PersistentPreRunE: checkFlags,
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), doctorCommand(sys), benchCommand(sys), versionCommand(), limitsTopic())
+	helpOnWhatThereIs(root)
 	return root
 }
 
@@ -98,11 +102,9 @@ func (o *options) program(sys system) (*program, error) {
 	if o.grace <= 0 || o.grace > maxGrace {
 		return nil, usage("--grace is %v; it must be more than 0 and at most %v", o.grace, maxGrace)
 	}
-	if o.maxCallsPerChat < 0 || o.maxCallsPerToken < 0 {
-		return nil, usage("--max-calls-per-chat is %d and --max-calls-per-token %d; they must be at least 0, which is no limit", o.maxCallsPerChat, o.maxCallsPerToken)
-	}
-	if o.maxRunningPerChat < 0 || o.maxRunning < 0 {
-		return nil, usage("--max-running-per-chat is %d and --max-running %d; they must be at least 0, which is no limit", o.maxRunningPerChat, o.maxRunning)
+	if err := atLeastZero("max-calls-per-chat", o.maxCallsPerChat, "max-calls-per-token", o.maxCallsPerToken,
+		"max-running-per-chat", o.maxRunningPerChat, "max-running", o.maxRunning); err != nil {
+		return nil, err
 	}
 	if o.keepFinished < 1 {
 		return nil, usage("--keep-finished is %d; it must be at least 1", o.keepFinished)
@@ -139,9 +141,9 @@ func (o *options) program(sys system) (*program, error) {
 	if o.workdir != "" {
 		switch info, err := os.Stat(o.workdir); {
 		case os.IsNotExist(err):
-			return nil, usage("--workdir is %q, which does not exist", o.workdir)
+			return nil, usage("--workdir is %q, which does not exist; make it, or name another directory", o.workdir)
 		case err != nil || !info.IsDir():
-			return nil, usage("--workdir is %q, which is not a directory", o.workdir)
+			return nil, usage("--workdir is %q, which is not a directory; name one", o.workdir)
 		}
 		var err error
 		if o.workdir, err = filepath.Abs(o.workdir); err != nil {
@@ -193,7 +195,7 @@ func splitLauncher(text string) (argv []string, err error) {
 		return nil, usage("--launcher is %q, which cannot be read (%v); quote it as for a shell, such as --launcher 'bwrap --bind / / --'", text, err)
 	}
 	if len(argv) == 0 || argv[0] == "" {
-		return nil, usage("--launcher is %q, which names no program; it must be one with its arguments, such as --launcher 'bwrap --bind / / --', or empty for none", text)
+		return nil, usage("--launcher is %q, which names no program; it must be one with its arguments, such as --launcher 'bwrap --bind / / --'", text)
 	}
 	program, err := exec.LookPath(argv[0])
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -43,7 +44,7 @@ func serveCommand(sys system) *cobra.Command {
 request must carry the token: $PROCTOR_TOKEN, --token-file, or one that is made
 at the first start and kept in $XDG_STATE_HOME/proctor/token.`,
 		Example: "  proctor serve --listen 127.0.0.1:8080",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return serve(cmd, sys, &o) },
 	}
 	o.register(cmd.Flags())
@@ -98,16 +99,16 @@ func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) erro
 			for _, l := range listeners {
 				l.Close()
 			}
-			err = cause(err)
-			if errors.Is(err, syscall.EADDRINUSE) {
-				err = fmt.Errorf("%w; if Proctor does not run there already, choose another address", err)
-			}
-			return failure{fmt.Errorf("cannot listen on %s: %w", address, err)}
+			return failure{fmt.Errorf("cannot listen on %s: %w; %s", address, cause(err), listenHint(err))}
 		}
 		listeners = append(listeners, l)
 	}
 	for i, l := range listeners {
-		p.log.Info("listening", "address", l.Addr().String(), "paths", "/mcp /sse", "token", tokenFrom)
+		address := l.Addr().String()
+		if l.Addr().Network() == "unix" {
+			address = "unix:" + address
+		}
+		p.log.Info("listening", "address", address, "paths", "/mcp /sse", "token", tokenFrom)
 		if host, _, _ := net.SplitHostPort(o.listen[i]); !strings.HasPrefix(o.listen[i], "unix:") && !loopback(host) {
 			p.log.Warn("others on the network can reach this address, and the token travels unencrypted; put TLS in front, and name the hosts that clients use with --allow-host", "address", o.listen[i])
 		}
@@ -126,10 +127,29 @@ func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) erro
 	return nil
 }
 
+// listenHint is what can be done about an address that is not to be had.
+func listenHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "if Proctor does not run there already, choose another address with --listen"
+	case errors.Is(err, syscall.EACCES):
+		return "give --listen a port above 1023, or a path where you may make files"
+	case errors.Is(err, syscall.ENOENT):
+		return "make the folder of the path first"
+	default:
+		return "give --listen an address of this machine"
+	}
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
+
 // checkAddresses refuses what would open the machine by accident.
 func (o *serveOptions) checkAddresses() error {
 	for _, address := range o.listen {
-		host, _, err := net.SplitHostPort(address)
+		host, port, err := net.SplitHostPort(address)
 		switch {
 		case strings.HasPrefix(address, "unix:"):
 			if path := strings.TrimPrefix(address, "unix:"); path == "" || path[0] == '@' || len(path) > maxSocketPath {
@@ -141,12 +161,14 @@ func (o *serveOptions) checkAddresses() error {
 			return usage("--listen is %q; it must be HOST:PORT, such as %s, or unix:PATH", address, defaultListen)
 		case host == "":
 			return usage("--listen is %q, which is every network of this machine; name a host, such as 127.0.0.1%s", address, address)
+		case !isPort(port):
+			return usage("--listen is %q; its port must be a number up to 65535, such as in %s; 0 is any that is free", address, defaultListen)
 		case o.noAuth && !loopback(host):
 			return usage("--no-auth works on loopback only, and --listen is %q; leave --no-auth out", address)
 		}
 	}
-	if o.maxConnections < 0 || o.maxStreams < 0 {
-		return usage("--max-connections is %d and --max-streams-per-token %d; they must be at least 0, which is no limit", o.maxConnections, o.maxStreams)
+	if err := atLeastZero("max-connections", o.maxConnections, "max-streams-per-token", o.maxStreams); err != nil {
+		return err
 	}
 	if o.noAuth && o.tokenFile != "" {
 		return usage("--no-auth and --token-file contradict each other; leave one out")

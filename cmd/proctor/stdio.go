@@ -22,7 +22,7 @@ func stdioCommand(sys system) *cobra.Command {
 		Long: `Serve one MCP client over standard input and output. The client starts this
 command; when it closes the input, everything that it started is ended.`,
 		Example: "  proctor stdio --chat-id my-chat",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	o.register(cmd.Flags())
 	limited(cmd, o.registerLimits)

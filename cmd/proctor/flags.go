@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// checkFlags refuses what a command line says in vain: a flag that is set to
+// nothing, most often by a variable that is empty. --launcher "$SANDBOX" must not
+// start a server without one.
+func checkFlags(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && err == nil {
+			err = usage("--%s is empty; give it a value, or leave it out", f.Name)
+		}
+	})
+	return err
+}
+
+// flagError says what a flag takes, which the parser's own error does not.
+func flagError(_ *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	want := "another value: " + cause(err).Error()
+	switch invalid.GetFlag().Value.Type() {
+	case "int", "int64":
+		want = "a whole number"
+	case "duration":
+		want = "a time with its unit, such as 500ms, 5s or 2m"
+	case "size":
+		want = "a number of bytes, or a size such as 512MiB"
+	case "bool":
+		want = "true or false"
+	}
+	return usage("--%s is %q; it must be %s", invalid.GetFlag().Name, invalid.GetValue(), want)
+}
+
+// noArgs is for commands that take flags and nothing else.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no arguments, and got %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// atLeastZero refuses limits below 0. They stand by turns: name, number.
+func atLeastZero(limits ...any) error {
+	for i := 0; i < len(limits); i += 2 {
+		if n := limits[i+1].(int); n < 0 {
+			return usage("--%v is %d; it must be at least 0, which is no limit", limits[i], n)
+		}
+	}
+	return nil
+}
+
+// helpOnWhatThereIs has "proctor help WORD" fail for a word that is none.
+func helpOnWhatThereIs(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "help" {
+			continue
+		}
+		c.Args = func(_ *cobra.Command, args []string) error {
+			if found, rest, err := root.Find(args); err != nil || len(rest) > 0 && found != c {
+				return usage("there is no help on %q", fmt.Sprint(args[0]))
+			}
+			return nil
+		}
+	}
+}
