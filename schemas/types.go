@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -288,9 +289,15 @@ func (i *Int) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return err
 	}
-	if f != float64(int64(f)) {
+	switch {
+	case f != math.Trunc(f):
 		return fmt.Errorf("%s is not an integer", text)
+	case f >= math.MaxInt64: // whoever reads the field says what it may be
+		*i = math.MaxInt64
+	case f <= math.MinInt64:
+		*i = math.MinInt64
+	default:
+		*i = Int(f)
 	}
-	*i = Int(f)
 	return nil
 }

@@ -432,6 +432,7 @@ func TestPartsAreRefusedByName(t *testing.T) {
 		`"tail_lines":0`:                            "tail_lines: got 0, must be at least 1",
 		`"wait_for":{"bogus":1}`:                    "wait_for.bogus: unknown argument, must be one of http_ok, idle_ms, new_output, output_matches, port_open",
 		`"cursor":1`:                                "cursor: got 1, must be at most 0, the end of the output",
+		`"cursor":9223372036854775808`:              "cursor: got 9223372036854775807, must be at most 0",
 		`"search":{"pattern":"a","cursor":9}`:       "search.cursor: got 9, must be at most 0",
 	} {
 		if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`",`+arguments+`}`); !r.isError || !strings.Contains(r.text, want) {

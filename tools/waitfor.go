@@ -110,6 +110,9 @@ func (t *Tools) remark(ctx context.Context, c *call, id string, in *schemas.Wait
 	if port, _ := probe.CheckURL(in.HTTPOK); w.Result == waitHTTP && foreign(port) {
 		c.note("Nothing of this process listens on port %d: another server has answered.", port)
 	}
+	if port, _ := probe.CheckURL(in.HTTPOK); w.Result == procmgr.WaitOver && err == nil && !foreign(port) && !isOpen(ctx, port) {
+		c.note("The process listens on port %d, but no connection from here reaches it: a launcher may have given it a network of its own.", port)
+	}
 	for _, err := range w.Missing {
 		var pending *probe.PendingError
 		if w.Result == procmgr.WaitOver && errors.As(err, &pending) {

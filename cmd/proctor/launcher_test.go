@@ -67,7 +67,15 @@ func TestREADMEBubblewrap(t *testing.T) {
 		t.Errorf("got %q, %v", text, err)
 	}
 	s.check("echo $$ $CODER_CHAT_ID; ls -d /proc/[0-9]* | wc -l; exit 7", "exited with code 7")
-	r := s.call("process_start", `{"command":"trap 'echo cleaned; exit 7' TERM; echo ready; while :; do sleep 0.01; done","background":true}`)
+	_, port, _ := net.SplitHostPort(l.Addr().String()) // free in the other network
+	r := s.call("process_start", `{"command":"exec python3 -m http.server --bind 127.0.0.1 `+port+`","background":true}`)
+	s.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_for":{"port_open":`+port+`},"wait_ms":20000}`)
+	l.Close()
+	if got := s.text("process_output", `{"process_id":"`+r.ProcessID+`","wait_for":{"http_ok":"http://127.0.0.1:`+port+`/"},"wait_ms":100}`); !strings.Contains(got, "no connection from here reaches it") {
+		t.Errorf("got %s", got)
+	}
+	s.text("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"kill","wait_ms":20000}`)
+	r = s.call("process_start", `{"command":"trap 'echo cleaned; exit 7' TERM; echo ready; while :; do sleep 0.01; done","background":true}`)
 	s.awaitOutput(r.ProcessID, "ready")
 	s.text("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"terminate","wait_ms":20000}`)
 	r = s.call("process_output", `{"process_id":"`+r.ProcessID+`"}`)
