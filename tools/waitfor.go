@@ -111,7 +111,7 @@ func (t *Tools) remark(ctx context.Context, c *call, id string, in *schemas.Wait
 		c.note("Nothing of this process listens on port %d: another server has answered.", port)
 	}
 	if port, _ := probe.CheckURL(in.HTTPOK); w.Result == procmgr.WaitOver && err == nil && !foreign(port) && !isOpen(ctx, port) {
-		c.note("The process listens on port %d, but no connection from here reaches it: a launcher may have given it a network of its own.", port)
+		c.note("The process listens on port %d, but no connection from here reaches it: it may listen on another address, be too busy to accept, or have a network of its own by the launcher.", port)
 	}
 	for _, err := range w.Missing {
 		var pending *probe.PendingError

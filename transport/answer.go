@@ -188,6 +188,15 @@ func (a *answerWriter) keepAlive() {
 	_ = a.sendLocked([]byte(": still here\n\n")) // if not, the request ends by itself
 }
 
+// refuse answers a message that is none, or not one for this server.
+func (a *answerWriter) refuse(bad *protocolError) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.streaming && !a.ended {
+		_ = a.eventLocked(bad.encode()) // a client that is gone needs no answer
+	}
+}
+
 // end stops everything that is still to come.
 func (a *answerWriter) end() {
 	a.mu.Lock()

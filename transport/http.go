@@ -161,7 +161,7 @@ func (f *front) serveMCP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	number := f.requests.number()
-	m, ok := f.read(w, r, number)
+	m, ok := f.read(w, r, number, nil)
 	switch {
 	case !ok:
 		return
@@ -264,7 +264,7 @@ func (f *front) serveMessage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	number := f.requests.number()
-	m, ok := f.read(w, r, number)
+	m, ok := f.read(w, r, number, s.writer)
 	switch {
 	case !ok:
 		return
@@ -296,9 +296,10 @@ func (f *front) serveMessage(w http.ResponseWriter, r *http.Request) {
 	f.messages.ServeHTTP(w, r.WithContext(called))
 }
 
-// read looks at the message of a request and puts our number into it. It answers
-// and returns false if it must not go on.
-func (f *front) read(w http.ResponseWriter, r *http.Request, number uint64) (message, bool) {
+// read looks at the message of a request and puts our number into it. It answers,
+// on the event stream if the request belongs to one, and returns false if it must
+// not go on.
+func (f *front) read(w http.ResponseWriter, r *http.Request, number uint64, stream *answerWriter) (message, bool) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		http.Error(w, "proctor: the body did not arrive", http.StatusBadRequest)
@@ -306,11 +307,17 @@ func (f *front) read(w http.ResponseWriter, r *http.Request, number uint64) (mes
 	}
 	m, bad := parse(body, number)
 	if bad != nil {
-		status := http.StatusBadRequest
-		if bad.code == mcp.METHOD_NOT_FOUND {
-			status = http.StatusNotFound
+		switch {
+		case stream != nil && bad.id != nil:
+			stream.refuse(bad)
+			w.WriteHeader(http.StatusAccepted)
+		case bad.code != mcp.METHOD_NOT_FOUND:
+			answerJSON(w, http.StatusBadRequest, bad.encode())
+		case m.modern:
+			answerJSON(w, http.StatusNotFound, bad.encode())
+		default: // before 2026-07-28 that would be a session that is gone
+			answerJSON(w, http.StatusOK, bad.encode())
 		}
-		answerJSON(w, status, bad.encode())
 		return message{}, false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(m.text))

@@ -146,7 +146,7 @@ func parse(text []byte, number uint64) (message, *protocolError) {
 	if !unique {
 		return refuse(mcp.INVALID_REQUEST, "a key stands twice in one object")
 	}
-	if m.method == string(mcp.MethodSubscriptionsListen) {
+	if m.id != nil && m.method == string(mcp.MethodSubscriptionsListen) {
 		// The library would hold it open under a number of ours, and nothing would come.
 		return refuse(mcp.METHOD_NOT_FOUND, "%s: nothing here can be subscribed to; process_wait waits for what happens", m.method)
 	}
@@ -167,7 +167,8 @@ const cancelled = "notifications/cancelled"
 
 // params checks the parameters and what stands in them.
 func (m *message) params(text jsontext.Value) (map[string]field, *protocolError) {
-	if text == nil && m.method == string(mcp.MethodToolsCall) {
+	reads := m.id != nil && m.method == string(mcp.MethodResourcesRead)
+	if text == nil && (reads || m.method == string(mcp.MethodToolsCall)) {
 		return nil, &protocolError{code: mcp.INVALID_PARAMS, text: "params are missing"}
 	}
 	if text == nil || m.method == "" {
@@ -203,7 +204,7 @@ func (m *message) params(text jsontext.Value) (map[string]field, *protocolError)
 		}
 		m.modern = named
 	}
-	if m.method == string(mcp.MethodResourcesRead) && params["uri"].value.Kind() != '"' {
+	if reads && params["uri"].value.Kind() != '"' {
 		return nil, &protocolError{code: mcp.INVALID_PARAMS, text: "uri must be a string"}
 	}
 	if m.method != string(mcp.MethodToolsCall) {

@@ -73,8 +73,8 @@ func checkSide(flags *pflag.FlagSet, server bool) (err error) {
 		switch f.Name {
 		case "url", "json", "chat-id", "log-level", "log-format", "help":
 		case "token-file", "chat-header":
-			if f.Name == "token-file" && !server {
-				err = usage("--token-file goes with --url; add it, or leave this one out")
+			if !server {
+				err = usage("--%s goes with --url; add it, or leave this one out", f.Name)
 			}
 		default:
 			if server {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -13,7 +13,8 @@ import (
 // start a server without one.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if f.Value.Type() == "string" && f.Value.String() == "" && err == nil {
+		list, isList := f.Value.(pflag.SliceValue)
+		if isList && strings.Join(list.GetSlice(), "") == "" || f.Value.Type() == "string" && f.Value.String() == "" {
 			err = usage("--%s is empty; give it a value, or leave it out", f.Name)
 		}
 	})
@@ -67,7 +68,7 @@ func helpOnWhatThereIs(root *cobra.Command) {
 		}
 		c.Args = func(_ *cobra.Command, args []string) error {
 			if found, rest, err := root.Find(args); err != nil || len(rest) > 0 && found != c {
-				return usage("there is no help on %q", fmt.Sprint(args[0]))
+				return usage("there is no help on %q", strings.Join(args, " "))
 			}
 			return nil
 		}

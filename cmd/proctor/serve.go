@@ -99,7 +99,7 @@ func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) erro
 			for _, l := range listeners {
 				l.Close()
 			}
-			return failure{fmt.Errorf("cannot listen on %s: %w; %s", address, cause(err), listenHint(err))}
+			return failure{fmt.Errorf("cannot listen on %s: %w; %s", address, cause(err), listenHint(address, err))}
 		}
 		listeners = append(listeners, l)
 	}
@@ -128,14 +128,16 @@ func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) erro
 }
 
 // listenHint is what can be done about an address that is not to be had.
-func listenHint(err error) string {
+func listenHint(address string, err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "if Proctor does not run there already, choose another address with --listen"
 	case errors.Is(err, syscall.EACCES):
 		return "give --listen a port above 1023, or a path where you may make files"
-	case errors.Is(err, syscall.ENOENT):
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
 		return "make the folder of the path first"
+	case strings.HasPrefix(address, "unix:"):
+		return "choose another path with --listen"
 	default:
 		return "give --listen an address of this machine"
 	}

@@ -44,7 +44,7 @@ func (h *Host) noOrphans() bool {
 // Host.mu is held nobody else reaps an orphan, so their numbers are theirs.
 func (h *Host) orphansLocked(p *Process) (alive []procfs.Stat, err error) {
 	if !h.lists {
-		return h.search(p)
+		return h.searchUntilStill(p)
 	}
 	var failed error
 	dead := map[int]bool{}
@@ -215,6 +215,22 @@ func (h *Host) search(p *Process) (alive []procfs.Stat, err error) {
 		}
 	})
 	return alive, cmp.Or(err, failed)
+}
+
+// searchUntilStill searches again as long as it finds nothing and something was
+// forked while it searched: a process that is forked behind the search, by one that
+// dies before the search comes to it, is not seen. On a machine that always forks it
+// comes to an end too.
+func (h *Host) searchUntilStill(p *Process) (alive []procfs.Stat, err error) {
+	const most = 8
+	for range most {
+		last := procfs.LastPid()
+		alive, err = h.search(p)
+		if err != nil || len(alive) > 0 || procfs.LastPid() == last {
+			break
+		}
+	}
+	return alive, err
 }
 
 // descends says that a process comes from p's leader or from an orphan, and not

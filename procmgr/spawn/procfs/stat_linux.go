@@ -166,3 +166,19 @@ func itoa(n int) string {
 		}
 	}
 }
+
+// LastPid returns the number that was given to a process or thread last, 0 if that
+// cannot be read: the last word of /proc/loadavg (proc_loadavg(5)).
+func LastPid() (pid int) {
+	var buf [128]byte
+	text, err := read("/proc/loadavg", buf[:])
+	if err != nil {
+		return 0
+	}
+	for i, c := range text {
+		if c == ' ' {
+			pid = int(atoi(text[i+1 : len(text)-1])) // less the newline
+		}
+	}
+	return pid
+}
