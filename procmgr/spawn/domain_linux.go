@@ -223,21 +223,33 @@ func (p *Process) signalLocked(sig unix.Signal) error {
 		return err
 	}
 	h := p.spawner.host
-	found, findErr := h.find(p, !p.reaped, false)
-	if findErr != nil && err != nil {
-		return findErr
-	}
-	for _, s := range found {
-		// The group of a reaped leader counts as outside unless the kernel could
-		// signal it as one.
-		if err == nil && s.Group == p.pid && s.Session == p.pid {
-			continue
+	// A parent that dies of the signal in the middle of a look takes its children out
+	// of it: they have come to us after the look at our list. The next look has them.
+	const most = 3
+	known := map[procfs.Stat]bool{} // by pid and start
+	for looks, more := 1, true; more && looks <= most; looks++ {
+		found, findErr := h.find(p, !p.reaped, false)
+		if findErr != nil && err != nil {
+			return findErr
 		}
-		switch sent := h.signal(p, s, sig); {
-		case sent == nil:
-			err = nil
-		case sent != unix.ESRCH && err == ErrGone:
-			err = sent
+		more = looks == 1
+		for _, s := range found {
+			key := procfs.Stat{Pid: s.Pid, Start: s.Start}
+			if known[key] {
+				continue
+			}
+			known[key], more = true, true
+			// The group of a reaped leader counts as outside unless the kernel could
+			// signal it as one.
+			if err == nil && s.Group == p.pid && s.Session == p.pid {
+				continue
+			}
+			switch sent := h.signal(p, s, sig); {
+			case sent == nil:
+				err = nil
+			case sent != unix.ESRCH && err == ErrGone:
+				err = sent
+			}
 		}
 	}
 	return err
