@@ -222,7 +222,7 @@ func TestNoReferenceIsLeft(t *testing.T) {
 
 func TestInt(t *testing.T) {
 	for text, want := range map[string]Int{"5": 5, "5.0": 5, "5e2": 500, "-1": -1, "9007199254740993": 9007199254740993,
-		"9223372036854775808": math.MaxInt64, "-1e300": math.MinInt64} {
+		"9223372036854775808": math.MaxInt64, "-1e300": math.MinInt64, "1e400": math.MaxInt64} {
 		var i Int
 		if err := json.Unmarshal([]byte(text), &i); err != nil || i != want {
 			t.Errorf("%s: got %d, %v", text, i, err)

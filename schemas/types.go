@@ -1,7 +1,7 @@
 package schemas
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -285,11 +285,13 @@ func (i *Int) UnmarshalJSON(text []byte) error {
 		*i = Int(n)
 		return nil
 	}
-	var f float64
-	if err := json.Unmarshal(text, &f); err != nil {
-		return err
+	if string(text) == "null" {
+		return nil // by convention of json.Unmarshaler
 	}
+	f, err := strconv.ParseFloat(string(text), 64)
 	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange): // out of range it is infinite
+		return fmt.Errorf("%s is not a number", text)
 	case f != math.Trunc(f):
 		return fmt.Errorf("%s is not an integer", text)
 	case f >= math.MaxInt64: // whoever reads the field says what it may be

@@ -81,7 +81,7 @@ func words(tool string, err error) string {
 		return fmt.Sprintf("request_id: this chat has used %d of them, and each is known for a day. Nothing was started. Start without one.", procmgr.MaxRequestIDs)
 	case errors.Is(err, procmgr.ErrClosed):
 		return "The server is shutting down. Nothing was started."
-	case errors.Is(err, caller.ErrNoChat), errors.Is(err, caller.ErrConflict), errors.Is(err, caller.ErrInvalid):
+	case isUnclear(err):
 		return fmt.Sprintf("The chat of this call is not clear: %v.%s The client must mend it; no argument can.", err, nothing)
 	case errors.Is(err, errTarget):
 		return "process_id: give either one process_id, or all as true for everything that this chat runs; not both, not neither." + again
@@ -92,6 +92,11 @@ func words(tool string, err error) string {
 	default:
 		return internalWords
 	}
+}
+
+// isUnclear says that a request does not tell one chat that it may have.
+func isUnclear(err error) bool {
+	return errors.Is(err, caller.ErrNoChat) || errors.Is(err, caller.ErrConflict) || errors.Is(err, caller.ErrInvalid)
 }
 
 // maxEchoedURI is the longest URI that an error gives back.
@@ -129,7 +134,7 @@ func explain(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error
 		}
 	case errors.As(err, &unread) && unread.Error() != internalWords:
 		slot.Failure = &mcp.JSONRPCErrorDetails{Code: mcp.INTERNAL_ERROR, Message: unread.Error()}
-		if errors.Is(err, caller.ErrNoChat) || errors.Is(err, caller.ErrConflict) || errors.Is(err, caller.ErrInvalid) {
+		if isUnclear(err) { // all others are not the client's fault
 			slot.Failure.Code = mcp.INVALID_PARAMS
 		}
 	}

@@ -254,7 +254,7 @@ func TestNoOutputFolder(t *testing.T) {
 
 func TestBinaryOutput(t *testing.T) {
 	a := newAgent(t, io.Discard)
-	for _, command := range []string{`head -c 3000 /dev/urandom | tr -d '\\0'`, "cat /bin/true", `printf '\\351t\\351'`} {
+	for _, command := range []string{`head -c 3000 /dev/urandom | tr -d '\\0'`, "cat /bin/true", `printf '\\351t\\351'`, `printf 'text\\n\\0\\0\\0'`} {
 		p := a.call("process_start", `{"command":"`+command+`"}`)
 		tail := a.call("process_output", `{"process_id":"`+p.ProcessID+`","tail_lines":3}`)
 		if p.Binary == nil || p.ProcessOutput.Output != "" || p.Truncated != nil || tail.Binary == nil || tail.ProcessOutput.Output != "" ||

@@ -174,7 +174,13 @@ func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, pa
 }
 
 // mimeType names what bytes look like.
-func mimeType(first []byte) string { return mimetype.Detect(first).String() }
+func mimeType(first []byte) string {
+	kind := mimetype.Detect(first).String()
+	if kind == "text/plain; charset=utf-8" { // it begins like that; what is asked for is not
+		return "application/octet-stream"
+	}
+	return kind
+}
 
 func binaryWords(b *schemas.Binary) string {
 	return fmt.Sprintf("(%d bytes that are not text but %s; cursor with base64 gives them)", b.Bytes, b.Kind)

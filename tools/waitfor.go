@@ -30,7 +30,7 @@ func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.Condition, e
 	switch {
 	case in == nil:
 		return w, nil
-	case *in == schemas.WaitFor{}: // the schema lets none be missing, or zero
+	case *in == schemas.WaitFor{}: // the schema refuses {} and zeros
 		return w, invalid("wait_for.new_output: got false, must be true where it stands alone: nothing else could come true")
 	}
 	if in.OutputMatches != "" {

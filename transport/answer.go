@@ -116,11 +116,8 @@ func (a *answerWriter) finish() {
 		if number, ok := numbered(text); ok {
 			if q := a.requests.answer(number); q != nil {
 				text = append(a.encoder.rewrite(text, q), '\n')
-				if f := q.slot.Failure; f != nil && q.slot.Modern { // of a code that the library does not know
-					a.status = http.StatusOK
-					if f.Code == mcp.INVALID_PARAMS {
-						a.status = http.StatusBadRequest
-					}
+				if f := q.slot.Failure; f != nil && q.slot.Modern { // the library knows another code
+					a.status = statusOf(f.Code)
 				}
 			}
 		}
@@ -132,6 +129,19 @@ func (a *answerWriter) finish() {
 		_ = a.http.SetWriteDeadline(time.Now().Add(writeTime))
 		a.w.WriteHeader(a.status)
 		_, _ = a.w.Write(text)
+	}
+}
+
+// statusOf returns the status that protocol 2026-07-28 prescribes for an error. Before
+// it, all that the server has understood is answered with 200.
+func statusOf(code int) int {
+	switch code {
+	case mcp.METHOD_NOT_FOUND:
+		return http.StatusNotFound
+	case mcp.PARSE_ERROR, mcp.INVALID_REQUEST, mcp.INVALID_PARAMS:
+		return http.StatusBadRequest
+	default:
+		return http.StatusOK
 	}
 }
 

@@ -307,17 +307,16 @@ func (f *front) read(w http.ResponseWriter, r *http.Request, number uint64, stre
 	}
 	m, bad := parse(body, number)
 	if bad != nil {
+		status := statusOf(bad.code)
 		switch {
 		case stream != nil && bad.id != nil:
 			stream.refuse(bad)
 			w.WriteHeader(http.StatusAccepted)
-		case bad.code != mcp.METHOD_NOT_FOUND:
-			answerJSON(w, http.StatusBadRequest, bad.encode())
-		case m.modern:
-			answerJSON(w, http.StatusNotFound, bad.encode())
-		default: // before 2026-07-28 that would be a session that is gone
-			answerJSON(w, http.StatusOK, bad.encode())
+			return message{}, false
+		case status == http.StatusNotFound && !m.modern: // that would be a session that is gone
+			status = http.StatusOK
 		}
+		answerJSON(w, status, bad.encode())
 		return message{}, false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(m.text))

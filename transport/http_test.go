@@ -230,7 +230,9 @@ func TestManyChatsOverHTTP(t *testing.T) {
 func TestStatusOfAnError(t *testing.T) {
 	url := newServing(t, t.TempDir(), io.Discard).http(t, nil) + "/mcp"
 	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"}}`
+	long := `"proctor://` + strings.Repeat("x", 3000) + `"`
 	for request, want := range map[string]struct{ status, code int }{
+		`"resources/read","params":{"uri":` + long + `,`:                      {400, -32602},
 		`"resources/read","params":{"uri":"proctor://no/such",`:               {400, -32602},
 		`"resources/read","params":{"uri":"proctor://processes/none/output",`: {400, -32602},
 		`"tools/call","params":{"name":"none",`:                               {400, -32602},
@@ -240,12 +242,29 @@ func TestStatusOfAnError(t *testing.T) {
 		response := post(t, http.DefaultClient, url, `{"jsonrpc":"2.0","id":"a","method":`+request+meta+`}}`)
 		var answer struct {
 			ID    string
-			Error struct{ Code int }
+			Error struct {
+				Code int
+				Data struct{ URI string }
+			}
 		}
 		err := json.NewDecoder(response.Body).Decode(&answer)
 		response.Body.Close()
-		if err != nil || response.StatusCode != want.status || answer.Error.Code != want.code || answer.ID != "a" {
-			t.Errorf("%s: %s, %+v, %v", request, response.Status, answer, err)
+		if err != nil || response.StatusCode != want.status || answer.Error.Code != want.code || answer.ID != "a" || len(answer.Error.Data.URI) > 2048 {
+			t.Errorf("%.80s: %s, %+v, %v", request, response.Status, answer, err)
+		}
+	}
+}
+
+// Before 2026-07-28 a 404 says that a session is gone, and a notification of any
+// era is not answered.
+func TestStatusBeforeItWasPrescribed(t *testing.T) {
+	url := newServing(t, t.TempDir(), io.Discard).http(t, nil) + "/mcp"
+	if status, _, text := try(t, "POST", url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{}}`)); status != 200 || !strings.Contains(text, "-32601") {
+		t.Errorf("status %d, %s", status, text)
+	}
+	for _, method := range []string{"subscriptions/listen", "resources/read"} {
+		if status, _, text := try(t, "POST", url, strings.NewReader(`{"jsonrpc":"2.0","method":"`+method+`","params":{}}`)); status != 202 || text != "" {
+			t.Errorf("a notification %s: status %d, %s", method, status, text)
 		}
 	}
 }

@@ -101,8 +101,14 @@ func callTool(ctx context.Context, sys system, o *callOptions, args []string) er
 	if err := json.Unmarshal([]byte(text), &any); err != nil {
 		return usage("the arguments of %s are not JSON (%v): %.80s\nWrite them as '{\"name\": \"value\"}'", args[0], err, text)
 	}
-	if !jsontext.Value(text).IsValid() { // a server refuses it too: who reads it next may take the first
-		return usage("the arguments of %s have a key twice, or text that is not UTF-8: %.80s\nGive each key once", args[0], text)
+	// A server refuses these too: of a key that stands twice one reader takes the
+	// first, another the last.
+	var bad *jsontext.SyntacticError
+	switch _, err := jsontext.AppendFormat(nil, text); {
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &bad):
+		return usage("the arguments of %s have the key %q twice; leave one out", args[0], bad.JSONPointer.LastToken())
+	case err != nil:
+		return usage("the arguments of %s are not valid UTF-8: %.80q", args[0], text)
 	}
 	id, err := stdioIdentity(sys, o.chat)
 	if err != nil {

@@ -8,9 +8,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// checkFlags refuses what a command line says in vain: a flag that is set to
-// nothing, most often by a variable that is empty. --launcher "$SANDBOX" must not
-// start a server without one.
+// checkFlags refuses flags of text that are empty, most often because a variable is:
+// --launcher "$SANDBOX" must not start a server without one.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		list, isList := f.Value.(pflag.SliceValue)
@@ -49,12 +48,10 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// atLeastZero refuses limits below 0. They stand by turns: name, number.
-func atLeastZero(limits ...any) error {
-	for i := 0; i < len(limits); i += 2 {
-		if n := limits[i+1].(int); n < 0 {
-			return usage("--%v is %d; it must be at least 0, which is no limit", limits[i], n)
-		}
+// atLeastZero refuses a limit below 0.
+func atLeastZero(flag string, limit int) error {
+	if limit < 0 {
+		return usage("--%s is %d; it must be at least 0, which is no limit", flag, limit)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -102,8 +103,10 @@ func (o *options) program(sys system) (*program, error) {
 	if o.grace <= 0 || o.grace > maxGrace {
 		return nil, usage("--grace is %v; it must be more than 0 and at most %v", o.grace, maxGrace)
 	}
-	if err := atLeastZero("max-calls-per-chat", o.maxCallsPerChat, "max-calls-per-token", o.maxCallsPerToken,
-		"max-running-per-chat", o.maxRunningPerChat, "max-running", o.maxRunning); err != nil {
+	if err := cmp.Or(
+		atLeastZero("max-calls-per-chat", o.maxCallsPerChat), atLeastZero("max-calls-per-token", o.maxCallsPerToken),
+		atLeastZero("max-running-per-chat", o.maxRunningPerChat), atLeastZero("max-running", o.maxRunning),
+	); err != nil {
 		return nil, err
 	}
 	if o.keepFinished < 1 {

@@ -169,7 +169,7 @@ func (o *serveOptions) checkAddresses() error {
 			return usage("--no-auth works on loopback only, and --listen is %q; leave --no-auth out", address)
 		}
 	}
-	if err := atLeastZero("max-connections", o.maxConnections, "max-streams-per-token", o.maxStreams); err != nil {
+	if err := cmp.Or(atLeastZero("max-connections", o.maxConnections), atLeastZero("max-streams-per-token", o.maxStreams)); err != nil {
 		return err
 	}
 	if o.noAuth && o.tokenFile != "" {

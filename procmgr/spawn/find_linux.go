@@ -280,6 +280,9 @@ func (h *Host) find(p *Process, leader, everywhere bool) (found []procfs.Stat, e
 	h.mu.Lock()
 	todo, err := h.orphansLocked(p)
 	h.mu.Unlock()
+	if h.testHookLook != nil {
+		h.testHookLook()
+	}
 	if err == nil && everywhere && h.lists {
 		var more []procfs.Stat
 		more, err = h.search(p)

@@ -48,6 +48,8 @@ type Host struct {
 	mu        sync.Mutex          // guards the maps, and keeps orphans from being reaped
 	processes map[uint64]*Process // by number, until nothing of them is left
 	adopted   map[int]*Process    // whose an orphan is, nil if nobody knows
+
+	testHookLook func() // called in the middle of find
 }
 
 // SetupOptions say what a program can offer.
