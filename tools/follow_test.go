@@ -254,11 +254,11 @@ func TestNoOutputFolder(t *testing.T) {
 
 func TestBinaryOutput(t *testing.T) {
 	a := newAgent(t, io.Discard)
-	for _, command := range []string{`head -c 3000 /dev/urandom | tr -d '\\0'`, "cat /bin/true", `printf '\\351t\\351'`, `printf 'text\\n\\0\\0\\0'`} {
+	for _, command := range []string{`head -c 3000 /dev/urandom | tr -d '\\0'`, "cat /bin/true", `printf '\\351t\\351'`, `seq 2000; printf '\\0\\0\\0'`} {
 		p := a.call("process_start", `{"command":"`+command+`"}`)
 		tail := a.call("process_output", `{"process_id":"`+p.ProcessID+`","tail_lines":3}`)
 		if p.Binary == nil || p.ProcessOutput.Output != "" || p.Truncated != nil || tail.Binary == nil || tail.ProcessOutput.Output != "" ||
-			tail.Binary.Bytes == 0 || tail.Binary.Bytes != tail.NextCursor-tail.Cursor || tail.NextCursor != p.NextCursor || strings.HasPrefix(tail.Binary.Kind, "text/plain; charset=utf-8") {
+			tail.Binary.Bytes == 0 || tail.Binary.Bytes != tail.NextCursor-tail.Cursor || tail.NextCursor != p.NextCursor || p.Binary.Kind == "text/plain; charset=utf-8" {
 			t.Errorf("%s: got %s\n%s", command, p.text, tail.text)
 		}
 	}
@@ -269,6 +269,16 @@ func TestBinaryOutput(t *testing.T) {
 	r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","cursor":0,"base64":true}`)
 	if b, err := base64.StdEncoding.DecodeString(r.OutputBase64); err != nil || int64(len(b)) != p.NextCursor || b[0] != 0x1f || b[1] != 0x8b {
 		t.Errorf("got %q, %v", r.OutputBase64, err)
+	}
+}
+
+// Base64 begins where the text begins; what there is to say of it comes after.
+func TestBase64BehindAGap(t *testing.T) {
+	a := newAgent(t, io.Discard)
+	p := a.call("process_start", `{"command":"yes | head -c 20000000"}`)
+	r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","cursor":2000000,"max_bytes":300,"base64":true}`)
+	if first, after, _ := strings.Cut(r.text, "\n[… "); !strings.HasSuffix(first, r.OutputBase64) || r.GapBytes == 0 || !strings.HasPrefix(after, fmt.Sprintf("%d bytes are no longer kept", r.GapBytes)) {
+		t.Errorf("gap %d: %s", r.GapBytes, r.text)
 	}
 }
 

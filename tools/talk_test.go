@@ -15,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mark3labs/mcp-go/mcp"
+
 	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
@@ -357,6 +360,25 @@ func (a *agent) rpc(method, params string) string {
 		a.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// A client is told that its parameters are wrong only if they are.
+func TestWhyAResourceIsNotRead(t *testing.T) {
+	for err, code := range map[error]int{
+		caller.ErrNoChat: mcp.INVALID_PARAMS, caller.ErrConflict: mcp.INVALID_PARAMS, caller.ErrInvalid: mcp.INVALID_PARAMS,
+		procmgr.ErrClosed: mcp.INTERNAL_ERROR, context.Canceled: mcp.INTERNAL_ERROR, &busyError{}: mcp.INTERNAL_ERROR,
+		errPanic: 0, // the library's own words, which the transport makes plain
+	} {
+		var slot Slot
+		explain(WithSlot(t.Context(), &slot), nil, mcp.MethodResourcesRead, &mcp.ReadResourceRequest{}, &readError{err})
+		got := 0
+		if slot.Failure != nil {
+			got = slot.Failure.Code
+		}
+		if got != code {
+			t.Errorf("%v: code %d, want %d", err, got, code)
+		}
+	}
 }
 
 func TestResources(t *testing.T) {
