@@ -136,13 +136,13 @@ fi
 
 if [ -n "$load" ]; then
   step load
-  go test ./cmd/proctor -run '^(TestLoad|TestHostile)$' -v -timeout 30m -args -load 60s -hostile 20s
-  go test ./cmd/proctor -run '^(TestWakeUp|TestEcho|TestWaitersCostNothing|TestGreatFlood)$' -v -timeout 30m -args -wakes 1000 -flood 10240
+  go test ./bench -run '^(TestLoad|TestHostile)$' -v -timeout 30m -args -load 60s -hostile 20s
+  go test ./bench -run '^(TestWakeUp|TestEcho|TestWaitersCostNothing|TestGreatFlood)$' -v -timeout 30m -args -wakes 1000 -flood 10240
 fi
 
 if [ -n "$soak" ]; then
   step "soak $soak"
-  go test ./cmd/proctor -run '^TestSoak$' -v -timeout 0 -args -soak "$soak"
+  go test ./bench -run '^TestSoak$' -v -timeout 0 -args -soak "$soak"
 fi
 
 step "$messages" mutated messages

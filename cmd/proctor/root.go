@@ -36,7 +36,7 @@ start commands, follow their output, list them and end them, each chat by itself
 		PersistentPreRunE: checkFlags,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), doctorCommand(sys), benchCommand(sys), versionCommand(), limitsTopic())
+	root.AddCommand(stdioCommand(sys), serveCommand(sys), callCommand(sys), doctorCommand(sys), versionCommand(), limitsTopic())
 	helpOnWhatThereIs(root)
 	return root
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// metric is what is measured, in the words of the table.
+// metric names what is measured, as the table shows it.
 type metric string
 
 const (
@@ -33,9 +33,9 @@ const (
 	metricThreads   metric = "threads of the server with 500 idle processes"
 )
 
-// benchRow is a row of the report. Only times have the higher percentiles: of the
-// others there is one value a round.
-type benchRow struct {
+// row is a row of the report. Only times have the higher percentiles: the other
+// metrics have one value a round.
+type row struct {
 	Metric metric   `json:"metric"`
 	P50    float64  `json:"p50"`
 	P95    *float64 `json:"p95,omitempty"`
@@ -44,7 +44,7 @@ type benchRow struct {
 	N      int      `json:"n"`
 }
 
-func (b *benchmark) rows() (rows []benchRow) {
+func (b *benchmark) rows() (rows []row) {
 	const ms = "ms"
 	for _, m := range []struct {
 		metric metric
@@ -58,27 +58,25 @@ func (b *benchmark) rows() (rows []benchRow) {
 		if len(values) == 0 {
 			continue
 		}
-		row := benchRow{Metric: m.metric, P50: percentile(values, 50), Unit: m.unit, N: len(values)}
+		r := row{Metric: m.metric, P50: percentile(values, 50), Unit: m.unit, N: len(values)}
 		if m.unit == ms {
 			p95, p99 := percentile(values, 95), percentile(values, 99)
-			row.P95, row.P99 = &p95, &p99
+			r.P95, r.P99 = &p95, &p99
 		}
-		rows = append(rows, row)
+		rows = append(rows, r)
 	}
 	return rows
 }
 
-// percentile returns the smallest of the sorted values that at least p percent
-// do not exceed (the nearest rank).
+// percentile returns the nearest rank: the smallest of the sorted values such that
+// at least p percent of them are no larger.
 func percentile[T any](sorted []T, p float64) T {
 	return sorted[max(0, int(math.Ceil(float64(len(sorted))*p/100))-1)]
 }
 
-// machine is what was measured, and on what.
+// machine is the server that was measured, and the machine it ran on.
 type machine struct {
-	Version    string    `json:"version"`
-	Go         string    `json:"go"`
-	Platform   string    `json:"platform"`
+	Version    string    `json:"version"` // what proctor version prints
 	Kernel     string    `json:"kernel,omitempty"`
 	CPU        string    `json:"cpu,omitempty"`
 	CPUs       int       `json:"cpus"`
@@ -89,10 +87,10 @@ type machine struct {
 
 func (b *benchmark) machine() machine {
 	m := machine{
-		Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		CPUs: runtime.NumCPU(), KillDomain: b.killDomain, Flags: b.argv[2:], Date: time.Now().UTC().Truncate(time.Second),
+		Version: b.version,
+		CPUs:    runtime.NumCPU(), KillDomain: b.killDomain, Flags: b.argv[2:], Date: time.Now().UTC().Truncate(time.Second),
 	}
-	// Where there is no /proc, these two stay unknown.
+	// Without /proc these two stay unknown.
 	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	m.Kernel = strings.TrimSpace(string(release))
 	cpus, _ := os.ReadFile("/proc/cpuinfo")
@@ -110,13 +108,13 @@ func (b *benchmark) printJSON(w io.Writer) error {
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(struct {
 		machine
-		Results []benchRow `json:"results"`
+		Results []row `json:"results"`
 	}{b.machine(), b.rows()})
 }
 
 func (b *benchmark) printTable(w io.Writer) error {
 	m := b.machine()
-	fmt.Fprintf(w, "proctor %s, %s, %s", m.Version, m.Go, m.Platform)
+	fmt.Fprintf(w, "%s", m.Version)
 	if m.Kernel != "" {
 		fmt.Fprintf(w, ", kernel %s", m.Kernel)
 	}
@@ -138,8 +136,8 @@ func (b *benchmark) printTable(w io.Writer) error {
 	return table.Flush()
 }
 
-// figure writes a number with three digits that count, or all of its integer
-// part, or as the integer that it is.
+// figure writes a number with three significant digits. It never cuts the integer
+// part, and gives an integer no decimals.
 func figure(x float64) string {
 	digits := 0
 	for limit := 100.0; x != math.Trunc(x) && math.Abs(x) < limit && digits < 3; limit /= 10 {

@@ -4,90 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/spf13/cobra"
-
-	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
-
-func benchCommand(sys system) *cobra.Command {
-	var rounds, samples int
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "bench [flags] [-- FLAG...]",
-		Short: "Measure how fast Proctor is on this machine",
-		Long: `Start this program as a client does (proctor stdio, without limits) and measure
-what the client sees: the time from a call to its answer, and what the server
-takes of the machine. Each round measures everything with a new server. Takes
-half a minute, prints Markdown, ends all that it started. What stands behind --
-are flags for the server.`,
-		Example: `  proctor bench
-  proctor bench --rounds 1 -n 20 -- --kill-domain process_group`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
-				return usage("bench takes no words; flags for the server stand behind --")
-			}
-			return nil
-		},
-	}
-	flags := cmd.Flags()
-	flags.IntVar(&rounds, "rounds", 3, "rounds, 1 to 100; the samples are spread over them")
-	flags.IntVarP(&samples, "samples", "n", 200, "samples of each time, 1 to 10000; of the slow ones a part of it")
-	flags.BoolVar(&asJSON, "json", false, "print it as JSON")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if rounds < 1 || rounds > 100 {
-			return usage("--rounds is %d; it must be 1 to 100", rounds)
-		}
-		if samples < 1 || samples > 10000 {
-			return usage("--samples is %d; it must be 1 to 10000", samples)
-		}
-		program, err := os.Executable()
-		if err != nil {
-			return failure{err}
-		}
-		b := &benchmark{
-			argv: slices.Concat([]string{program, "stdio"}, withoutLimits(), args), host: sys.host,
-			perRound: (samples + rounds - 1) / rounds, values: map[metric][]float64{},
-		}
-		for i := range rounds {
-			if isTerminal(sys.stderr) {
-				fmt.Fprintf(sys.stderr, "proctor: round %d of %d\n", i+1, rounds)
-			}
-			if err := b.round(cmd.Context()); err != nil {
-				if cmd.Context().Err() != nil {
-					err = errors.New("interrupted")
-				}
-				return failure{err}
-			}
-		}
-		if asJSON {
-			return b.printJSON(cmd.OutOrStdout())
-		}
-		return b.printTable(cmd.OutOrStdout())
-	}
-	return cmd
-}
-
-// withoutLimits are the flags that lift those limits of a server that a
-// measurement would meet.
-func withoutLimits() []string {
-	return []string{"--max-calls-per-chat=0", "--max-calls-per-token=0", "--max-running-per-chat=0", "--max-running=0"}
-}
 
 // benchmark measures a server.
 type benchmark struct {
+	version    string // what proctor version prints
 	argv       []string
-	host       *spawn.Host
-	perRound   int // samples of a time in a round
+	perRound   int // samples of each time in a round
 	killDomain string
 	values     map[metric][]float64
 }
 
-// idleCommand lives longer than it is measured.
+// idleCommand outlives every measurement.
 const idleCommand = `{"command":"exec sleep 600","background":true}`
 
 // round measures everything once.
@@ -113,7 +44,7 @@ func (b *benchmark) round(ctx context.Context) error {
 
 // with calls f with a new server.
 func (b *benchmark) with(ctx context.Context, f func(*peer) error) error {
-	p, err := startPeer(ctx, b.host, b.argv)
+	p, err := startPeer(ctx, b.argv)
 	if err != nil {
 		return err
 	}
@@ -124,10 +55,10 @@ func (b *benchmark) with(ctx context.Context, f func(*peer) error) error {
 func (b *benchmark) add(m metric, value float64) { b.values[m] = append(b.values[m], value) }
 
 // sampleTime is when sampling stops in a round, so that a slow machine does not
-// take long as well.
+// take minutes.
 const sampleTime = 2 * time.Second
 
-// sample calls f for a round's samples of a time, or a fraction of them.
+// sample calls f once for each sample of a round, divided by fraction.
 func (b *benchmark) sample(m metric, fraction int, f func() (time.Duration, error)) error {
 	begun := time.Now()
 	for i := range (b.perRound + fraction - 1) / fraction {
@@ -150,14 +81,14 @@ func (b *benchmark) measureRuns(ctx context.Context, p *peer) error {
 	})
 }
 
-// run starts a command and waits for its exit. The answer is the last one, and
-// was sent when the start was.
+// run starts a command and waits for its exit. It returns the last answer, as if
+// that had been sent with the start.
 func (p *peer) run(ctx context.Context, arguments string) (answer, error) {
 	a, err := p.call(ctx, "", "process_start", arguments)
 	return p.untilExit(ctx, a, err)
 }
 
-// untilExit waits until an answer tells the exit of the process.
+// untilExit waits until an answer reports the exit of the process.
 func (p *peer) untilExit(ctx context.Context, a answer, err error) (answer, error) {
 	sent := a.sent
 	for err == nil && a.Running {
@@ -178,7 +109,7 @@ func (b *benchmark) measureKills(ctx context.Context, p *peer) error {
 	return b.sample(metricKill, 1, func() (time.Duration, error) {
 		a, err := p.call(ctx, "", "process_start", idleCommand)
 		if err == nil {
-			err = pause(ctx, 3*time.Millisecond) // the shell has become the command
+			err = pause(ctx, 3*time.Millisecond) // by then the shell has become sleep
 		}
 		if err != nil {
 			return 0, err
@@ -196,7 +127,7 @@ func (b *benchmark) measureReads(ctx context.Context, p *peer) error {
 		return err
 	}
 	read := fmt.Sprintf(`{"process_id":%q,"wait_ms":0}`, a.ProcessID)
-	for a.NextCursor < size { // it is not yet written
+	for a.NextCursor < size { // it still writes
 		if a, err = p.call(ctx, "", "process_output", read); err != nil {
 			return err
 		}
@@ -220,7 +151,7 @@ func (b *benchmark) measureLists(ctx context.Context, p *peer) error {
 		if err := b.sample(step.metric, 1, func() (time.Duration, error) {
 			a, err := p.call(ctx, "", "process_list", `{"limit":1000}`)
 			if err == nil && len(a.Processes) != live {
-				err = fmt.Errorf("%d of %d processes are listed", len(a.Processes), live)
+				err = fmt.Errorf("process_list has %d of %d processes", len(a.Processes), live)
 			}
 			b.killDomain = a.KillDomain
 			return a.took(), err
@@ -231,8 +162,8 @@ func (b *benchmark) measureLists(ctx context.Context, p *peer) error {
 	return nil
 }
 
-// startIdle starts so many idle processes at once, and returns how long it took
-// until the last start was answered.
+// startIdle starts n idle processes at once. It returns the time until the last
+// start was answered.
 func (p *peer) startIdle(ctx context.Context, n int) (time.Duration, error) {
 	var wg sync.WaitGroup
 	errs := make([]error, n)
@@ -278,14 +209,14 @@ func (b *benchmark) addStatus(m metric, p *peer, name string, unit float64) (n i
 func (b *benchmark) measureMemory(ctx context.Context, p *peer) error {
 	const (
 		live   = 500
-		settle = time.Second // a server gives back what its start has used
+		settle = time.Second // by then the server has returned the memory that its start used
 	)
 	if err := pause(ctx, settle); err != nil {
 		return err
 	}
 	before, ok := b.addStatus(metricIdleRSS, p, "VmRSS", 1.0/1024)
 	if !ok {
-		return nil // not Linux: there is nothing to see
+		return nil // only Linux reports it
 	}
 	if _, err := p.startIdle(ctx, live); err != nil {
 		return err
@@ -300,7 +231,7 @@ func (b *benchmark) measureMemory(ctx context.Context, p *peer) error {
 	return nil
 }
 
-// pause waits, or returns the context's error.
+// pause waits for d, or returns the error of ctx.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -30,7 +30,7 @@ const quickTime = time.Second
 // default ones: TestLoad stays below them.
 func serverArgv(t *testing.T, flags ...string) []string {
 	t.Helper()
-	binary, err := build()
+	binary, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func serverArgv(t *testing.T, flags ...string) []string {
 // newPeer starts a server that is ended with the test.
 func newPeer(t *testing.T, argv []string) *peer {
 	t.Helper()
-	p, err := startPeer(t.Context(), nil, argv)
+	p, err := startPeer(t.Context(), argv)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,31 +4,59 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"flag"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// everyMetric is what a report has on Linux, with its unit.
+// TestMain runs the tests, or bench itself if the first argument says so.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "bench" {
+		os.Args = slices.Delete(os.Args, 1, 2)
+		main()
+		return
+	}
+	proctest.Main(m, func(tests func() int) int {
+		defer func() {
+			if program, err := built(); err == nil {
+				os.RemoveAll(filepath.Dir(program))
+			}
+		}()
+		return tests()
+	})
+}
+
+// built returns Proctor, built once for all tests.
+var built = sync.OnceValues(func() (program string, err error) {
+	dir, err := os.MkdirTemp("", "proctor-bench-test-")
+	if err != nil {
+		return "", err
+	}
+	return build(context.Background(), dir)
+})
+
+// everyMetric is the number of rows in a report on Linux.
 const everyMetric = 14
 
-// bench starts proctor bench. What it starts has mark in its environment.
+// bench starts the command. mark is in the environment of everything it starts.
 func bench(t *testing.T, args ...string) (cmd *exec.Cmd, mark string, stdout, stderr *bytes.Buffer) {
 	t.Helper()
-	binary, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, token := proctest.Sleeper()
 	mark = "BENCH_TEST=" + token
-	cmd = exec.CommandContext(t.Context(), binary, append([]string{"bench"}, args...)...)
+	cmd = exec.CommandContext(t.Context(), os.Args[0], append([]string{"bench"}, args...)...)
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), mark), stdout, stderr
 	if err := cmd.Start(); err != nil {
@@ -37,7 +65,8 @@ func bench(t *testing.T, args ...string) (cmd *exec.Cmd, mark string, stdout, st
 	return cmd, mark, stdout, stderr
 }
 
-// marked counts the processes with mark in their environment that run a program.
+// marked counts the processes that have mark in their environment and whose program
+// has a name that begins with program.
 func marked(mark, program string) (n int) {
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, environ := range environs {
@@ -52,21 +81,25 @@ func marked(mark, program string) (n int) {
 
 func TestBenchReportsEverythingAsJSON(t *testing.T) {
 	t.Parallel()
-	cmd, mark, stdout, stderr := bench(t, "--rounds", "1", "-n", "1", "--json", "--", "--kill-domain", "process_group")
+	program, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, mark, stdout, stderr := bench(t, "-program", program, "-rounds", "1", "-n", "1", "-json", "--", "--kill-domain", "process_group")
 	if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
 		t.Fatalf("%v: %s", err, stderr)
 	}
 	if n := marked(mark, ""); n > 0 {
-		t.Errorf("%d processes are left", n)
+		t.Errorf("%d processes live on", n)
 	}
 	var report struct {
 		machine
-		Results []benchRow
+		Results []row
 	}
 	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil {
 		t.Fatalf("%v: %s", err, stdout)
 	}
-	if report.Version != version || report.Kernel == "" || report.CPUs == 0 || time.Since(report.Date) > time.Hour ||
+	if !strings.HasPrefix(report.Version, "proctor ") || report.Kernel == "" || report.CPUs == 0 || time.Since(report.Date) > time.Hour ||
 		report.KillDomain != "process_group" || report.Flags[len(report.Flags)-1] != "process_group" {
 		t.Errorf("got %+v", report.machine)
 	}
@@ -85,21 +118,21 @@ func TestBenchReportsEverythingAsJSON(t *testing.T) {
 
 func TestBenchPrintsMarkdown(t *testing.T) {
 	t.Parallel()
-	cmd, mark, stdout, stderr := bench(t, "--rounds", "2", "-n", "1")
+	cmd, mark, stdout, stderr := bench(t, "-rounds", "2", "-n", "1")
 	if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
 		t.Fatalf("%v: %s", err, stderr)
 	}
 	if n := marked(mark, ""); n > 0 {
-		t.Errorf("%d processes are left", n)
+		t.Errorf("%d processes live on", n)
 	}
 	head, table, _ := strings.Cut(stdout.String(), "\n\n")
-	if !strings.HasPrefix(head, "proctor "+version+", go") || !strings.Contains(head, "kill domain ") {
+	if !strings.HasPrefix(head, "proctor ") || !strings.Contains(head, "kill domain ") {
 		t.Errorf("got %q", head)
 	}
-	row := regexp.MustCompile(`^\| [^|]+ +\| +[\d.]+ +\| +([\d.]+)? *\| +([\d.]+)? *\| +\S+ +\| 2 +\|$`)
+	pattern := regexp.MustCompile(`^\| [^|]+ +\| +[\d.]+ +\| +([\d.]+)? *\| +([\d.]+)? *\| +\S+ +\| 2 +\|$`)
 	lines := strings.Split(strings.TrimSpace(table), "\n")
 	for i, line := range lines {
-		if i >= 2 && !row.MatchString(line) {
+		if i >= 2 && !pattern.MatchString(line) {
 			t.Errorf("not a row: %s", line)
 		}
 	}
@@ -110,13 +143,13 @@ func TestBenchPrintsMarkdown(t *testing.T) {
 
 func TestBenchEndsEverythingWhenItIsInterrupted(t *testing.T) {
 	cmd, mark, stdout, stderr := bench(t)
-	proctest.Within(t, "it runs something", func() bool { return marked(mark, "sleep\x00") > 0 })
+	proctest.Within(t, "a benchmark runs", func() bool { return marked(mark, "sleep\x00") > 0 })
 	cmd.Process.Signal(os.Interrupt)
 	if err := cmd.Wait(); err == nil || !strings.Contains(stderr.String(), "interrupted") || stdout.Len() > 0 {
 		t.Errorf("%v: %s%s", err, stdout, stderr)
 	}
 	if n := marked(mark, ""); n > 0 {
-		t.Errorf("%d processes are left", n)
+		t.Errorf("%d processes live on", n)
 	}
 }
 
@@ -133,5 +166,31 @@ func TestPercentileIsTheNearestRank(t *testing.T) {
 		if got := percentile(c.of, c.p); got != c.want {
 			t.Errorf("p%v of %d values is %d, want %d", c.p, len(c.of), got, c.want)
 		}
+	}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"fast"}, `"fast" is no flag; flags for the server follow --`},
+		{[]string{"-rounds", "0"}, "-rounds is 0; it must be 1 to 100"},
+		{[]string{"-n", "10001"}, "-n is 10001; it must be 1 to 10000"},
+		{[]string{"-fast"}, "not defined: -fast"},
+		{[]string{"-program", "/nonexistent/proctor"}, "cannot run /nonexistent/proctor version"},
+		{[]string{"-rounds", "1", "-n", "1", "--", "--no-such-flag"}, "unknown flag: --no-such-flag"},
+	} {
+		var stdout bytes.Buffer
+		if err := run(t.Context(), c.args, &stdout, io.Discard); err == nil || !strings.Contains(err.Error(), c.want) || stdout.Len() > 0 {
+			t.Errorf("%q: got %v and %q, want %q", c.args, err, &stdout, c.want)
+		}
+	}
+}
+
+func TestHelpIsPrinted(t *testing.T) {
+	var stdout bytes.Buffer
+	if err := run(t.Context(), []string{"-help"}, &stdout, io.Discard); !errors.Is(err, flag.ErrHelp) || !strings.Contains(stdout.String(), "Usage: go run ./bench") || !strings.Contains(stdout.String(), "-rounds") {
+		t.Errorf("got %v: %s", err, &stdout)
 	}
 }

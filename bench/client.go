@@ -14,43 +14,42 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// peer is a server that was started to be measured, with a client's side of it.
-// It times an answer by the arrival of its line and decodes it after that: what
-// is measured is the server. Its methods may be called concurrently.
+// peer is a server that was started to be measured, and the client that talks to
+// it. The client stamps an answer when its line has arrived and decodes it later,
+// so that it measures the server and not itself. The methods may be called
+// concurrently.
 type peer struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	log     *os.File      // what the server logs
-	greeted time.Duration // from before its start until its tools were known
-	ended   chan struct{} // closed when no more answers come
+	log     *os.File      // the log of the server
+	greeted time.Duration // time from the start of the server to the answer with its tools
+	ended   chan struct{} // closed when the server has closed its output
 
-	writing sync.Mutex // guards writes to in: one message at a time
+	writing sync.Mutex // guards in: one message at a time
 
 	mu      sync.Mutex // guards the fields below
-	last    int64      // id of the last request
+	last    int64      // id of the newest request
 	waiting map[int64]chan arrival
 }
 
-// arrival is an answer as it came.
+// arrival is the line of an answer, and when it arrived.
 type arrival struct {
 	line []byte
 	at   time.Time
 }
 
-// answer is the answer of a tool.
+// answer is the answer to a tool call.
 type answer struct {
 	toolAnswer
-	sent, at time.Time // when the call was sent, when the answer arrived
+	sent, at time.Time // when the call was sent, and when the answer arrived
 }
 
-// took is the time from sending the call to the answer's arrival.
+// took returns the time from sending the call to the arrival of the answer.
 func (a answer) took() time.Duration { return a.at.Sub(a.sent) }
 
-// toolAnswer is what structured content says that is of use here.
+// toolAnswer holds the fields of structured content that are used here.
 type toolAnswer struct {
 	ProcessID   string            `json:"process_id"`
 	Running     bool              `json:"running"`
@@ -65,14 +64,17 @@ type toolAnswer struct {
 }
 
 const (
-	// answerLimit is how long an answer may take. A call waits for less.
+	// greetLimit is how long a server may take to start.
+	greetLimit = 10 * time.Second
+	// answerLimit is how long an answer may take. Every call waits for less.
 	answerLimit = 60 * time.Second
-	// endLimit is how long a server may take to end, and what it runs before it.
-	endLimit = maxGrace + 2*closeTime
+	// endLimit is how long a server may take to end with all its processes: more
+	// than the longest --grace.
+	endLimit = 64 * time.Second
 )
 
-// startPeer starts a server and greets it.
-func startPeer(ctx context.Context, host *spawn.Host, argv []string) (*peer, error) {
+// startPeer starts a server and gets the list of its tools.
+func startPeer(ctx context.Context, argv []string) (*peer, error) {
 	log, err := os.CreateTemp("", "proctor-bench-*.log")
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func startPeer(ctx context.Context, host *spawn.Host, argv []string) (*peer, err
 		cmd: exec.Command(argv[0], argv[1:]...), log: log,
 		ended: make(chan struct{}), waiting: map[int64]chan arrival{},
 	}
-	// A file and no pipe: the log must not cost this program's time.
+	// A file, so that this program spends no time on the log.
 	p.cmd.Stderr = log
 	var out io.Reader
 	p.in, err = p.cmd.StdinPipe()
@@ -90,12 +92,7 @@ func startPeer(ctx context.Context, host *spawn.Host, argv []string) (*peer, err
 	}
 	begun := time.Now()
 	if err == nil {
-		start := func() { err = p.cmd.Start() }
-		if host != nil {
-			host.Exclude(start)
-		} else {
-			start()
-		}
+		err = p.cmd.Start()
 	}
 	if err != nil {
 		p.removeLog()
@@ -110,9 +107,9 @@ func startPeer(ctx context.Context, host *spawn.Host, argv []string) (*peer, err
 }
 
 func (p *peer) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, greetTime)
+	ctx, cancel := context.WithTimeout(ctx, greetLimit)
 	defer cancel()
-	const hello = `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"proctor bench","version":"` + version + `"}}`
+	const hello = `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"proctor-bench","version":"1"}}`
 	if _, _, err := p.request(ctx, "initialize", hello); err != nil {
 		return err
 	}
@@ -123,8 +120,8 @@ func (p *peer) greet(ctx context.Context) error {
 	return err
 }
 
-// close ends the server, and what it runs with it. It returns an error if the
-// server failed, with the end of its log.
+// close ends the server with all its processes. If the server failed, it returns
+// an error with the end of the log.
 func (p *peer) close() error {
 	defer p.removeLog()
 	p.in.Close()
@@ -133,7 +130,7 @@ func (p *peer) close() error {
 	select {
 	case <-p.ended:
 	case <-timer.C:
-		// An error means that it has ended just now.
+		// An error means that the server has just ended.
 		_ = p.cmd.Process.Kill()
 	}
 	err := p.cmd.Wait()
@@ -152,7 +149,7 @@ func (p *peer) removeLog() {
 	os.Remove(p.log.Name())
 }
 
-// read hands the answers to who waits for them, until the end.
+// read hands each answer to the request that waits for it, until the server ends.
 func (p *peer) read(in *bufio.Reader) {
 	defer close(p.ended)
 	for {
@@ -175,7 +172,8 @@ func (p *peer) read(in *bufio.Reader) {
 	}
 }
 
-// answerID finds the id of an answer without decoding it, where it stands first.
+// answerID returns the id of an answer. It decodes the line only if the id is not
+// where the server writes it.
 func answerID(line []byte) (id int64, ok bool) {
 	rest, ok := bytes.CutPrefix(line, []byte(`{"jsonrpc":"2.0","id":`))
 	if ok {
@@ -199,10 +197,11 @@ func (p *peer) send(message string) error {
 	return err
 }
 
-// errEnded says that there is no answer any more.
+// errEnded is the error of a request that the server can no longer answer.
 var errEnded = errors.New("the server ended before it answered")
 
-// request sends a request and waits for its answer. It returns when it was sent.
+// request sends a request and waits for its answer. It also returns when the
+// request was sent.
 func (p *peer) request(ctx context.Context, method, params string) (a arrival, sent time.Time, err error) {
 	ch := make(chan arrival, 1)
 	p.mu.Lock()
@@ -234,8 +233,8 @@ func (p *peer) request(ctx context.Context, method, params string) (a arrival, s
 	}
 }
 
-// call calls a tool for a chat; without one if that is "". An answer that is an
-// error is returned as one.
+// call calls a tool in a chat, or without a chat if chat is "". It returns a tool's
+// error as an error.
 func (p *peer) call(ctx context.Context, chat, tool, arguments string) (answer, error) {
 	meta := ""
 	if chat != "" {
@@ -268,8 +267,8 @@ func (p *peer) call(ctx context.Context, chat, tool, arguments string) (answer, 
 	return answer{message.Result.StructuredContent, sent, came.at}, nil
 }
 
-// status returns a number of /proc/PID/status, such as VmRSS in KiB; ok is false
-// where there is none.
+// status returns a number from /proc/PID/status of the server, such as VmRSS in
+// KiB. ok is false if there is none.
 func (p *peer) status(name string) (n int, ok bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
