@@ -53,7 +53,7 @@ func (m *Manager) Close(ctx context.Context) error {
 			p.mu.Lock()
 			p.timers.stop()
 			p.mu.Unlock()
-			p.engine.Release()
+			p.spawned.Release()
 		})
 	}
 	wg.Wait()
@@ -64,7 +64,7 @@ func (m *Manager) Close(ctx context.Context) error {
 		return fmt.Errorf("cannot end every process; %d left: %s", len(left), strings.Join(left[:min(named, len(left))], " "))
 	case hung:
 		return errors.New("a start has not come back")
-	case !within(killed, m.opts.Engine.Wait):
+	case !within(killed, m.spawner.Wait):
 		return errors.New("the output of a process is still being read")
 	case !within(killed, m.logging.Wait):
 		return errors.New("the log does not take the end of a process")

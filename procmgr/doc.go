@@ -43,13 +43,13 @@
 //
 // # Goroutines and locks
 //
-// The manager starts a goroutine for the log record of each exit, and no other. The
-// engine has one for all processes, and more for some. [Manager.Close] waits for all
+// The manager starts a goroutine for the log record of each exit, and no other. Package
+// spawn has one for all processes, and more for some. [Manager.Close] waits for all
 // of them. Timers (the time limit, the grace, forgetting) run their function for a
 // moment and are stopped by Close.
 //
-// Locks are taken in the order Manager.mu, process.mu; neither is held while the
-// engine is called. What makes room when output exceeds Options.OutputMemory takes
+// Locks are taken in the order Manager.mu, process.mu; neither is held while
+// package spawn is called. What makes room when output exceeds Options.OutputMemory takes
 // them while it holds the budget's lock, and no other.
 //
 // A waiter costs nothing but its own call: it waits for a channel that the exit

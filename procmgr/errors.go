@@ -4,27 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
 var (
 	// ErrNotFound: no process of that id in this scope.
 	ErrNotFound = errors.New("no such process")
-	// ErrNotRunning: the process has ended and nothing of it is left to signal.
-	ErrNotRunning = errors.New("process is not running")
-	// ErrUnsupportedSignal: the signal does not exist here.
-	ErrUnsupportedSignal = errors.New("unsupported signal")
-	// ErrNotPermitted: the system does not let this program signal the process.
-	ErrNotPermitted = errors.New("not permitted to signal the process")
-	// ErrNoInput: the process was started to take no input.
-	ErrNoInput = errors.New("process takes no input")
-	// ErrNoTerminal: the process has no terminal.
-	ErrNoTerminal = errors.New("process has no terminal")
-	// ErrInputClosed: nobody reads the input any more, or it was ended.
-	ErrInputClosed = errors.New("input is closed")
-	// ErrInputLine: a terminal that reads whole lines keeps 4,095 bytes of one.
-	ErrInputLine = errors.New("line of input is too long for a terminal")
-	// ErrInputFull: not all of the input was taken in time.
-	ErrInputFull = errors.New("input is full")
 	// ErrClosed: the manager no longer starts processes.
 	ErrClosed = errors.New("process manager is closed")
 	// ErrScope: the scope is the zero value or names an invalid chat.
@@ -67,15 +53,10 @@ const (
 // LimitError says that a start would pass one of these limits, or
 // [LimitPidsPerScope].
 type LimitError struct {
-	Limit     Limit
-	Used, Max int
+	spawn.LimitError // which limit, and how much of it is in use
 	// ID and Command are of the scope's own longest running process, "" if it has
 	// none.
 	ID, Command string
-}
-
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("limit %s reached: %d of %d", e.Limit, e.Used, e.Max)
 }
 
 // StartError says that the system did not start a command.

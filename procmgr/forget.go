@@ -76,7 +76,7 @@ func (p *process) forgotten() {
 	p.mu.Lock()
 	p.timers.stop()
 	p.mu.Unlock()
-	p.engine.Release()
+	p.spawned.Release()
 	p.output.Close()
 	p.log.Debug("process forgotten")
 }

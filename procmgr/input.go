@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
 const (
@@ -19,9 +21,6 @@ const (
 	maxResizes = 64
 )
 
-// Size is that of a terminal, in characters; zero is no terminal.
-type Size struct{ Rows, Cols int }
-
 // Resize is the size that a terminal has from an offset of its output on.
 type Resize struct {
 	At int64
@@ -34,16 +33,6 @@ type Input struct {
 	Text []byte
 	EOF  bool // no more comes
 }
-
-// InputWait says how sure it is that a process waits for input.
-type InputWait string
-
-const (
-	// InputCertain: something in the foreground blocks in read(2) on the input.
-	InputCertain InputWait = "certain"
-	// InputLikely: it polls the input, and has written nothing for half a second.
-	InputLikely InputWait = "likely"
-)
 
 // Input gives input to a process that was started with Spec.KeepStdin or Spec.TTY, in
 // turn with other calls. It returns the end of the output before that, and how many
@@ -60,7 +49,7 @@ func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (
 	if len(in.Text) > MaxInputBytes {
 		return 0, 0, &InputError{"text", fmt.Sprintf("%d bytes with keys", len(in.Text)), fmt.Sprintf("at most %d bytes; call again with the rest", MaxInputBytes)}
 	}
-	if err := in.Size.validate("rows, cols"); err != nil {
+	if err := validateSize(in.Size, "rows, cols"); err != nil {
 		return 0, 0, err
 	}
 	cursor = p.output.Total()
@@ -78,7 +67,7 @@ func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (
 		}
 	}
 	if len(in.Text) > 0 || in.EOF {
-		taken, err = p.engine.Write(ctx, in.Text, in.EOF)
+		taken, err = p.spawned.Write(ctx, in.Text, in.EOF)
 	}
 	return cursor, taken, err
 }
@@ -86,7 +75,7 @@ func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (
 // resize changes the size of the terminal, and remembers from where on in the output.
 func (p *process) resize(size Size) error {
 	at := p.output.Total()
-	if err := p.engine.Resize(size); err != nil {
+	if err := p.spawned.Resize(size); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -102,8 +91,8 @@ func (p *process) waitsForInput() InputWait {
 	if !p.takesInput() {
 		return ""
 	}
-	wait, polled := p.engine.WaitsForInput()
-	if !polled {
+	wait, _ := p.spawned.WaitsForInput() // what cannot be seen is not reported
+	if wait != spawn.InputPolled {
 		return wait
 	}
 	if _, written, _ := p.output.Changed(); time.Since(latest(written, p.facts.StartedAt)) < likelyIdle {
@@ -113,10 +102,10 @@ func (p *process) waitsForInput() InputWait {
 }
 
 // takesInput says whether the process could be seen to wait for input.
-func (p *process) takesInput() bool { return p.facts.KeepsInput && p.facts.Remote == "" }
+func (p *process) takesInput() bool { return p.facts.KeepsInput && p.launcher.seesInput() }
 
-// validate says what is wrong with a size that is not zero.
-func (s Size) validate(field string) error {
+// validateSize says what is wrong with a size that is not zero.
+func validateSize(s Size, field string) error {
 	if s != (Size{}) && (s.Rows < 1 || s.Rows > MaxRows || s.Cols < 1 || s.Cols > MaxCols) {
 		return &InputError{field, fmt.Sprintf("%d rows and %d columns", s.Rows, s.Cols), fmt.Sprintf("1 to %d rows and 1 to %d columns", MaxRows, MaxCols)}
 	}

@@ -118,13 +118,13 @@ func TestInputThatIsNotTaken(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p = start(t, m, chat, Spec{Command: "exec cat", KeepStdin: true})
-	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Size: Size{24, 80}}); !errors.Is(err, ErrNoTerminal) {
+	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Size: Size{Rows: 24, Cols: 80}}); !errors.Is(err, ErrNoTerminal) {
 		t.Errorf("got %v", err)
 	}
 	if _, _, err := m.Input(t.Context(), Chat("b"), p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("another chat: %v", err)
 	}
-	for _, spec := range []Spec{{Command: "x", TTY: Size{Rows: 24}}, {Command: "x", TTY: Size{1000, 80}}, {Command: "x", TTY: Size{24, 80}, Split: true}} {
+	for _, spec := range []Spec{{Command: "x", TTY: Size{Rows: 24}}, {Command: "x", TTY: Size{Rows: 1000, Cols: 80}}, {Command: "x", TTY: Size{Rows: 24, Cols: 80}, Split: true}} {
 		var invalid *InputError
 		if _, err := m.Start(t.Context(), chat, spec); !errors.As(err, &invalid) {
 			t.Errorf("got %v", err)
@@ -135,17 +135,17 @@ func TestInputThatIsNotTaken(t *testing.T) {
 func TestTerminal(t *testing.T) {
 	m := newManager(t, Options{Environ: append(os.Environ(), "COLUMNS=7", "LINES=7", "EDITOR=vi")})
 	chat := Chat("a")
-	p := start(t, m, chat, Spec{Command: `tty; stty size; echo "$TERM/$EDITOR/$COLUMNS/$GIT_TERMINAL_PROMPT"; read x </dev/tty; echo "got $x"; stty size; exit 3`, TTY: Size{24, 80}})
+	p := start(t, m, chat, Spec{Command: `tty; stty size; echo "$TERM/$EDITOR/$COLUMNS/$GIT_TERMINAL_PROMPT"; read x </dev/tty; echo "got $x"; stty size; exit 3`, TTY: Size{Rows: 24, Cols: 80}})
 	if out := awaitOutput(t, m, p, "xterm-256color/vi//0"); !strings.Contains(out, "/dev/pts/") || !strings.Contains(out, "24 80") {
 		t.Errorf("got %q", out)
 	}
 	waitsFor(t, m, p, InputCertain)
-	give(t, m, p, Input{Size: Size{50, 132}, Text: []byte("hello\r")})
+	give(t, m, p, Input{Size: Size{Rows: 50, Cols: 132}, Text: []byte("hello\r")})
 	if p, out := wait(t, m, p); !strings.Contains(out, "got hello\r\n50 132") || p.Exit.Code != 3 || len(p.Sizes) != 2 {
 		t.Errorf("got %q, %+v", out, p.Exit)
 	}
 	// Control characters are signals, and the end of file is typed.
-	p = start(t, m, chat, Spec{Command: `trap 'echo interrupted' INT; echo up; cat; echo end`, TTY: Size{24, 80}})
+	p = start(t, m, chat, Spec{Command: `trap 'echo interrupted' INT; echo up; cat; echo end`, TTY: Size{Rows: 24, Cols: 80}})
 	awaitOutput(t, m, p, "up")
 	waitsFor(t, m, p, InputCertain)
 	give(t, m, p, Input{Text: []byte{3}})
@@ -153,14 +153,14 @@ func TestTerminal(t *testing.T) {
 	if p, _ = wait(t, m, p); p.Exit.Code != 0 {
 		t.Errorf("got %+v", p.Exit)
 	}
-	p = start(t, m, chat, Spec{Command: "exec cat", TTY: Size{24, 80}})
+	p = start(t, m, chat, Spec{Command: "exec cat", TTY: Size{Rows: 24, Cols: 80}})
 	waitsFor(t, m, p, InputCertain)
 	give(t, m, p, Input{Text: []byte("half"), EOF: true})
 	if p, out := wait(t, m, p); out != "halfhalf" || p.Exit.Code != 0 {
 		t.Errorf("got %q, %+v", out, p.Exit)
 	}
 	// One reader is ended, not the one behind it as well.
-	p = start(t, m, chat, Spec{Command: "PS1='one> ' dash -i; echo over", TTY: Size{24, 80}})
+	p = start(t, m, chat, Spec{Command: "PS1='one> ' dash -i; echo over", TTY: Size{Rows: 24, Cols: 80}})
 	awaitOutput(t, m, p, "one> ")
 	give(t, m, p, Input{Text: []byte("PS1='t''wo> ' dash -i\n")})
 	awaitOutput(t, m, p, "two> ")
@@ -181,7 +181,7 @@ func TestTerminal(t *testing.T) {
 	waitsFor(t, m, p, InputCertain)
 	waitsFor(t, m, p, "")
 	// A shell ignores SIGTERM, and obeys when it is hung up.
-	p = start(t, m, chat, Spec{Command: "exec bash --norc -i", TTY: Size{24, 80}})
+	p = start(t, m, chat, Spec{Command: "exec bash --norc -i", TTY: Size{Rows: 24, Cols: 80}})
 	waitsFor(t, m, p, InputLikely)
 	if err := m.Signal(chat, p.ID, SignalTerminate, NoGrace); err != nil {
 		t.Fatal(err)
@@ -195,13 +195,13 @@ func TestTerminal(t *testing.T) {
 func TestManyTerminals(t *testing.T) {
 	m := newManager(t, Options{KeepFinished: 1000})
 	chat := Chat("a")
-	warm := start(t, m, chat, Spec{Command: "true", TTY: Size{24, 80}})
+	warm := start(t, m, chat, Spec{Command: "true", TTY: Size{Rows: 24, Cols: 80}})
 	wait(t, m, warm)
 	before := measure(t).descriptors
 	const many = 200
 	var all []Process
 	for range many {
-		all = append(all, start(t, m, chat, Spec{Command: "exec cat", TTY: Size{24, 80}}))
+		all = append(all, start(t, m, chat, Spec{Command: "exec cat", TTY: Size{Rows: 24, Cols: 80}}))
 	}
 	for _, p := range all {
 		give(t, m, p, Input{Text: []byte("there\r")})
@@ -240,7 +240,7 @@ func TestWhoWaitsForInput(t *testing.T) {
 	if err := os.WriteFile(text, bytes.Repeat([]byte("line\n"), 500), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tty := Size{24, 80}
+	tty := Size{Rows: 24, Cols: 80}
 	programs := []struct {
 		name  string
 		spec  Spec

@@ -1,28 +1,25 @@
 package procmgr
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// launcher is the argv in front of a command, none if it is empty.
+// launcher is the argv in front of a command, none if it is empty, and all that
+// depends on where that runs the command.
 type launcher struct {
 	argv []string
-	// remote names its program if that runs the command elsewhere: what this
-	// system knows of the process, its environment, directory, signals and
-	// descendants, is then the launcher's own.
+	// remote names its program if that runs the command elsewhere, else it is "".
+	// What this system knows of such a process (its environment, directory, signals
+	// and descendants) is the launcher's own.
 	remote string
 }
 
-func (m *Manager) launcher(spec *Spec) launcher {
-	l := launcher{argv: m.opts.Launcher}
-	if spec.Launcher != nil {
-		l.argv = spec.Launcher
-	}
-	l.remote = RemoteLauncher(l.argv)
-	return l
-}
+func newLauncher(argv []string) launcher { return launcher{argv, RemoteLauncher(argv)} }
 
 // RemoteLauncher returns the name of a launcher's program if it is known to run
 // the command elsewhere, where no signal, kill domain or limit of this machine
@@ -44,10 +41,19 @@ func RemoteLauncher(argv []string) string {
 	return ""
 }
 
+// reachesDir returns a *RemoteError if the command cannot be started in a directory
+// of this machine.
+func (l launcher) reachesDir(dir string) error {
+	if l.remote != "" && dir != "" {
+		return &RemoteError{"workdir", dir, l.remote}
+	}
+	return nil
+}
+
 // apply puts the launcher before a command. search is the environment whose PATH
 // names its program: it is the server's, not the process's. env is what a remote
 // command is to find in its environment.
-func (l launcher) apply(cmd *EngineCommand, search, env []string) {
+func (l launcher) apply(cmd *spawn.Command, search, env []string) {
 	if len(l.argv) == 0 {
 		return
 	}
@@ -63,7 +69,7 @@ func (l launcher) apply(cmd *EngineCommand, search, env []string) {
 			argv[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
 	}
-	// To the engine a remote launcher is the command: a signal is to end it, and
+	// A remote launcher is started as the command itself: a signal is to end it, and
 	// all that it may have forked to get there.
 	cmd.Argv = slices.Concat(l.argv, argv)
 }
@@ -78,3 +84,35 @@ func remoteEnv(scope Scope, id string, spec *Spec) []string {
 	env.ask(scope, id, spec)
 	return env.list()
 }
+
+// reachesSignal returns a *RemoteError for a signal that does not pass the launcher.
+// Terminate and kill end the launcher, which most often ends the command.
+func (l launcher) reachesSignal(sig Signal) error {
+	if l.remote != "" && sig != SignalTerminate && sig != SignalKill {
+		return &RemoteError{"signal", string(sig), l.remote}
+	}
+	return nil
+}
+
+// descendants counts what lives on of an ended command, or returns Unknown.
+func (l launcher) descendants(p *spawn.Process) int {
+	if l.remote != "" {
+		return Unknown
+	}
+	members, err := p.Members()
+	if err != nil {
+		return Unknown
+	}
+	return len(members)
+}
+
+// ports returns where the processes of a command listen.
+func (l launcher) ports(p *spawn.Process) ([]Port, error) {
+	if l.remote != "" {
+		return nil, errors.ErrUnsupported
+	}
+	return p.Ports()
+}
+
+// seesInput reports whether this system can see that the command waits for input.
+func (l launcher) seesInput() bool { return l.remote == "" }

@@ -79,7 +79,7 @@ func TestBubblewrapIsSuspended(t *testing.T) {
 }
 
 func TestADaemonInBubblewrapIsCountedAndKilled(t *testing.T) {
-	if host.Domain() == "process_group" {
+	if host.KillDomain() == "process_group" {
 		t.Skip("the process group does not hold it")
 	}
 	m := newManager(t, Options{Launcher: bubblewrap(t)})
@@ -177,7 +177,7 @@ func TestRemoteLaunchers(t *testing.T) {
 		"./docker":                       "docker",
 		"nice ssh host":                  "",
 	} {
-		if got := New(Options{Launcher: strings.Fields(line)}).launcher(&Spec{}).remote; got != want {
+		if got := RemoteLauncher(strings.Fields(line)); got != want {
 			t.Errorf("%q: got %q, want %q", line, got, want)
 		}
 	}

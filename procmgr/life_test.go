@@ -19,6 +19,7 @@ import (
 
 	"github.com/coder/quartz"
 
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
@@ -261,24 +262,23 @@ func TestRequestIDsAreBoundedByScope(t *testing.T) {
 	}
 }
 
-// gate is an engine whose starts wait until they are let through.
+// gate holds starts back until it is opened.
 type gate struct {
-	Engine
 	arrived chan struct{}
 	open    chan struct{}
 }
 
-func newGate() gate { return gate{Local(host), make(chan struct{}, 100), make(chan struct{})} }
+func newGate() gate { return gate{make(chan struct{}, 100), make(chan struct{})} }
 
-func (g gate) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
+func (g gate) start(s *spawn.Spawner, cmd spawn.Command, events spawn.Events) (*spawn.Process, error) {
 	g.arrived <- struct{}{}
 	<-g.open
-	return g.Engine.Start(cmd, events)
+	return s.Start(cmd, events)
 }
 
 func TestRacersWithOneRequestIDStartOneProcess(t *testing.T) {
 	g := newGate()
-	m := newManager(t, Options{Engine: g})
+	m := newManager(t, Options{testStart: g.start})
 	ids := make(chan string, 8)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -306,12 +306,12 @@ func TestRacersWithOneRequestIDStartOneProcess(t *testing.T) {
 		}
 	}
 	if len(g.arrived) != 0 {
-		t.Error("a second start reached the engine")
+		t.Error("a second start reached the spawner")
 	}
 }
 
 func TestCloseEndsEverythingAndRefusesStarts(t *testing.T) {
-	m := New(Options{Environ: os.Environ(), Engine: Local(host), Grace: 200 * time.Millisecond})
+	m := New(Options{Environ: os.Environ(), Host: host, Grace: 200 * time.Millisecond})
 	var all []Process
 	for i := range 3 {
 		all = append(all,
@@ -360,7 +360,7 @@ func TestCloseEndsEverythingAndRefusesStarts(t *testing.T) {
 
 func TestCloseWaitsForAStartInFlight(t *testing.T) {
 	g := newGate()
-	m := New(Options{Environ: os.Environ(), Engine: g})
+	m := New(Options{Environ: os.Environ(), Host: host, testStart: g.start})
 	var s Started
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -389,7 +389,7 @@ func TestCloseWaitsForAStartInFlight(t *testing.T) {
 
 func TestCloseDoesNotWaitForeverForAStart(t *testing.T) {
 	g := newGate()
-	m := New(Options{Environ: os.Environ(), Engine: g})
+	m := New(Options{Environ: os.Environ(), Host: host, testStart: g.start})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if _, err := m.Start(t.Context(), Chat("c"), Spec{Command: "true"}); err != nil {
@@ -404,11 +404,12 @@ func TestCloseDoesNotWaitForeverForAStart(t *testing.T) {
 	}
 	close(g.open)
 	wg.Wait()
-	g.Engine.Wait()
+	m.spawner.Wait()
 }
 
 func TestCloseNamesWhatItCannotEnd(t *testing.T) {
-	m := New(Options{Environ: os.Environ(), Engine: stubborn{Local(host)}, Grace: time.Millisecond})
+	m := New(Options{Environ: os.Environ(), Host: host, Grace: time.Millisecond,
+		testSignal: func(*spawn.Process, Signal) error { return nil }})
 	p := sh(t, m, "exec sleep 100")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -419,35 +420,20 @@ func TestCloseNamesWhatItCannotEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	live.engine.(stubbornProcess).EngineProcess.Signal(SignalKill)
+	live.spawned.Signal(SignalKill)
 	wait(t, m, p)
-	m.opts.Engine.Wait()
+	m.spawner.Wait()
 }
 
-// stubborn is an engine whose processes cannot be signalled.
-type stubborn struct{ Engine }
-
-func (s stubborn) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
-	p, err := s.Engine.Start(cmd, events)
-	return stubbornProcess{p}, err
-}
-
-type stubbornProcess struct{ EngineProcess }
-
-func (stubbornProcess) Signal(Signal) error { return nil }
-func (stubbornProcess) Release()            {}
-
-// lossy is an engine that does not know how its processes ended.
-type lossy struct{ Engine }
-
-func (l lossy) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
+// lossy forgets how a command ended.
+func lossy(s *spawn.Spawner, cmd spawn.Command, events spawn.Events) (*spawn.Process, error) {
 	exited := events.Exited
-	events.Exited = func(e EngineExit) { exited(EngineExit{At: e.At, Lost: true, Empty: e.Empty}) }
-	return l.Engine.Start(cmd, events)
+	events.Exited = func(e spawn.Exit) { exited(spawn.Exit{At: e.At, Code: -1, Lost: true, Empty: e.Empty}) }
+	return s.Start(cmd, events)
 }
 
 func TestLostExit(t *testing.T) {
-	m := newManager(t, Options{Engine: lossy{Local(host)}})
+	m := newManager(t, Options{testStart: lossy})
 	if p, _ := wait(t, m, sh(t, m, "exit 0")); p.State != StateLost || p.Exit.Code != -1 || p.Exit.Reason != ReasonLost {
 		t.Errorf("got %+v", p)
 	}

@@ -3,6 +3,8 @@ package procmgr
 import (
 	"cmp"
 	"slices"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
 // counts say how many processes a scope has, so that no start and no exit has to
@@ -28,19 +30,21 @@ func (m *Manager) countLocked(scope Scope, running, finished int) counts {
 
 // admitLocked counts a start, or returns a *LimitError.
 func (m *Manager) admitLocked(scope Scope) error {
-	limit := LimitError{Limit: LimitRunningPerScope, Used: m.counts[scope].running, Max: m.opts.MaxRunningPerScope}
+	limit := spawn.LimitError{Limit: LimitRunningPerScope, Used: m.counts[scope].running, Max: m.opts.MaxRunningPerScope}
 	if limit.Max == 0 || limit.Used < limit.Max {
-		limit = LimitError{Limit: LimitRunning, Used: m.running, Max: m.opts.MaxRunning}
+		limit = spawn.LimitError{Limit: LimitRunning, Used: m.running, Max: m.opts.MaxRunning}
 	}
 	if limit.Max == 0 || limit.Used < limit.Max {
 		m.countLocked(scope, +1, 0)
 		return nil
 	}
-	m.nameLongestLocked(scope, &limit)
-	return &limit
+	return m.limitErrorLocked(scope, limit)
 }
 
-func (m *Manager) nameLongestLocked(scope Scope, limit *LimitError) {
+// limitErrorLocked adds the longest running process of the scope to a limit that was
+// met.
+func (m *Manager) limitErrorLocked(scope Scope, met spawn.LimitError) *LimitError {
+	limit := &LimitError{LimitError: met}
 	var longest *process
 	for _, p := range m.scopes[scope] {
 		if p.lives() && (longest == nil || p.seq < longest.seq) {
@@ -50,6 +54,7 @@ func (m *Manager) nameLongestLocked(scope Scope, limit *LimitError) {
 	if longest != nil {
 		limit.ID, limit.Command = longest.facts.ID, longest.facts.Command
 	}
+	return limit
 }
 
 // finished counts a process of which nothing lives any more. If its scope then has

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/proctor-mcp/proctor/procmgr/output"
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
@@ -45,7 +46,7 @@ func TestRunningProcessesOfAScopeAreBounded(t *testing.T) {
 	first := start(t, m, Chat("a"), spec)
 	second := start(t, m, Chat("a"), once)
 
-	want := LimitError{LimitRunningPerScope, 2, 2, first.ID, first.Command}
+	want := LimitError{spawn.LimitError{Limit: LimitRunningPerScope, Used: 2, Max: 2}, first.ID, first.Command}
 	if got := refused(t, m, Chat("a"), spec); *got != want {
 		t.Errorf("got %+v, want %+v", *got, want)
 	}
@@ -54,7 +55,7 @@ func TestRunningProcessesOfAScopeAreBounded(t *testing.T) {
 	}
 
 	start(t, m, Chat("b"), spec) // another scope is not affected
-	want = LimitError{LimitRunning, 3, 3, "", ""}
+	want = LimitError{spawn.LimitError{Limit: LimitRunning, Used: 3, Max: 3}, "", ""}
 	if got := refused(t, m, Chat("c"), spec); *got != want {
 		t.Errorf("in all: got %+v, want %+v", *got, want)
 	}

@@ -2,18 +2,19 @@ package procmgr
 
 import (
 	"cmp"
-	"errors"
 	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/proctor-mcp/proctor/fair"
 	"github.com/proctor-mcp/proctor/procmgr/output"
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
 // Manager owns processes. Its methods may be called concurrently.
 type Manager struct {
 	opts      Options
+	spawner   *spawn.Spawner
 	inherited inheritance    // environment that all processes begin with
 	logging   sync.WaitGroup // for records of exits, and for what is forgotten at one
 	starts    *fair.Queue[Scope]
@@ -38,6 +39,7 @@ func New(opts Options) *Manager {
 	opts = opts.withDefaults()
 	m := &Manager{
 		opts:      opts,
+		spawner:   spawn.New(spawn.Options{Host: opts.Host, Clock: opts.Clock}),
 		inherited: newInheritance(opts.inherited(false)),
 		// Two at a time saturate two cores: a start is mostly the kernel's work.
 		starts: fair.New[Scope](max(2, runtime.GOMAXPROCS(0))),
@@ -111,7 +113,7 @@ func (m *Manager) Usage(scope Scope, id string) (Usage, error) {
 		return Usage{}, err
 	}
 	if p.lives() {
-		return p.engine.Usage()
+		return p.spawned.Usage()
 	}
 	return p.snapshot().Exit.Usage, nil
 }
@@ -129,10 +131,8 @@ func (m *Manager) Ports(scope Scope, id string) ([]Port, error) {
 		return nil, err
 	case !p.lives():
 		return nil, nil
-	case p.facts.Remote != "":
-		return nil, errors.ErrUnsupported
 	}
-	return p.engine.Ports()
+	return p.launcher.ports(p.spawned)
 }
 
 // Filter selects processes by whether something of them is alive: the command or
@@ -173,7 +173,7 @@ func (m *Manager) List(scope Scope, filter Filter, limit int) (list []Process, o
 	})
 	shown := min(limit, len(entries))
 	list = make([]Process, 0, shown)
-	suspended := m.opts.Engine.AnySuspended()
+	suspended := m.spawner.AnySuspended()
 	for _, e := range entries[:shown] {
 		list = append(list, e.p.look(suspended))
 	}

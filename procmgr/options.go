@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/coder/quartz"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
 const (
@@ -27,8 +29,10 @@ const (
 // Options configure a [Manager]. The zero value is usable, with an empty
 // environment.
 type Options struct {
-	// Engine runs the commands. Nil is Local(nil).
-	Engine Engine
+	// Host is what the program has set up for all processes (spawn.Setup). With nil
+	// nothing that concerns the whole program is changed, and the kill domain is the
+	// process group.
+	Host *spawn.Host
 	// Shell is put before a Spec's Command. Nil is {"sh", "-c"}.
 	Shell []string
 	// Wrap changes the argv of each process before it is started, for instance
@@ -83,12 +87,14 @@ type Options struct {
 	Clock quartz.Clock
 	// Log gets the records of processes whose Spec has no logger. Nil discards.
 	Log *slog.Logger
+
+	// How commands are started and signalled, for tests to stand in between. Nil is
+	// by package spawn.
+	testStart  func(*spawn.Spawner, spawn.Command, spawn.Events) (*spawn.Process, error)
+	testSignal func(*spawn.Process, Signal) error
 }
 
 func (o Options) withDefaults() Options {
-	if o.Engine == nil {
-		o.Engine = Local(nil)
-	}
 	if o.Shell == nil {
 		o.Shell = []string{"sh", "-c"}
 	}
@@ -113,6 +119,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.testStart == nil {
+		o.testStart = (*spawn.Spawner).Start
+	}
+	if o.testSignal == nil {
+		o.testSignal = (*spawn.Process).Signal
 	}
 	return o
 }

@@ -67,14 +67,14 @@ func TestPorts(t *testing.T) {
 		"workers": {`python3 -uc 'import os, socket, time; s = socket.create_server(("127.0.0.1", 0)); os.fork(); os.fork(); print("port %d." % s.getsockname()[1]); time.sleep(300)'`, []string{"127.0.0.1"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if c.leaves && host.Domain() == "process_group" {
+			if c.leaves && host.KillDomain() == "process_group" {
 				t.Skip("the process group does not hold it")
 			}
 			p := sh(t, m, c.command)
 			port := awaitPort(t, m, p)
 			var want []Port
 			for _, address := range c.want {
-				want = append(want, Port{port, address})
+				want = append(want, Port{Port: port, Address: address})
 			}
 			if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %v, %v; want %v", got, err, want)
@@ -107,7 +107,7 @@ print("port %d." % s.getsockname()[1]); time.sleep(300)'`)
 		if i > 0 && got[i-1].Port > listening.Port {
 			t.Errorf("%v before %v", got[i-1], listening)
 		}
-		if listening == (Port{port, "127.0.0.1"}) {
+		if listening == (Port{Port: port, Address: "127.0.0.1"}) {
 			n++
 		} else if listening.Address != "127.0.0.2" {
 			t.Errorf("got %v", listening)
@@ -124,7 +124,7 @@ func TestPortsBehindBubblewrap(t *testing.T) {
 	m := newManager(t, Options{Launcher: bubblewrap(t, "--unshare-net")})
 	p := sh(t, m, listener(t, "127.0.0.1"))
 	port := awaitPort(t, m, p)
-	if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, []Port{{port, "127.0.0.1"}}) {
+	if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, []Port{{Port: port, Address: "127.0.0.1"}}) {
 		t.Errorf("got %v, %v; want %d", got, err, port)
 	}
 }
@@ -138,7 +138,7 @@ func TestPortsOfAnotherUser(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, become+listener(t, "127.0.0.1"))
 	port := awaitPort(t, m, p)
-	if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, []Port{{port, "127.0.0.1"}}) {
+	if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, []Port{{Port: port, Address: "127.0.0.1"}}) {
 		t.Errorf("got %v, %v; want %d", got, err, port)
 	}
 }
@@ -147,7 +147,7 @@ func TestPortsOfAnotherUser(t *testing.T) {
 func TestPortsAmongShortProcesses(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, listener(t, "127.0.0.1")+" & while :; do /bin/true; done")
-	want := []Port{{awaitPort(t, m, p), "127.0.0.1"}}
+	want := []Port{{Port: awaitPort(t, m, p), Address: "127.0.0.1"}}
 	for began := time.Now(); time.Since(began) < 200*time.Millisecond; {
 		if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %v, %v; want %v", got, err, want)

@@ -8,6 +8,7 @@ import (
 	"github.com/coder/quartz"
 
 	"github.com/proctor-mcp/proctor/procmgr/output"
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
 // Process is what is known of a process at one moment. It is a copy.
@@ -51,27 +52,24 @@ type Process struct {
 // Unknown stands for a number that cannot be known.
 const Unknown = -1
 
-// Exit is how a process ended.
+// Exit is how a process ended, and why.
 type Exit struct {
-	At     time.Time
-	Code   int    // exit code; -1 when a signal ended it or nobody knows
-	Signal string // the signal that ended it ("SIGKILL"), or ""
+	spawn.Exit
 	Reason Reason
-	Limits []Limit // that it has run into
-	Usage  Usage   // so far; in all once nothing that it forked is alive
 }
 
 // process is the live one. The first block never changes once it is followed.
 type process struct {
-	seq     uint64 // order of starts
-	facts   Process
-	log     *slog.Logger
-	m       *Manager
-	output  output.Store
-	engine  EngineProcess
-	request *request      // the one that started it, or nil
-	done    chan struct{} // closed when the exit can be read
-	empty   chan struct{} // closed when it has ended and nothing that it forked is alive
+	seq      uint64 // order of starts
+	facts    Process
+	log      *slog.Logger
+	m        *Manager
+	output   output.Store
+	launcher launcher
+	spawned  *spawn.Process
+	request  *request      // the one that started it, or nil
+	done     chan struct{} // closed when the exit can be read
+	empty    chan struct{} // closed when it has ended and nothing that it forked is alive
 
 	endSeq uint64 // its place in the order of such ends, 0 before; guarded by Manager.mu
 
@@ -112,15 +110,10 @@ func (p *process) look(suspended bool) Process {
 	p.mu.Unlock()
 	switch {
 	case s.State.Running():
-		s.Suspended = suspended && p.engine.Suspended()
+		s.Suspended = suspended && p.spawned.Suspended()
 		s.WaitsForInput = p.waitsForInput()
-	case s.Remote != "":
-		s.Descendants = Unknown
-	case p.lives():
-		s.Descendants = Unknown
-		if members, err := p.engine.Members(); err == nil {
-			s.Descendants = len(members)
-		}
+	case p.launcher.remote != "" || p.lives():
+		s.Descendants = p.launcher.descendants(p.spawned)
 	}
 	return s
 }
@@ -145,15 +138,15 @@ func (p *process) ended() bool {
 	}
 }
 
-// exited is the event that the engine has seen the exit.
-func (p *process) exited(e EngineExit) {
+// exited is the event that the command has ended.
+func (p *process) exited(e spawn.Exit) {
 	p.m.mu.Lock() // who sees that it has ended finds it among what is not told
 	p.mu.Lock()
-	p.exit = Exit{At: e.At, Code: e.Code, Signal: e.Signal, Limits: e.Limits, Usage: e.Usage, Reason: ReasonExited}
+	p.exit = Exit{e, ReasonExited}
 	to := StateExited
 	switch {
 	case e.Lost:
-		to, p.exit.Code, p.exit.Reason = StateLost, -1, ReasonLost
+		to, p.exit.Reason = StateLost, ReasonLost
 	case p.cause != "":
 		p.exit.Reason = p.cause
 	case killedByLimit(e) != "":
@@ -171,7 +164,7 @@ func (p *process) exited(e EngineExit) {
 	p.mu.Unlock()
 	p.m.untoldExitLocked(p)
 	p.m.mu.Unlock()
-	// The engine has others to look after, and a log may block. Who waits for the
+	// The spawner has others to look after, and a log may block. Who waits for the
 	// end is woken last and so runs first.
 	p.m.logging.Go(func() { p.logExit(exit) })
 	if e.Empty {
@@ -193,7 +186,7 @@ func (p *process) logExit(exit Exit) {
 
 // killedByLimit returns the reason if a limit has ended a command: the kernel has
 // killed it, or what it waited for last, as a shell tells by 128 and the signal.
-func killedByLimit(e EngineExit) Reason {
+func killedByLimit(e spawn.Exit) Reason {
 	const killed = 128 + 9
 	if e.Signal != "SIGKILL" && e.Code != killed {
 		return ""
@@ -210,7 +203,7 @@ func killedByLimit(e EngineExit) Reason {
 // on it is kept only to be read.
 func (p *process) emptied(used Usage) {
 	p.mu.Lock()
-	p.exit.Usage = used
+	p.exit.Empty, p.exit.Usage = true, used
 	p.kept = p.m.opts.Clock.Now()
 	if p.timers.grace != nil {
 		p.timers.grace.Stop()
@@ -230,13 +223,16 @@ func (p *process) outputClosed() {
 	p.mu.Unlock()
 }
 
+// signal sends sig to the kill domain.
+func (p *process) signal(sig Signal) error { return p.m.opts.testSignal(p.spawned, sig) }
+
 // stop sends sig because of why. grace, if it is not negative, is when a kill
 // follows.
 func (p *process) stop(sig Signal, why Reason, grace time.Duration) error {
 	// The request comes first: the exit may follow the signal at once, and its
 	// reason must be right.
 	before := p.stopRequested(why)
-	if err := p.engine.Signal(sig); err != nil {
+	if err := p.signal(sig); err != nil {
 		p.stopFailed(before)
 		return err
 	}
@@ -261,7 +257,7 @@ type stopping struct {
 // what was before. A command whose exit was seen ended by itself, whatever is
 // asked of its descendants.
 func (p *process) stopRequested(why Reason) (before stopping) {
-	ended := p.engine.Ended()
+	ended := p.spawned.Ended()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before = stopping{p.state, p.cause}
@@ -291,14 +287,14 @@ func (p *process) stopFailed(before stopping) {
 // leader may have obeyed and left others behind, so nothing but an empty group
 // is an answer.
 func (p *process) graceElapsed() {
-	if p.engine.Signal(SignalKill) == nil {
+	if p.signal(SignalKill) == nil {
 		p.log.Info("killed after grace")
 	}
 }
 
 // limitElapsed is the event that the process has reached its time limit.
 func (p *process) limitElapsed() {
-	if p.engine.Ended() {
+	if p.spawned.Ended() {
 		return // the limit is the command's; descendants that outlive it may stay
 	}
 	if err := p.stop(SignalTerminate, ReasonTimeout, p.m.opts.Grace); err != nil {

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		flag.Parse()
 		host = spawn.Setup(spawn.SetupOptions{Guard: early.GuardName})
 		if *domainFlag != "" {
-			if err := host.Limit(spawn.Domain(*domainFlag)); err != nil {
+			if err := host.RestrictKillDomain(spawn.KillDomain(*domainFlag)); err != nil {
 				panic(err)
 			}
 		}
@@ -57,8 +57,8 @@ func newManager(t testing.TB, opts Options) *Manager {
 	if opts.Grace == 0 {
 		opts.Grace = 200 * time.Millisecond
 	}
-	if opts.Engine == nil {
-		opts.Engine = Local(host)
+	if opts.Host == nil {
+		opts.Host = host
 	}
 	m := New(opts)
 	t.Cleanup(func() {
@@ -395,7 +395,7 @@ func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		proctest.Within(t, "exit seen", live.engine.Ended)
+		proctest.Within(t, "exit seen", live.spawned.Ended)
 	}
 	clock.Advance(time.Second).MustWait(t.Context())
 	if err := m.Signal(asked.Scope, asked.ID, SignalTerminate, NoGrace); err != nil {
@@ -410,7 +410,7 @@ func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
 }
 
 func TestRefusedSignalChangesNothing(t *testing.T) {
-	m := newManager(t, Options{Engine: guarded{Local(host)}})
+	m := newManager(t, Options{testSignal: func(*spawn.Process, Signal) error { return ErrNotPermitted }})
 	p := start(t, m, Chat("c"), Spec{Command: "cat; exit 5", Stdin: []byte("x")})
 	if err := m.Signal(p.Scope, p.ID, SignalTerminate, 0); !errors.Is(err, ErrNotPermitted) && !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
@@ -419,18 +419,6 @@ func TestRefusedSignalChangesNothing(t *testing.T) {
 		t.Errorf("got %+v", p.Exit)
 	}
 }
-
-// guarded is an engine whose processes must not be signalled.
-type guarded struct{ Engine }
-
-func (g guarded) Start(cmd EngineCommand, events EngineEvents) (EngineProcess, error) {
-	p, err := g.Engine.Start(cmd, events)
-	return guardedProcess{p}, err
-}
-
-type guardedProcess struct{ EngineProcess }
-
-func (guardedProcess) Signal(Signal) error { return ErrNotPermitted }
 
 func TestInvalidSpecs(t *testing.T) {
 	m := newManager(t, Options{})
@@ -509,7 +497,7 @@ func TestShortagesAreNamed(t *testing.T) {
 func TestEveryRecordNamesTheProcess(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelInfo})).With("chat_id", "c")
-	m := New(Options{Environ: os.Environ(), Engine: Local(host)})
+	m := New(Options{Environ: os.Environ(), Host: host})
 	p := start(t, m, Chat("c"), Spec{Command: "echo secret", Log: log})
 	wait(t, m, p)
 	if err := m.Close(t.Context()); err != nil {

@@ -31,8 +31,8 @@ func (s Scope) ChatID() string {
 	return s.id
 }
 
-// group names the scope to an engine.
-func (s Scope) group() string { return string('0'+s.kind) + s.id }
+// name tells scopes apart in spawn.Command.
+func (s Scope) name() string { return string('0'+s.kind) + s.id }
 
 func (s Scope) valid() bool {
 	return s.kind == noChatScope || s.kind == chatScope && ValidChatID(s.id)

@@ -25,20 +25,20 @@ func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration
 	if err != nil {
 		return err
 	}
+	if err := p.launcher.reachesSignal(sig); err != nil {
+		return err
+	}
 	switch sig {
 	case SignalTerminate:
 		err = p.stop(sig, ReasonRequested, grace)
 	case SignalKill:
 		err = p.stop(sig, ReasonRequested, NoGrace)
 	default:
-		if p.facts.Remote != "" {
-			return &RemoteError{"signal", string(sig), p.facts.Remote}
-		}
 		// It may end by this or not: that is between it and the signal.
 		p.mu.Lock()
-		p.sent = sig.name()
+		p.sent = fatalName(sig)
 		p.mu.Unlock()
-		err = p.engine.Signal(sig)
+		err = p.signal(sig)
 	}
 	if err == nil {
 		p.log.Info("signal sent", "signal", string(sig))
@@ -55,7 +55,7 @@ func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
 	if err != nil || !p.lives() {
 		return nil, err
 	}
-	return p.engine.Members()
+	return p.spawned.Members()
 }
 
 // WaitGone returns nil once the process has ended and nothing of it is alive, or
@@ -68,5 +68,23 @@ func (m *Manager) WaitGone(ctx context.Context, scope Scope, id string) error {
 	return p.awaitGone(ctx)
 }
 
+// fatalName returns the system's name of a signal that can end a process and is not
+// sent to end it, else "".
+func fatalName(s Signal) string {
+	switch s {
+	case SignalInterrupt:
+		return "SIGINT"
+	case SignalHangup:
+		return "SIGHUP"
+	case SignalQuit:
+		return "SIGQUIT"
+	case SignalUser1:
+		return "SIGUSR1"
+	case SignalUser2:
+		return "SIGUSR2"
+	}
+	return ""
+}
+
 // KillDomain is what a signal reaches here.
-func (m *Manager) KillDomain() KillDomain { return m.opts.Engine.KillDomain() }
+func (m *Manager) KillDomain() KillDomain { return m.spawner.KillDomain() }

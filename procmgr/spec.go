@@ -85,8 +85,8 @@ func (s *Spec) validate() error {
 		return &InputError{"stdin", fmt.Sprintf("%d bytes", len(s.Stdin)), fmt.Sprintf("at most %d bytes", MaxStdinBytes)}
 	case s.TTY != Size{} && s.Split:
 		return &InputError{"split", "true with tty", "false: a terminal has one stream"}
-	case s.TTY.validate("tty") != nil:
-		return s.TTY.validate("tty")
+	case validateSize(s.TTY, "tty") != nil:
+		return validateSize(s.TTY, "tty")
 	case s.Timeout < 0:
 		return &InputError{"timeout", s.Timeout.String(), "a positive duration, or 0 for none"}
 	case len(s.RequestID) > MaxRequestIDBytes:

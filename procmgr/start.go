@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/proctor-mcp/proctor/procmgr/output"
+	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
 // Started is the answer to a start.
@@ -81,6 +82,14 @@ func (m *Manager) beginStart(scope Scope) (seq uint64, err error) {
 	return m.seq, nil
 }
 
+// launcher returns what is put before a command.
+func (m *Manager) launcher(spec *Spec) launcher {
+	if spec.Launcher != nil {
+		return newLauncher(spec.Launcher)
+	}
+	return newLauncher(m.opts.Launcher)
+}
+
 // launch starts a process and puts it where its scope finds it.
 func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*process, error) {
 	m.mu.Lock()
@@ -89,9 +98,9 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	if closed { // while it waited for its turn
 		return nil, ErrClosed
 	}
-	launch := m.launcher(spec)
-	if launch.remote != "" && spec.Dir != "" {
-		return nil, &RemoteError{"workdir", spec.Dir, launch.remote}
+	launcher := m.launcher(spec)
+	if err := launcher.reachesDir(spec.Dir); err != nil {
+		return nil, err
 	}
 	dir, err := m.workdir(spec.Dir)
 	if err != nil {
@@ -104,13 +113,14 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	}
 	p := &process{
 		seq: seq, m: m,
-		output:  output.Store{Space: m.space},
-		log:     log.With("process_id", id),
-		request: r,
-		done:    make(chan struct{}),
-		empty:   make(chan struct{}),
-		state:   StateRunning,
-		open:    true,
+		launcher: launcher,
+		output:   output.Store{Space: m.space},
+		log:      log.With("process_id", id),
+		request:  r,
+		done:     make(chan struct{}),
+		empty:    make(chan struct{}),
+		state:    StateRunning,
+		open:     true,
 	}
 	argv, command := spec.Argv, spec.commandLine()
 	// What the environment of a process says is for its own programs; the shell
@@ -123,22 +133,25 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	p.facts = Process{
 		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
 		KeepsInput: spec.KeepStdin || spec.TTY != Size{}, TTY: spec.TTY, Split: spec.Split,
-		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launch.remote,
+		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launcher.remote,
 	}
-	cmd := EngineCommand{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, Keep: spec.KeepStdin, TTY: spec.TTY, Split: spec.Split, Group: scope.group()}
+	cmd := spawn.Command{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, KeepStdin: spec.KeepStdin, TTY: spec.TTY, Split: spec.Split, Scope: scope.name()}
 	if spec.TTY != (Size{}) {
 		p.sizes = []Resize{{0, spec.TTY}}
 	}
-	launch.apply(&cmd, m.opts.Environ, remoteEnv(scope, id, spec))
-	p.engine, err = m.opts.Engine.Start(cmd,
-		EngineEvents{Output: p.output.Append, OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied})
-	var limit *LimitError
+	launcher.apply(&cmd, m.opts.Environ, remoteEnv(scope, id, spec))
+	p.spawned, err = m.opts.testStart(m.spawner, cmd,
+		spawn.Events{
+			Stdout:       func(b []byte) { p.output.Append(output.Stdout, b) },
+			Stderr:       func(b []byte) { p.output.Append(output.Stderr, b) },
+			OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied,
+		})
+	var limit *spawn.LimitError
 	switch {
 	case errors.As(err, &limit):
 		m.mu.Lock()
-		m.nameLongestLocked(scope, limit)
-		m.mu.Unlock()
-		return nil, limit
+		defer m.mu.Unlock()
+		return nil, m.limitErrorLocked(scope, *limit)
 	case err != nil:
 		return nil, &StartError{Dir: dir, Err: err}
 	}
@@ -156,6 +169,6 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	m.mu.Unlock()
 	p.log.Info("process started", "background", spec.Background)
 	p.log.Debug("process command", "command", command, "workdir", dir)
-	p.engine.Follow()
+	p.spawned.Follow()
 	return p, nil
 }

@@ -199,7 +199,7 @@ func latest(a, b time.Time) time.Time {
 func (p *process) listens(ctx context.Context, port int) error {
 	const first, last = 20 * time.Millisecond, 500 * time.Millisecond
 	for pause := first; ; pause = min(2*pause, last) {
-		ports, err := p.engine.Ports()
+		ports, err := p.launcher.ports(p.spawned)
 		if errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}

@@ -24,7 +24,7 @@ on, and whether --memory-limit and --pids-limit can be had.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		report := spawn.Report{Domain: spawn.New(nil).Domain()}
+		report := spawn.Report{KillDomain: spawn.New(spawn.Options{}).KillDomain()}
 		if sys.host != nil {
 			report = sys.host.Report()
 		}
@@ -35,9 +35,9 @@ on, and whether --memory-limit and --pids-limit can be had.`,
 				Detail string `json:"detail,omitempty"`
 			}
 			out := struct {
-				KillDomain spawn.Domain `json:"kill_domain"`
-				Facts      []fact       `json:"facts"`
-			}{report.Domain, []fact{}}
+				KillDomain spawn.KillDomain `json:"kill_domain"`
+				Facts      []fact           `json:"facts"`
+			}{report.KillDomain, []fact{}}
 			for _, f := range report.Facts {
 				out.Facts = append(out.Facts, fact(f))
 			}
@@ -47,7 +47,7 @@ on, and whether --memory-limit and --pids-limit can be had.`,
 		}
 		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		fmt.Fprintf(table, "system\t%s/%s\t\n", runtime.GOOS, runtime.GOARCH)
-		fmt.Fprintf(table, "kill domain\t%s\t%s\n", report.Domain, reaches(report.Domain))
+		fmt.Fprintf(table, "kill domain\t%s\t%s\n", report.KillDomain, reaches(report.KillDomain))
 		for _, f := range report.Facts {
 			fmt.Fprintf(table, "%s\t%s\t%s\n", f.Name, f.Value, f.Detail)
 		}
@@ -57,11 +57,11 @@ on, and whether --memory-limit and --pids-limit can be had.`,
 }
 
 // reaches says what a kill domain holds.
-func reaches(d spawn.Domain) string {
+func reaches(d spawn.KillDomain) string {
 	switch d {
-	case spawn.DomainCgroup, spawn.DomainJob:
+	case spawn.KillDomainCgroup, spawn.KillDomainJob:
 		return "all that a command forks"
-	case spawn.DomainDescendants:
+	case spawn.KillDomainDescendants:
 		return "all that a command forks, but what forks and dies at full speed in ever new sessions"
 	}
 	return "what stays in the process group; daemons leave it"

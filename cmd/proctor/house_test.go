@@ -208,6 +208,9 @@ func constant(d *ast.GenDecl, v *ast.ValueSpec) bool {
 		return true
 	}
 	for _, value := range v.Values {
+		if other, ok := value.(*ast.SelectorExpr); ok && strings.HasPrefix(other.Sel.Name, "Err") {
+			continue // an error of another package
+		}
 		call, ok := value.(*ast.CallExpr)
 		if !ok {
 			return false

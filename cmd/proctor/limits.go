@@ -28,9 +28,9 @@ func (o *options) registerLimits(flags *pflag.FlagSet) {
 	flags.Var(&o.outputMax, "output-max", "output of a process that is kept: its first 1MiB and its last; at least 2MiB")
 	flags.StringVar(&o.outputDir, "output-dir", "", "folder for output of more than 256KiB and for nothing else, mode 0700 (default $XDG_STATE_HOME/proctor/output)")
 	flags.Var((*bytesFlag)(&o.limits.Memory), "memory-limit", "memory of a process with all that it forks; needs cgroups (default no limit)")
-	flags.Var((*bytesFlag)(&o.limits.MemoryPerGroup), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups (default no limit)")
+	flags.Var((*bytesFlag)(&o.limits.MemoryPerScope), "memory-limit-per-chat", "memory of all processes of a chat; needs cgroups (default no limit)")
 	flags.Int64Var(&o.limits.Pids, "pids-limit", 0, "processes and threads of a process with all that it forks; needs cgroups (default no limit)")
-	flags.Int64Var(&o.limits.PidsPerGroup, "pids-limit-per-chat", 0, "processes and threads of all processes of a chat; needs cgroups (default no limit)")
+	flags.Int64Var(&o.limits.PidsPerScope, "pids-limit-per-chat", 0, "processes and threads of all processes of a chat; needs cgroups (default no limit)")
 }
 
 // limited adds the flags of limits to a command, whose help tells where they are.
@@ -71,13 +71,13 @@ const minMemoryLimit = 1 << 20
 
 // setLimits has the kernel's limits kept.
 func (o *options) setLimits(host *spawn.Host, launcher []string) error {
-	for flag, n := range map[string]int64{"--memory-limit": o.limits.Memory, "--memory-limit-per-chat": o.limits.MemoryPerGroup} {
+	for flag, n := range map[string]int64{"--memory-limit": o.limits.Memory, "--memory-limit-per-chat": o.limits.MemoryPerScope} {
 		if n != 0 && n < minMemoryLimit {
 			return usage("%s is %d bytes; it must be at least 1MiB, or 0, which is no limit", flag, n)
 		}
 	}
-	if o.limits.Pids < 0 || o.limits.PidsPerGroup < 0 {
-		return usage("--pids-limit is %d and --pids-limit-per-chat %d; they must be at least 0, which is no limit", o.limits.Pids, o.limits.PidsPerGroup)
+	if o.limits.Pids < 0 || o.limits.PidsPerScope < 0 {
+		return usage("--pids-limit is %d and --pids-limit-per-chat %d; they must be at least 0, which is no limit", o.limits.Pids, o.limits.PidsPerScope)
 	}
 	if remote := procmgr.RemoteLauncher(launcher); remote != "" && o.limits != (spawn.Limits{}) {
 		return usage("--memory-limit, --pids-limit and their like per chat do not reach where --launcher %s runs commands; leave them out, or set limits there", remote)

@@ -154,7 +154,7 @@ func (o *options) program(sys system) (*program, error) {
 		}
 	}
 	if o.killDomain != "auto" && sys.host != nil {
-		if err := sys.host.Limit(spawn.Domain(o.killDomain)); err != nil {
+		if err := sys.host.RestrictKillDomain(spawn.KillDomain(o.killDomain)); err != nil {
 			return nil, usage("--kill-domain is %q; it must be auto, cgroup, descendants or process_group: %v", o.killDomain, err)
 		}
 	}
@@ -162,7 +162,7 @@ func (o *options) program(sys system) (*program, error) {
 		return nil, err
 	}
 	manager := procmgr.New(procmgr.Options{
-		Engine:      procmgr.Local(sys.host),
+		Host:        sys.host,
 		Shell:       []string{o.shell, "-c"},
 		Launcher:    launcher,
 		Environ:     sys.environ,
@@ -218,7 +218,7 @@ func (p *program) prepare(host *spawn.Host, isServer bool) {
 	defer close(p.ready)
 	if host != nil {
 		host.LogTo(p.log.Logger)
-		p.log.Info("ready to start processes", "kill_domain", string(host.Domain()))
+		p.log.Info("ready to start processes", "kill_domain", string(host.KillDomain()))
 	}
 	if !isServer {
 		return

@@ -14,25 +14,25 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
-// Limit keeps the host from choosing a better kill domain than that. It is called
-// before anything is started. DomainJob is an error.
-func (h *Host) Limit(best Domain) error {
+// RestrictKillDomain keeps the host from choosing a better kill domain than that. It is called
+// before anything is started. KillDomainJob is an error.
+func (h *Host) RestrictKillDomain(best KillDomain) error {
 	switch best {
-	case DomainCgroup, DomainDescendants, DomainGroup:
+	case KillDomainCgroup, KillDomainDescendants, KillDomainProcessGroup:
 		h.best = best
 		return nil
 	}
 	return fmt.Errorf("there is no kill domain %q on Linux", best)
 }
 
-// Domain returns the kill domain. It chooses it at the first call, which takes
+// KillDomain returns the kill domain. It chooses it at the first call, which takes
 // some milliseconds.
-func (h *Host) Domain() Domain {
+func (h *Host) KillDomain() KillDomain {
 	h.prepare()
 	return h.domain
 }
 
-// Report returns what was found, and chooses the domain as [Host.Domain] does. If
+// Report returns what was found, and chooses the domain as [Host.KillDomain] does. If
 // there are no limits, it tries whether there could be, for some milliseconds more.
 func (h *Host) Report() Report {
 	h.prepare()
@@ -57,7 +57,7 @@ func (h *Host) Report() Report {
 
 // chooseDomain tries what the machine offers, the best first.
 func (h *Host) chooseDomain() {
-	h.domain = DomainGroup
+	h.domain = KillDomainProcessGroup
 	if h.best != "" {
 		h.report.add("limited to", string(h.best), "")
 		defer func() {
@@ -66,13 +66,13 @@ func (h *Host) chooseDomain() {
 			}
 		}()
 	}
-	if h.adopts && h.best != DomainGroup {
-		h.domain = DomainDescendants
+	if h.adopts && h.best != KillDomainProcessGroup {
+		h.domain = KillDomainDescendants
 	}
 	if err := h.tryCgroups(); err != nil {
 		h.report.add("cgroup v2", "no", err.Error())
 	} else {
-		h.domain = DomainCgroup
+		h.domain = KillDomainCgroup
 		h.report.add("cgroup v2", "yes", h.cgroups.dir)
 	}
 	if fd, err := procfs.OpenPidfd(os.Getpid()); err != nil || h.noPidfd.Load() {
@@ -87,7 +87,7 @@ func (h *Host) chooseDomain() {
 // cgroup above was ever killed the kernel kills what is started below, and a
 // system call filter may forbid starting in a cgroup at all.
 func (h *Host) tryCgroups() error {
-	if h.domain != DomainDescendants || h.best == DomainDescendants {
+	if h.domain != KillDomainDescendants || h.best == KillDomainDescendants {
 		return errors.New("not asked for")
 	}
 	own, err := ownCgroup()

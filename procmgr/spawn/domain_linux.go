@@ -33,7 +33,7 @@ type domain struct {
 // fork starts the program in the best domain that there is.
 func (p *Process) fork(path string, argv []string, group string, attr *syscall.ProcAttr) error {
 	h := p.spawner.host
-	p.domain.group = h == nil || h.Domain() == DomainGroup
+	p.domain.group = h == nil || h.KillDomain() == KillDomainProcessGroup
 	p.domain.changed = make(chan struct{}, 1)
 	if h == nil {
 		pid, pidfd, err := forkExec(path, argv, attr, &p.spawner.noPidfd)
@@ -247,7 +247,7 @@ func (p *Process) signalLocked(sig unix.Signal) error {
 			switch sent := h.signal(p, s, sig); {
 			case sent == nil:
 				err = nil
-			case sent != unix.ESRCH && err == ErrGone:
+			case sent != unix.ESRCH && err == ErrNotRunning:
 				err = sent
 			}
 		}
@@ -267,7 +267,7 @@ func (p *Process) signalBehindLocked(sig unix.Signal) (err error, behind bool) {
 	if err != nil || !slices.ContainsFunc(list, own) {
 		return nil, false
 	}
-	err = ErrGone
+	err = ErrNotRunning
 	for _, s := range list {
 		if own(s) {
 			continue
@@ -276,7 +276,7 @@ func (p *Process) signalBehindLocked(sig unix.Signal) (err error, behind bool) {
 		switch sent := send(s); {
 		case sent == nil:
 			err = nil
-		case sent != unix.ESRCH && err == ErrGone:
+		case sent != unix.ESRCH && err == ErrNotRunning:
 			err = sent
 		}
 	}

@@ -22,7 +22,7 @@ func resting(l *loop) (n int) {
 
 // Many floods take turns, and others go on beside them.
 func TestManyFloodsRest(t *testing.T) {
-	s := New(host)
+	s := New(Options{Host: host})
 	var floods []*run
 	for i := range 8 {
 		// What a command that has ended leaves behind is no better.
@@ -31,7 +31,7 @@ func TestManyFloodsRest(t *testing.T) {
 	}
 	defer func() {
 		for _, r := range floods {
-			r.Signal(Kill)
+			r.Signal(SignalKill)
 		}
 	}()
 	l := floods[0].loop
@@ -40,7 +40,7 @@ func TestManyFloodsRest(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	for _, r := range floods[2:] {
-		r.Signal(Kill)
+		r.Signal(SignalKill)
 		r.emptied()
 	}
 	proctest.Within(t, "few never rest", func() bool {
@@ -56,13 +56,13 @@ func TestManyFloodsRest(t *testing.T) {
 // Nothing of a flood is lost while it rests.
 func TestRestingLosesNothing(t *testing.T) {
 	const each = 30 << 20
-	s := New(host)
+	s := New(Options{Host: host})
 	t.Cleanup(s.Wait)
 	var totals [8]atomic.Int64
 	exits := make(chan Exit, len(totals))
 	for i := range totals {
 		p, err := s.Start(Command{Argv: []string{"head", "-c", "31457280", "/dev/zero"}, Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"}}, Events{
-			Output:       func(_ Stream, b []byte) { totals[i].Add(int64(len(b))) },
+			Stdout:       func(b []byte) { totals[i].Add(int64(len(b))) },
 			OutputClosed: func() {},
 			Exited:       func(e Exit) { exits <- e },
 			Emptied:      func(Usage) {},

@@ -29,11 +29,11 @@ type Host struct {
 	adopts bool         // orphans come to the main thread
 	own    int          // the main thread's list of children, kept open; -1 without lists
 
-	prepare func()   // chooses the domain, once
-	best    Domain   // what may be chosen at most
-	domain  Domain   // what was chosen
-	cgroups *cgroups // nil unless that is DomainCgroup
-	limiter *limiter // nil without SetLimits
+	prepare func()     // chooses the domain, once
+	best    KillDomain // what may be chosen at most
+	domain  KillDomain // what was chosen
+	cgroups *cgroups   // nil unless that is KillDomainCgroup
+	limiter *limiter   // nil without SetLimits
 	report  Report
 
 	numbers atomic.Uint64

@@ -31,8 +31,8 @@ func (h *Host) Exclude(f func()) { f() }
 // LogTo does nothing: there is nothing to tell.
 func (h *Host) LogTo(*slog.Logger) {}
 
-// Limit refuses every kill domain but the one that there is.
-func (h *Host) Limit(best Domain) error {
+// RestrictKillDomain refuses every kill domain but the one that there is.
+func (h *Host) RestrictKillDomain(best KillDomain) error {
 	if best != systemDomain {
 		return fmt.Errorf("there is no kill domain %q on this system; it is %s", best, systemDomain)
 	}
@@ -44,11 +44,11 @@ func (h *Host) SetLimits(Limits) error {
 	return fmt.Errorf("%w: this system has no cgroups", ErrMemoryLimit)
 }
 
-// Domain returns the kill domain.
-func (h *Host) Domain() Domain { return systemDomain }
+// KillDomain returns the kill domain.
+func (h *Host) KillDomain() KillDomain { return systemDomain }
 
 // Report returns what was found.
-func (h *Host) Report() Report { return Report{Domain: systemDomain} }
+func (h *Host) Report() Report { return Report{KillDomain: systemDomain} }
 
 // Sweep does nothing: nothing marks what another program has left behind.
 func (h *Host) Sweep() {}

@@ -76,7 +76,7 @@ func (p *Process) openTerminal(size Size) (theirs *os.File, err error) {
 		}
 		return nil, err
 	}
-	p.stdout = outlet{process: p, stream: Stdout, fd: fd}
+	p.stdout = outlet{process: p, deliver: p.events.Stdout, fd: fd}
 	p.input = newInput(ours, true)
 	p.input.tty = true
 	return theirs, nil
@@ -212,10 +212,10 @@ func (p *Process) endOfFile() []byte {
 }
 
 // Resize changes the size of a terminal; its programs get SIGWINCH. The error is
-// ErrNoInput where there is none.
+// ErrNoTerminal where there is none.
 func (p *Process) Resize(size Size) error {
 	if !p.input.tty {
-		return ErrNoInput
+		return ErrNoTerminal
 	}
 	if err := pty.Setsize(p.input.file, &pty.Winsize{Rows: uint16(size.Rows), Cols: uint16(size.Cols)}); err != nil {
 		return ErrInputClosed

@@ -33,9 +33,9 @@ func (p *Process) killLocked() error {
 		return p.signalGroupLocked(unix.SIGKILL)
 	}
 	err := p.signalGroupLocked(unix.SIGKILL)
-	if err == ErrGone {
+	if err == ErrNotRunning {
 		if p.spawner.host.empty(p) {
-			return ErrGone
+			return ErrNotRunning
 		}
 		err = nil
 	}

@@ -47,7 +47,7 @@ type quota struct {
 // setrlimit(2) do not stand in: RLIMIT_AS counts addresses, not memory, and of each
 // process by itself; RLIMIT_NPROC counts everything of the user.
 func (h *Host) SetLimits(limits Limits) error {
-	if min(limits.Memory, limits.MemoryPerGroup, limits.Pids, limits.PidsPerGroup) < 0 {
+	if min(limits.Memory, limits.MemoryPerScope, limits.Pids, limits.PidsPerScope) < 0 {
 		return errors.New("a limit is negative")
 	}
 	l, err := h.newLimiter(limits)
@@ -59,12 +59,12 @@ func (h *Host) SetLimits(limits Limits) error {
 func (h *Host) newLimiter(limits Limits) (l *limiter, err error) {
 	h.prepare()
 	l = &limiter{limits: limits, groups: map[string]*group{}}
-	if limits.Memory > 0 || limits.MemoryPerGroup > 0 {
+	if limits.Memory > 0 || limits.MemoryPerScope > 0 {
 		if l.memory, err = h.findController("memory"); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMemoryLimit, err)
 		}
 	}
-	if limits.Pids > 0 || limits.PidsPerGroup > 0 {
+	if limits.Pids > 0 || limits.PidsPerScope > 0 {
 		if l.pids, err = h.findController("pids"); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrPidsLimit, err)
 		}
@@ -117,7 +117,7 @@ func (l *limiter) admit(name string) (*quota, error) {
 	if g == nil {
 		l.names++
 		g = &group{path: "group-" + strconv.Itoa(l.names)}
-		if err := l.makeLocked(g.path, l.limits.MemoryPerGroup, l.limits.PidsPerGroup); err != nil {
+		if err := l.makeLocked(g.path, l.limits.MemoryPerScope, l.limits.PidsPerScope); err != nil {
 			return nil, err
 		}
 		l.groups[name] = g

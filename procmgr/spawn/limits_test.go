@@ -25,7 +25,7 @@ func limit(t *testing.T, limits Limits) {
 	t.Helper()
 	if err := host.SetLimits(limits); err != nil {
 		named := ErrMemoryLimit
-		if limits.Memory+limits.MemoryPerGroup == 0 {
+		if limits.Memory+limits.MemoryPerScope == 0 {
 			named = ErrPidsLimit
 		}
 		if os.Getuid() == 0 || !errors.Is(err, named) || !errors.Is(err, fs.ErrPermission) {
@@ -51,8 +51,8 @@ func hog(mib int) string {
 	return `perl -e '$|=1; vec($x, (` + strconv.Itoa(mib) + `<<20)-1, 8) = 1; print "has it\n"; sleep 300'`
 }
 
-func command(group, script string) Command {
-	return Command{Argv: []string{"sh", "-c", script}, Group: group}
+func command(scope, script string) Command {
+	return Command{Argv: []string{"sh", "-c", script}, Scope: scope}
 }
 
 func TestMemoryLimitEndsOneAndNotItsNeighbour(t *testing.T) {
@@ -70,24 +70,24 @@ func TestMemoryLimitEndsOneAndNotItsNeighbour(t *testing.T) {
 	if list, err := neighbour.Members(); err != nil || len(list) == 0 {
 		t.Errorf("the neighbour: %v %v", list, err)
 	}
-	neighbour.Signal(Kill)
+	neighbour.Signal(SignalKill)
 	if e := neighbour.ended(); e.Limits != nil {
 		t.Errorf("the neighbour: %+v", e)
 	}
 }
 
 func TestMemoryLimitOfAGroup(t *testing.T) {
-	limit(t, Limits{MemoryPerGroup: 100 << 20})
+	limit(t, Limits{MemoryPerScope: 100 << 20})
 	first := start(t, command("g", hog(30)))
 	first.await("has it")
 	other := start(t, command("other", hog(60)))
 	other.await("has it")
 	// The kernel kills the largest of the group.
 	second := start(t, command("g", hog(90)))
-	if e := second.ended(); !slices.Equal(e.Limits, []Limit{LimitMemoryPerGroup}) {
+	if e := second.ended(); !slices.Equal(e.Limits, []Limit{LimitMemoryPerScope}) {
 		t.Errorf("got %+v", e)
 	}
-	first.Signal(Kill)
+	first.Signal(SignalKill)
 	first.emptied()
 	// What an end has freed is free.
 	start(t, command("g", hog(80))).await("has it")
@@ -96,7 +96,7 @@ func TestMemoryLimitOfAGroup(t *testing.T) {
 // A fork bomb stays below its limit, others can start, and it can be ended.
 func TestForkBombUnderALimit(t *testing.T) {
 	const most = 30
-	limit(t, Limits{Pids: most, PidsPerGroup: 2 * most})
+	limit(t, Limits{Pids: most, PidsPerScope: 2 * most})
 	bomb := start(t, command("g", `perl -e '$|=1; print "go\n"; while (1) { fork; select undef, undef, undef, 0.001 }'`))
 	bomb.await("go")
 	path := bomb.domain.quota.path
@@ -112,7 +112,7 @@ func TestForkBombUnderALimit(t *testing.T) {
 			t.Errorf("group %s: got %+v", group, e)
 		}
 	}
-	if err := bomb.Signal(Kill); err != nil {
+	if err := bomb.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
 	bomb.emptied()
@@ -123,22 +123,22 @@ func TestForkBombUnderALimit(t *testing.T) {
 
 // A full group refuses a start by name, and takes one again after an end.
 func TestPidsLimitOfAGroup(t *testing.T) {
-	limit(t, Limits{PidsPerGroup: 3})
+	limit(t, Limits{PidsPerScope: 3})
 	var running []*run
 	for range 3 {
 		running = append(running, start(t, command("g", "exec sleep 300")))
 	}
 	var refused *LimitError
-	s := New(host)
+	s := New(Options{Host: host})
 	t.Cleanup(s.Wait)
 	_, err := begin(t, s, command("g", "true"))
-	if !errors.As(err, &refused) || refused.Limit != LimitPidsPerGroup || refused.Used != 3 || refused.Max != 3 || !errors.Is(err, unix.EAGAIN) {
+	if !errors.As(err, &refused) || refused.Limit != LimitPidsPerScope || refused.Used != 3 || refused.Max != 3 || !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("got %v", err)
 	}
 	if e := start(t, command("other", "exit 3")).ended(); e.Code != 3 {
 		t.Errorf("another group: %+v", e)
 	}
-	running[0].Signal(Kill)
+	running[0].Signal(SignalKill)
 	running[0].emptied()
 	proctest.Within(t, "a start succeeds", func() bool {
 		r, err := begin(t, s, command("g", "exit 3"))
@@ -150,7 +150,7 @@ func TestPidsLimitOfAGroup(t *testing.T) {
 func TestThreadsComeBack(t *testing.T) {
 	limit(t, Limits{Memory: 1 << 30, Pids: 100})
 	before := ownCgroups(t)
-	s := New(host)
+	s := New(Options{Host: host})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -177,8 +177,8 @@ func TestThreadsComeBack(t *testing.T) {
 
 // Nor does one where the memory is used up, and nothing can be opened any more.
 func TestThreadsComeBackFromAFullCgroup(t *testing.T) {
-	limit(t, Limits{MemoryPerGroup: 1 << 20})
-	s := New(host)
+	limit(t, Limits{MemoryPerScope: 1 << 20})
+	s := New(Options{Host: host})
 	t.Cleanup(s.Wait)
 	for range 50 {
 		// Some are killed, some are refused; that is between them and the limit.
@@ -215,7 +215,7 @@ func ownCgroups(t *testing.T) map[string]string {
 const busy = `perl -e '$t=time+1; 1 while time<$t || (times)[0]<0.3'`
 
 func TestUsageOfTheWholeDomain(t *testing.T) {
-	if host.Domain() == DomainGroup {
+	if host.KillDomain() == KillDomainProcessGroup {
 		t.Skip("orphans are nobody's there")
 	}
 	cue := filepath.Join(t.TempDir(), "cue")

@@ -8,7 +8,7 @@ import "golang.org/x/sys/unix"
 // followed it belongs to the loop.
 type outlet struct {
 	process *Process
-	stream  Stream
+	deliver func(p []byte)
 	fd      int // -1 when it is closed
 	pipe    pipeSize
 	share   share
@@ -20,7 +20,7 @@ func (p *Process) openOutlets(split bool) (stdout, stderr int, err error) {
 	if err != nil {
 		return -1, -1, err
 	}
-	p.stdout = outlet{process: p, stream: Stdout, fd: ours}
+	p.stdout = outlet{process: p, deliver: p.events.Stdout, fd: ours}
 	if !split {
 		return stdout, stdout, nil
 	}
@@ -28,7 +28,7 @@ func (p *Process) openOutlets(split bool) (stdout, stderr int, err error) {
 		closeEnds(p.stdout.fd, stdout)
 		return -1, -1, err
 	}
-	p.stderr = &outlet{process: p, stream: Stderr, fd: ours}
+	p.stderr = &outlet{process: p, deliver: p.events.Stderr, fd: ours}
 	return stdout, stderr, nil
 }
 
@@ -111,7 +111,7 @@ func (o *outlet) read(limit int) (n int, again bool) {
 		o.close()
 		return 0, false
 	}
-	p.events.Output(o.stream, p.loop.buffer[:n])
+	o.deliver(p.loop.buffer[:n])
 	o.pipe.add(o, n)
 	return n, true
 }

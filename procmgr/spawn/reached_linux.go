@@ -7,10 +7,10 @@ func (q *quota) refused(err error) error {
 	if q == nil || err != unix.EAGAIN || q.l.pids == nil {
 		return err
 	}
-	most := q.l.limits.PidsPerGroup
+	most := q.l.limits.PidsPerScope
 	// Others of our threads may count there for the moment.
 	if used, ok := q.l.pids.value(q.group, "pids.current", ""); ok && most > 0 && used >= most {
-		return &LimitError{LimitPidsPerGroup, min(used, most), most, err}
+		return &LimitError{LimitPidsPerScope, int(min(used, most)), int(most), err}
 	}
 	return err
 }
@@ -37,8 +37,8 @@ func (q *quota) memoryReached() Limit {
 		return ""
 	case q.l.limits.Memory > 0 && c.memoryFull(q.path, q.l.limits.Memory):
 		return LimitMemory
-	case q.l.limits.MemoryPerGroup > 0 && c.memoryFull(q.group, q.l.limits.MemoryPerGroup):
-		return LimitMemoryPerGroup
+	case q.l.limits.MemoryPerScope > 0 && c.memoryFull(q.group, q.l.limits.MemoryPerScope):
+		return LimitMemoryPerScope
 	}
 	return "" // the machine has no more
 }
@@ -58,11 +58,11 @@ func (q *quota) pidsReached() Limit {
 	}
 	own := q.l.limits.Pids
 	if own == 0 {
-		return LimitPidsPerGroup
+		return LimitPidsPerScope
 	}
 	// Linux 6.11 knows the most that there were.
-	if peak, ok := c.value(q.path, "pids.peak", ""); ok && peak < own && q.l.limits.PidsPerGroup > 0 {
-		return LimitPidsPerGroup
+	if peak, ok := c.value(q.path, "pids.peak", ""); ok && peak < own && q.l.limits.PidsPerScope > 0 {
+		return LimitPidsPerScope
 	}
 	return LimitPids
 }

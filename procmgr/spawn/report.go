@@ -9,8 +9,8 @@ type Fact struct {
 
 // Report is what [Setup] and the first start have found.
 type Report struct {
-	Domain Domain // the kill domain that is active
-	Facts  []Fact
+	KillDomain KillDomain // the kill domain that is active
+	Facts      []Fact
 }
 
 func (r *Report) add(name, value, detail string) {

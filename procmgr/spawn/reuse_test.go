@@ -93,7 +93,7 @@ func TestReusedPidsInside(t *testing.T) {
 			}
 		})
 	}
-	kills, spawner := 0, New(host)
+	kills, spawner := 0, New(Options{Host: host})
 	defer spawner.Wait()
 	scripts := []string{"true", "sleep 0.002 & exit", "setsid sleep 0.002 & exit", "(setsid sleep 0.003 &); sleep 0.001", "sleep 0.001 | sleep 0.001", "exec sleep 0.002"}
 	for kills < *killsFlag && !t.Failed() {
@@ -103,7 +103,7 @@ func TestReusedPidsInside(t *testing.T) {
 		}
 		used.Store(r.Pid(), true)
 		for range 20 { // before and after every step of its end
-			_ = r.Signal([]Signal{Kill, Terminate, Continue, User1}[rand.IntN(4)])
+			_ = r.Signal([]Signal{SignalKill, SignalTerminate, SignalContinue, SignalUser1}[rand.IntN(4)])
 			kills++
 			if _, err := r.Members(); err != nil && kills%1000 == 0 {
 				t.Logf("cannot see: %v", err)
@@ -112,7 +112,7 @@ func TestReusedPidsInside(t *testing.T) {
 				<-time.After(time.Duration(rand.IntN(1000)) * time.Microsecond)
 			}
 		}
-		_ = r.Signal(Kill)
+		_ = r.Signal(SignalKill)
 		r.emptied()
 		r.Release()
 	}

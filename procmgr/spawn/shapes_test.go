@@ -63,10 +63,10 @@ func eachShape(t *testing.T, test func(t *testing.T, s shape)) {
 	for _, name := range slices.Sorted(mapsKeys(shapes())) {
 		s := shapes()[name]
 		t.Run(name, func(t *testing.T) {
-			if s.escapes && host.Domain() == DomainGroup {
+			if s.escapes && host.KillDomain() == KillDomainProcessGroup {
 				t.Skip("the process group does not hold it")
 			}
-			if *withoutFlag == "tags" && host.Domain() != DomainCgroup && strings.Contains(s.script, "env -i") {
+			if *withoutFlag == "tags" && host.KillDomain() != KillDomainCgroup && strings.Contains(s.script, "env -i") {
 				t.Skip("the environment marker is gone and there are no tags")
 			}
 			test(t, s)
@@ -105,7 +105,7 @@ func killShape(t *testing.T, s shape) (took time.Duration) {
 			}
 		}
 		begin := time.Now()
-		if err := r.Signal(Kill); err != nil {
+		if err := r.Signal(SignalKill); err != nil {
 			t.Fatal(err)
 		}
 		r.emptied()
@@ -129,7 +129,7 @@ func TestTerminateReachesEveryShape(t *testing.T) {
 			t.Skip("more come while it is sent, or ignore it")
 		}
 		r, token := startShape(t, s)
-		if err := r.Signal(Terminate); err != nil {
+		if err := r.Signal(SignalTerminate); err != nil {
 			t.Fatal(err)
 		}
 		r.emptied()
@@ -142,7 +142,7 @@ func TestTerminateReachesEveryShape(t *testing.T) {
 // A parent that dies of SIGTERM takes its child out of a look that has passed the
 // list of orphans: the next look must have it.
 func TestTerminateReachesTheChildOfOneThatDies(t *testing.T) {
-	if host.Domain() == DomainGroup {
+	if host.KillDomain() == KillDomainProcessGroup {
 		t.Skip("the process group does not hold it")
 	}
 	cue := filepath.Join(t.TempDir(), "die")
@@ -154,7 +154,7 @@ func TestTerminateReachesTheChildOfOneThatDies(t *testing.T) {
 		proctest.Within(t, "the leader to die", func() bool { return !proctest.Alive(r.Pid()) })
 	})
 	host.testHookLook = looked
-	err := r.Signal(Terminate)
+	err := r.Signal(SignalTerminate)
 	host.testHookLook = nil
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +200,7 @@ func TestDescendantsAreFollowedToTheirEnd(t *testing.T) {
 	cue := filepath.Join(t.TempDir(), "cue")
 	r := shell(t, fmt.Sprintf(`(setsid sh -c 'while ! [ -e %s ]; do sleep 0.01; done; echo late' &) ; exit 0`, cue))
 	r.ended()
-	if host.Domain() != DomainGroup {
+	if host.KillDomain() != KillDomainProcessGroup {
 		if n := members(r.Process); n < 1 {
 			t.Errorf("%d members", n)
 		}
@@ -223,7 +223,7 @@ func TestDescendantsAreFollowedToTheirEnd(t *testing.T) {
 // Another's descendants are left alone.
 func TestKillLeavesOthersAlone(t *testing.T) {
 	daemon := shapes()["daemon"]
-	if host.Domain() == DomainGroup {
+	if host.KillDomain() == KillDomainProcessGroup {
 		daemon = shapes()["in the group, left"]
 	}
 	other, token := startShape(t, daemon)
@@ -231,7 +231,7 @@ func TestKillLeavesOthersAlone(t *testing.T) {
 	foreign := unshareChild(t)
 	eachShape(t, func(t *testing.T, s shape) {
 		r, _ := startShape(t, s)
-		if err := r.Signal(Kill); err != nil {
+		if err := r.Signal(SignalKill); err != nil {
 			t.Fatal(err)
 		}
 		r.emptied()
@@ -261,7 +261,7 @@ func unshareChild(t *testing.T) int {
 func TestSignalsByName(t *testing.T) {
 	r := shell(t, `for s in INT HUP QUIT USR1 USR2; do trap "echo got-$s" $s; done; echo ready; while :; do sleep 0.01; done`)
 	r.await("ready")
-	for sig, name := range map[Signal]string{Interrupt: "INT", Hangup: "HUP", Quit: "QUIT", User1: "USR1", User2: "USR2"} {
+	for sig, name := range map[Signal]string{SignalInterrupt: "INT", SignalHangup: "HUP", SignalQuit: "QUIT", SignalUser1: "USR1", SignalUser2: "USR2"} {
 		if err := r.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func TestSignalsByName(t *testing.T) {
 func TestStopAndContinue(t *testing.T) {
 	r, token := startShape(t, shape{script: `(setsid SLEEP &) ; exec SLEEP`, sleeps: 2})
 	all := proctest.Sleepers(token)
-	if host.Domain() == DomainGroup {
+	if host.KillDomain() == KillDomainProcessGroup {
 		all = []int{r.Pid()}
 	}
 	stopped := func() bool {
@@ -281,12 +281,12 @@ func TestStopAndContinue(t *testing.T) {
 			return err != nil || s.State != 'T'
 		})
 	}
-	if err := r.Signal(Stop); err != nil {
+	if err := r.Signal(SignalStop); err != nil {
 		t.Fatal(err)
 	}
 	proctest.Within(t, "all stopped", stopped)
 	proctest.Within(t, "suspended", r.Suspended)
-	if err := r.Signal(Continue); err != nil {
+	if err := r.Signal(SignalContinue); err != nil {
 		t.Fatal(err)
 	}
 	proctest.Within(t, "going on", func() bool { return !r.Suspended() && !stopped() })
@@ -309,7 +309,7 @@ func carry(token string) (n int) {
 // of its own, is never where one looks. A cgroup holds it; else it is hunted, and
 // what cannot be caught is named.
 func TestKillHuntsAChain(t *testing.T) {
-	if host.Domain() == DomainGroup {
+	if host.KillDomain() == KillDomainProcessGroup {
 		t.Skip("the process group does not hold it")
 	}
 	if _, err := exec.LookPath("perl"); err != nil {
@@ -332,7 +332,7 @@ func TestKillHuntsAChain(t *testing.T) {
 			r.await("ready")
 			r.ended()
 			begin := time.Now()
-			if err := r.Signal(Kill); err != nil && err != ErrGone {
+			if err := r.Signal(SignalKill); err != nil && err != ErrNotRunning {
 				t.Fatal(err)
 			}
 			select {
@@ -344,7 +344,7 @@ func TestKillHuntsAChain(t *testing.T) {
 			case <-time.After(killTime + 2*time.Second):
 				left, err := r.Members()
 				t.Logf("not gone after %v: %v %v", time.Since(begin), left, err)
-				if host.Domain() == DomainCgroup {
+				if host.KillDomain() == KillDomainCgroup {
 					t.Error("a cgroup must hold it")
 				}
 			}
@@ -378,7 +378,7 @@ func TestAProcessInStateDIsASurvivor(t *testing.T) {
 		list, _ := r.Members()
 		return slices.ContainsFunc(list, state)
 	})
-	if err := r.Signal(Kill); err != nil {
+	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
 	if e := r.ended(); e.Signal != "SIGKILL" {
@@ -398,7 +398,7 @@ func TestAProcessInStateDIsASurvivor(t *testing.T) {
 
 // A process whose main thread has ended shows as a zombie, and lives.
 func TestAZombieWithThreadsLives(t *testing.T) {
-	if host.Domain() == DomainGroup || *withoutFlag == "tags" && host.Domain() != DomainCgroup {
+	if host.KillDomain() == KillDomainProcessGroup || *withoutFlag == "tags" && host.KillDomain() != KillDomainCgroup {
 		t.Skip("nothing holds it: its environment is gone with its main thread")
 	}
 	r := shell(t, "(setsid "+strings.TrimPrefix(proctest.Child("headless"), "exec ")+" &) ; exit 3")
@@ -413,7 +413,7 @@ func TestAZombieWithThreadsLives(t *testing.T) {
 	if n := members(r.Process); n != 1 {
 		t.Errorf("%d members", n)
 	}
-	if err := r.Signal(Kill); err != nil {
+	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
 	r.emptied()
@@ -424,7 +424,7 @@ func TestAZombieWithThreadsLives(t *testing.T) {
 
 // A command that kills its own cgroup takes nobody with it.
 func TestASpoiltCgroupIsNotUsedAgain(t *testing.T) {
-	if host.Domain() != DomainCgroup {
+	if host.KillDomain() != KillDomainCgroup {
 		t.Skip("there are no cgroups")
 	}
 	r := shell(t, `g=$(sed -n s/^0:://p /proc/self/cgroup); for d in /sys/fs/cgroup /sys/fs/cgroup/unified; do echo 1 > $d$g/cgroup.kill; done 2>/dev/null; sleep 1000`)
@@ -441,7 +441,7 @@ func TestASpoiltCgroupIsNotUsedAgain(t *testing.T) {
 
 // Starting goes on when somebody removes the cgroups.
 func TestCgroupsThatAreRemoved(t *testing.T) {
-	if host.Domain() != DomainCgroup {
+	if host.KillDomain() != KillDomainCgroup {
 		t.Skip("there are no cgroups")
 	}
 	shell(t, "exit 0").ended()

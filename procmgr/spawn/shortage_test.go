@@ -14,7 +14,7 @@ import (
 
 // What cannot have a cgroup of its own runs and is ended without one.
 func TestNoMoreCgroups(t *testing.T) {
-	if host.Domain() != DomainCgroup {
+	if host.KillDomain() != KillDomainCgroup {
 		t.Skip("there are no cgroups")
 	}
 	most := host.cgroups.dir + "/cgroup.max.descendants"
@@ -22,7 +22,7 @@ func TestNoMoreCgroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.WriteFile(most, []byte("max"), 0)
-	s := New(host)
+	s := New(Options{Host: host})
 	sleep, token := proctest.Sleeper()
 	var all []*run
 	without := 0
@@ -41,7 +41,7 @@ func TestNoMoreCgroups(t *testing.T) {
 	}
 	for _, r := range all {
 		r.await("ready")
-		r.Signal(Kill)
+		r.Signal(SignalKill)
 		r.emptied()
 	}
 	s.Wait()
@@ -52,7 +52,7 @@ func TestNoMoreCgroups(t *testing.T) {
 
 // Starts end before the descriptors do, and an orphan is then watched without one.
 func TestDescriptorsAreKeptBack(t *testing.T) {
-	if host.Domain() == DomainGroup {
+	if host.KillDomain() == KillDomainProcessGroup {
 		t.Skip("the process group does not hold the orphans")
 	}
 	var before unix.Rlimit
@@ -64,7 +64,7 @@ func TestDescriptorsAreKeptBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &before)
-	s := New(host)
+	s := New(Options{Host: host})
 	sleep, token := proctest.Sleeper()
 	var all []*run
 	var refused error
@@ -85,7 +85,7 @@ func TestDescriptorsAreKeptBack(t *testing.T) {
 		t.Errorf("%d descriptors are open, %v", len(open), err)
 	}
 	for _, r := range all {
-		r.Signal(Kill)
+		r.Signal(SignalKill)
 		r.emptied()
 	}
 	s.Wait()

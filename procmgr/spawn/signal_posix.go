@@ -17,24 +17,36 @@ func (p *Process) Ended() bool {
 }
 
 // Signal sends sig to the whole kill domain. It is the only place that sends one
-// to a command. ErrGone means that nothing was left to receive it. What Kill does
-// not reach at once it goes on to end until nothing is left; Emptied tells.
+// to a command. What SignalKill does not reach at once it goes on to end until nothing
+// is left; Emptied tells.
+//
+// Errors: ErrNotRunning when nothing was left to receive it, ErrUnsupportedSignal,
+// ErrNotPermitted, or another refusal of the system.
 func (p *Process) Signal(sig Signal) error {
+	number, ok := signalNumbers()[sig]
+	if !ok {
+		return ErrUnsupportedSignal
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone {
-		return ErrGone
+		return ErrNotRunning
 	}
-	if sig == Kill {
-		return p.killLocked()
+	var err error
+	if sig == SignalKill {
+		err = p.killLocked()
+	} else {
+		err = p.signalLocked(number)
 	}
-	err := p.signalLocked(number(sig))
-	if err == nil && sig == Terminate {
+	if err == nil && sig == SignalTerminate {
 		// What SIGTERM has ended needs no waking.
 		_ = p.signalLocked(unix.SIGCONT)
 		if p.input.tty {
 			_ = p.signalLocked(unix.SIGHUP)
 		}
+	}
+	if err == unix.EPERM {
+		err = ErrNotPermitted
 	}
 	return err
 }
@@ -52,27 +64,19 @@ func launcherName(cmd Command) string {
 	return name[:min(len(name), longest)]
 }
 
-// number is the kernel's for a signal.
-func number(sig Signal) unix.Signal {
-	switch sig {
-	case Terminate:
-		return unix.SIGTERM
-	case Interrupt:
-		return unix.SIGINT
-	case Hangup:
-		return unix.SIGHUP
-	case Quit:
-		return unix.SIGQUIT
-	case User1:
-		return unix.SIGUSR1
-	case User2:
-		return unix.SIGUSR2
-	case Stop:
-		return unix.SIGSTOP
-	case Continue:
-		return unix.SIGCONT
+// signalNumbers are the kernel's for each signal.
+func signalNumbers() map[Signal]unix.Signal {
+	return map[Signal]unix.Signal{
+		SignalTerminate: unix.SIGTERM,
+		SignalKill:      unix.SIGKILL,
+		SignalInterrupt: unix.SIGINT,
+		SignalHangup:    unix.SIGHUP,
+		SignalQuit:      unix.SIGQUIT,
+		SignalUser1:     unix.SIGUSR1,
+		SignalUser2:     unix.SIGUSR2,
+		SignalStop:      unix.SIGSTOP,
+		SignalContinue:  unix.SIGCONT,
 	}
-	return unix.SIGKILL
 }
 
 // signalGroupLocked signals the leader's group.
@@ -84,7 +88,7 @@ func (p *Process) signalGroupLocked(sig unix.Signal) error {
 		err = unix.Kill(-p.pid, sig)
 	}
 	if err == unix.ESRCH {
-		return ErrGone
+		return ErrNotRunning
 	}
 	return err
 }

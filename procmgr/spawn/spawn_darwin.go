@@ -15,7 +15,7 @@ func setPipeSize(_, _ int) bool { return false }
 const ioctlUnread = 0x4004667f // FIONREAD: how many bytes wait to be read
 
 // systemDomain is what a signal reaches on macOS.
-const systemDomain = DomainGroup
+const systemDomain = KillDomainProcessGroup
 
 const bareDomain = systemDomain
 

@@ -21,7 +21,7 @@ func setPipeSize(fd, bytes int) bool {
 const ioctlUnread = unix.TIOCINQ // FIONREAD: how many bytes wait to be read
 
 // bareDomain is what a signal reaches when the program has set nothing up.
-const bareDomain = DomainGroup
+const bareDomain = KillDomainProcessGroup
 
 // handle is a pidfd, parked in the poller.
 type handle struct{ file *os.File }

@@ -68,7 +68,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: p.input.tty}, // Ctty is stdin
 	}
 	if err = p.watchOutlets(); err == nil {
-		err = p.fork(path, argv, cmd.Group, attr)
+		err = p.fork(path, argv, cmd.Scope, attr)
 	}
 	if err != nil {
 		p.dropOutlets()
@@ -154,7 +154,7 @@ func (p *Process) exitSeen() {
 	if !p.endedAt.IsZero() || runs(p.pid) {
 		return
 	}
-	p.endedAt = time.Now()
+	p.endedAt = p.spawner.clock.Now()
 	p.mu.Lock()
 	p.ended = true
 	p.leaderEndedLocked()

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 		host = Setup(SetupOptions{Guard: early.GuardName, without: without})
 		host.LogTo(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 		if *domainFlag != "" {
-			if err := host.Limit(Domain(*domainFlag)); err != nil {
+			if err := host.RestrictKillDomain(KillDomain(*domainFlag)); err != nil {
 				panic(err)
 			}
 		}
@@ -67,7 +67,7 @@ type run struct {
 
 func start(t *testing.T, cmd Command) *run {
 	t.Helper()
-	return startWith(t, New(host), cmd)
+	return startWith(t, New(Options{Host: host}), cmd)
 }
 
 func startWith(t *testing.T, s *Spawner, cmd Command) *run {
@@ -80,7 +80,7 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		r.Signal(Kill)
+		r.Signal(SignalKill)
 		r.emptied()
 		r.Release()
 		s.Wait()
@@ -93,19 +93,8 @@ func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
 	r := &run{t: t, exit: make(chan Exit, 1), empty: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
 	p, err := s.Start(cmd, Events{
-		Output: func(stream Stream, p []byte) {
-			r.mu.Lock()
-			if stream == Stderr {
-				r.err.Write(p)
-			} else if r.out.Len() < 1<<20 { // a flood would make the test slow, not the spawner
-				r.out.Write(p)
-			}
-			r.mu.Unlock()
-			select {
-			case r.changed <- struct{}{}:
-			default:
-			}
-		},
+		Stdout:       func(p []byte) { r.take(&r.out, p) },
+		Stderr:       func(p []byte) { r.take(&r.err, p) },
 		OutputClosed: func() { close(r.closed) },
 		Exited: func(e Exit) {
 			if e.Empty {
@@ -121,6 +110,20 @@ func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
 	}
 	r.Process = p
 	return r, err
+}
+
+// take keeps some of what was written: to keep a flood would make the test slow, not
+// the spawner.
+func (r *run) take(to *bytes.Buffer, p []byte) {
+	r.mu.Lock()
+	if to.Len() < 1<<20 {
+		to.Write(p)
+	}
+	r.mu.Unlock()
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
 }
 
 // members counts the living members of the group.
@@ -271,7 +274,7 @@ func TestOutputAfterTheExitIsDelivered(t *testing.T) {
 		t.Errorf("got %q", r.text())
 	}
 	r.emptied()
-	if err := r.Signal(Kill); !errors.Is(err, ErrGone) {
+	if err := r.Signal(SignalKill); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("signal to an empty group: %v", err)
 	}
 }
@@ -282,7 +285,7 @@ func TestKillReachesDescendants(t *testing.T) {
 	if n := members(r.Process); n != 6 {
 		t.Errorf("%d members, want 6", n)
 	}
-	if err := r.Signal(Kill); err != nil {
+	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
 	if e := r.ended(); e.Signal != "SIGKILL" {
@@ -300,7 +303,7 @@ func TestKillReachesDescendantsAfterTheLeader(t *testing.T) {
 	if !proctest.Alive(left) {
 		t.Fatal("the descendant is not alive")
 	}
-	if err := r.Signal(Kill); err != nil {
+	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
 	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
@@ -308,24 +311,24 @@ func TestKillReachesDescendantsAfterTheLeader(t *testing.T) {
 
 // The way for kernels that refuse a pidfd, or whose pidfds do not reach a group.
 func TestWithoutHandle(t *testing.T) {
-	s := New(nil)
+	s := New(Options{})
 	s.noPidfd.Store(true)
 	r := startWith(t, s, Command{Argv: []string{"sh", "-c", proctest.Child("leave")}})
 	if e := r.ended(); e.Code != 0 || e.Lost {
 		t.Errorf("got %+v", e)
 	}
 	left, _ := strconv.Atoi(strings.TrimSpace(r.text()))
-	if err := r.Signal(Kill); err != nil {
+	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
 	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
 	proctest.Within(t, "members gone", func() bool { return members(r.Process) == 0 })
-	if err := r.Signal(Kill); !errors.Is(err, ErrGone) {
+	if err := r.Signal(SignalKill); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("signal to an empty group: %v", err)
 	}
 	r = startWith(t, s, Command{Argv: []string{"sh", "-c", "sleep 100 & echo ready; wait"}})
 	r.await("ready")
-	if err := r.Signal(Kill); err != nil {
+	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
 	if e := r.ended(); e.Signal != "SIGKILL" {
@@ -363,7 +366,7 @@ func TestNotSeeingIsNotGone(t *testing.T) {
 func TestTerminateWakesAStoppedGroup(t *testing.T) {
 	r := shell(t, "echo $$; kill -STOP $$; sleep 100")
 	proctest.Within(t, "suspended", r.Suspended)
-	if err := r.Signal(Terminate); err != nil {
+	if err := r.Signal(SignalTerminate); err != nil {
 		t.Fatal(err)
 	}
 	if e := r.ended(); e.Signal != "SIGTERM" {
@@ -375,8 +378,8 @@ func TestTerminateWakesAStoppedGroup(t *testing.T) {
 }
 
 func TestStartErrors(t *testing.T) {
-	s := New(host)
-	events := Events{Output: func(Stream, []byte) {}, OutputClosed: func() { t.Error("event") }, Exited: func(Exit) { t.Error("event") }}
+	s := New(Options{Host: host})
+	events := Events{Stdout: func([]byte) {}, OutputClosed: func() { t.Error("event") }, Exited: func(Exit) { t.Error("event") }}
 	for name, cmd := range map[string]Command{
 		"no program":   {Argv: []string{"no-such-program"}, Dir: "/"},
 		"no file":      {Argv: []string{"/no/such/file"}, Dir: "/", Stdin: []byte("x")},
@@ -397,7 +400,7 @@ func TestStolenStatusIsLost(t *testing.T) {
 
 // A busy pipe becomes larger, and small again when it is quiet.
 func TestBusyPipesAreLarge(t *testing.T) {
-	s := New(host)
+	s := New(Options{Host: host})
 	cue := filepath.Join(t.TempDir(), "cue")
 	r := startWith(t, s, Command{Argv: []string{"sh", "-c", "dd if=/dev/zero bs=1M count=50 2>/dev/null; while ! [ -e " + cue + " ]; do sleep 0.01; done; echo end"}})
 	size := func() (n int) {

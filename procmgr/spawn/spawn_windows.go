@@ -17,7 +17,7 @@ import (
 )
 
 // systemDomain is what a kill reaches on Windows.
-const systemDomain = DomainJob
+const systemDomain = KillDomainJob
 
 const bareDomain = systemDomain
 
@@ -45,24 +45,24 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	if cmd.TTY != (Size{}) {
 		return nil, ErrNoTerminal
 	}
-	output, outputEnd, err := os.Pipe()
+	stdout, stdoutEnd, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	defer outputEnd.Close()
-	outputs, errorEnd := []*os.File{output}, outputEnd
+	defer stdoutEnd.Close()
+	outputs, stderrEnd := []*os.File{stdout}, stdoutEnd
 	if cmd.Split {
 		var stderr *os.File
-		if stderr, errorEnd, err = os.Pipe(); err != nil {
-			output.Close()
+		if stderr, stderrEnd, err = os.Pipe(); err != nil {
+			stdout.Close()
 			return nil, err
 		}
-		defer errorEnd.Close()
+		defer stderrEnd.Close()
 		outputs = append(outputs, stderr)
 	}
 	argv := slices.Concat(cmd.Launcher, cmd.Argv)
 	c := exec.Command(argv[0], argv[1:]...)
-	c.Dir, c.Env, c.Stdout, c.Stderr = cmd.Dir, cmd.Env, outputEnd, errorEnd
+	c.Dir, c.Env, c.Stdout, c.Stderr = cmd.Dir, cmd.Env, stdoutEnd, stderrEnd
 	// Suspended until it is in its job, so that nothing it starts can be outside.
 	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_SUSPENDED}
 	p := &Process{spawner: s, events: events, cmd: c, outputs: outputs, settled: make(chan struct{})}
@@ -136,7 +136,7 @@ func (p *Process) Write(ctx context.Context, text []byte, end bool) (n int, err 
 }
 
 // Resize has no terminal to change.
-func (p *Process) Resize(Size) error { return ErrNoInput }
+func (p *Process) Resize(Size) error { return ErrNoTerminal }
 
 // WaitsForInput tells nothing: Windows does not say what a process waits for.
 func (p *Process) WaitsForInput() (InputWait, error) { return "", errors.ErrUnsupported }
@@ -182,8 +182,8 @@ func enter(job windows.Handle, pid int) error {
 }
 
 func (p *Process) closeOutputs() {
-	for _, output := range p.outputs {
-		output.Close()
+	for _, pipe := range p.outputs {
+		pipe.Close()
 	}
 }
 
@@ -193,15 +193,16 @@ func (p *Process) read() {
 	defer p.events.OutputClosed()
 	var one sync.Mutex // held to deliver
 	var all sync.WaitGroup
-	for i, output := range p.outputs {
+	for i, pipe := range p.outputs {
+		deliver := []func(p []byte){p.events.Stdout, p.events.Stderr}[i]
 		all.Go(func() {
-			defer output.Close()
+			defer pipe.Close()
 			buffer := make([]byte, readBytes)
 			for {
-				n, err := output.Read(buffer)
+				n, err := pipe.Read(buffer)
 				if n > 0 {
 					one.Lock()
-					p.events.Output(Stream(i), buffer[:n])
+					deliver(buffer[:n])
 					one.Unlock()
 				}
 				if err != nil {
@@ -215,7 +216,7 @@ func (p *Process) read() {
 
 func (p *Process) follow() {
 	state, err := p.cmd.Process.Wait()
-	exit := Exit{At: time.Now(), Code: -1, Lost: err != nil}
+	exit := Exit{At: p.spawner.clock.Now(), Code: -1, Lost: err != nil}
 	if err == nil {
 		exit.Code, exit.Usage.User, exit.Usage.System = state.ExitCode(), state.UserTime(), state.SystemTime()
 	}
@@ -286,10 +287,10 @@ func (p *Process) Signal(sig Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone {
-		return ErrGone
+		return ErrNotRunning
 	}
-	if sig != Kill {
-		return ErrUnsupported
+	if sig != SignalKill {
+		return ErrUnsupportedSignal
 	}
 	return windows.TerminateJobObject(p.job, 1)
 }

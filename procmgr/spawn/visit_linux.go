@@ -69,7 +69,7 @@ func (q *quota) visit() (v visit, err error) {
 			open(&v.bounds, filepath.Join(c.dir, q.path, "pids.max"))
 			v.most = append(v.most, n)
 		}
-		if n := q.l.limits.PidsPerGroup; n > 0 {
+		if n := q.l.limits.PidsPerScope; n > 0 {
 			open(&v.bounds, filepath.Join(c.dir, q.group, "pids.max"))
 			v.most = append(v.most, n)
 		}
