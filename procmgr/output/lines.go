@@ -1,20 +1,26 @@
 package output
 
-import "bytes"
+import (
+	"bytes"
+	"iter"
+)
 
 const (
-	scanBytes = 256 << 10 // read at a time
-	// longLine is where a line is taken for ended, so that one without end costs
-	// little.
+	scanBytes = 256 << 10 // bytes read at a time
+	// longLine is the length at which a line is given in pieces, so that a line
+	// without an end costs little memory.
 	longLine = 64 << 10
 )
 
-// line is one of a stream, without its end. text is valid until the next one.
+// line is a line of a stream, or a gap between two lines.
 type line struct {
-	text   []byte
-	at     int64 // offset of its first byte
-	number int64 // counted from 1; 0 if it is not known
-	ended  bool  // by a newline
+	text   []byte // without its newline; valid until the next line
+	at     int64  // offset of the first byte
+	number int64  // counted from 1; 0 if it is not known
+	ended  bool   // a newline follows the text
+	// missing is the length in bytes of a gap: output that is no longer kept. Nothing
+	// but at is set beside it. It is 0 for a line.
+	missing int64
 }
 
 // after returns the offset behind a line.
@@ -26,49 +32,30 @@ func (l line) after() int64 {
 	return after
 }
 
-// lineReader reads the lines of one or both streams from a cursor to an end. The
-// last one may not be ended.
-type lineReader struct {
-	store       *Store
-	cursor, end int64
-	filter      Filter
-	counts      bool // the lines have numbers, which take long to know far from either end
-
-	lost    int64 // bytes before the last line given, behind it at last, that were not kept
-	ahead   int64 // those behind it
-	yield   func(line) bool
-	stopped bool
-	next    int64  // number of the line that goes on, 0 if it is not known
-	carry   []byte // what there is of it
-	carryAt int64
-}
-
-func (s *Store) lines(cursor, end int64, filter Filter) *lineReader {
-	return &lineReader{store: s, cursor: cursor, end: end, filter: filter, counts: filter == Both}
-}
-
-// uncounted are the lines of both streams without their numbers.
-func (s *Store) uncounted(cursor int64) *lineReader {
-	return &lineReader{store: s, cursor: cursor, end: s.Total(), filter: Both}
-}
-
-// all gives the lines, an iter.Seq.
-func (r *lineReader) all(yield func(line) bool) {
-	r.yield = yield
-	buffer := make([]byte, min(scanBytes, max(0, r.end-r.cursor)))
-	for begun := false; r.cursor < r.end && !r.stopped; begun = true {
-		c, parts := r.store.readParts(buffer[:min(scanBytes, r.end-r.cursor)], r.cursor, r.filter)
-		at := min(c.At, r.end)
-		if at > r.cursor || !begun {
-			r.jump(at)
+// lines yields, in order, the lines that begin between two offsets and the gaps
+// between them. The last line may have no end. With numbered each line has its
+// number, which takes long to find far from either end of the stream.
+func (s *Store) lines(cursor, end int64, filter Filter, numbered bool) iter.Seq[line] {
+	return func(yield func(line) bool) {
+		splitter := lineSplitter{yield: yield}
+		buffer := make([]byte, min(scanBytes, max(0, end-cursor)))
+		for begun := false; cursor < end && !splitter.stopped; begun = true {
+			c, parts := s.readParts(buffer[:min(scanBytes, end-cursor)], cursor, filter)
+			at := min(c.At, end)
+			if at > cursor || !begun {
+				number := int64(0)
+				if numbered {
+					number = s.number(at)
+				}
+				splitter.gap(cursor, at, number)
+			}
+			for _, part := range parts {
+				splitter.split(part.data[:min(int64(len(part.data)), max(0, end-part.at))], part.at)
+			}
+			cursor = max(at, c.Next)
 		}
-		for _, part := range parts {
-			r.cut(part.data[:min(int64(len(part.data)), max(0, r.end-part.at))], part.at)
-		}
-		r.cursor = max(at, c.Next)
+		splitter.flush()
 	}
-	r.flush()
-	r.lost, r.ahead = r.lost+r.ahead, 0
 }
 
 type part struct {
@@ -77,7 +64,7 @@ type part struct {
 	untagged bool
 }
 
-// readParts is Read, and the parts of it that pass the filter.
+// readParts reads like Read, and also returns those parts that pass the filter.
 func (s *Store) readParts(p []byte, cursor int64, filter Filter) (c Chunk, parts []part) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,56 +80,67 @@ func (s *Store) readParts(p []byte, cursor int64, filter Filter) (c Chunk, parts
 	return c, parts
 }
 
-// jump is called where the stream begins, and behind what is not kept.
-func (r *lineReader) jump(at int64) {
-	r.flush()
-	r.ahead += at - r.cursor
-	if r.counts {
-		r.next = r.store.number(at)
-	}
+// lineSplitter splits consecutive parts of a stream into lines.
+type lineSplitter struct {
+	yield   func(line) bool
+	stopped bool   // yield has returned false
+	number  int64  // of the line that comes next or goes on; 0 if it is not known
+	begun   []byte // the beginning of a line whose end is still to come
+	begunAt int64
 }
 
-func (r *lineReader) cut(p []byte, at int64) {
-	for len(p) > 0 && !r.stopped {
+// gap ends the line that goes on and skips what is not kept between two offsets.
+// The line behind it has this number.
+func (s *lineSplitter) gap(from, to, number int64) {
+	s.flush()
+	if to > from {
+		s.give(line{at: from, missing: to - from})
+	}
+	s.number = number
+}
+
+// split takes in the next part of the stream.
+func (s *lineSplitter) split(p []byte, at int64) {
+	for len(p) > 0 && !s.stopped {
 		text, rest, ended := bytes.Cut(p, []byte("\n"))
-		if over := len(r.carry) + len(text) - longLine; over > 0 {
+		if over := len(s.begun) + len(text) - longLine; over > 0 {
 			text = text[:len(text)-over]
 			rest, ended = p[len(text):], false
 		}
 		size := int64(len(p) - len(rest))
-		if len(r.carry) == 0 && ended { // most lines: nothing is copied
-			r.give(line{text, at, r.next, true})
+		if len(s.begun) == 0 && ended { // most lines: nothing is copied
+			s.give(line{text: text, at: at, number: s.number, ended: true})
 		} else {
-			if len(r.carry) == 0 {
-				r.carryAt = at
+			if len(s.begun) == 0 {
+				s.begunAt = at
 			}
-			r.carry = append(r.carry, text...)
-			if ended || len(r.carry) == longLine {
-				r.give(line{r.carry, r.carryAt, r.next, ended})
-				r.carry = r.carry[:0]
+			s.begun = append(s.begun, text...)
+			if ended || len(s.begun) == longLine {
+				s.give(line{text: s.begun, at: s.begunAt, number: s.number, ended: ended})
+				s.begun = s.begun[:0]
 			}
 		}
-		if ended && r.next > 0 {
-			r.next++
+		if ended && s.number > 0 {
+			s.number++
 		}
 		p, at = rest, at+size
 	}
 }
 
-func (r *lineReader) flush() {
-	if len(r.carry) > 0 && !r.stopped {
-		r.give(line{r.carry, r.carryAt, r.next, false})
+// flush gives the line that goes on as it is.
+func (s *lineSplitter) flush() {
+	if len(s.begun) > 0 {
+		s.give(line{text: s.begun, at: s.begunAt, number: s.number})
 	}
-	r.carry = r.carry[:0]
+	s.begun = s.begun[:0]
 }
 
-func (r *lineReader) give(l line) {
-	r.lost, r.ahead = r.lost+r.ahead, 0
-	r.stopped = r.stopped || !r.yield(l)
+func (s *lineSplitter) give(l line) {
+	s.stopped = s.stopped || !s.yield(l)
 }
 
-// number returns the number of the line that the byte at an offset is in, 0 if it
-// cannot be known: what lies between it and either end is not kept.
+// number returns the number of the line that holds the byte at an offset, counted
+// from 1. It returns 0 if output is missing on the way to both ends of the stream.
 func (s *Store) number(offset int64) int64 {
 	s.mu.Lock()
 	base, before, total, all := s.base, s.before, s.total, s.newlines
@@ -156,7 +154,8 @@ func (s *Store) number(offset int64) int64 {
 	return 0
 }
 
-// newlinesIn counts them; ok is false if something there is not kept.
+// newlinesIn counts the newlines between two offsets; ok is false if something
+// there is not kept.
 func (s *Store) newlinesIn(from, to int64) (n int64, ok bool) {
 	if s.Kept(from, to) != to-from {
 		return 0, false

@@ -73,11 +73,11 @@ const (
 
 // shownLine is a line of a tail.
 type shownLine struct {
-	text   string
-	at     int64
-	cut    int64
-	lost   int64 // bytes before it
-	binary bool
+	text    string
+	at      int64 // offset of its first byte
+	cut     int64 // bytes cut from it
+	missing int64 // bytes that were missing before it
+	binary  bool
 }
 
 // Tail shows the last lines, each cut at LineBytes: as many as were asked for, as
@@ -92,8 +92,12 @@ func (s *Store) Tail(count int, part Part) Shown {
 	var last []shownLine
 	size, enough := 0, false
 	first := kept == from && from > 0 // the first line found has lost its beginning
-	lines := s.lines(kept, total, part.Filter)
-	for l := range lines.all {
+	missing := int64(0)
+	for l := range s.lines(kept, total, part.Filter, false) {
+		if l.missing > 0 {
+			missing += l.missing
+			continue
+		}
 		if first {
 			first = false
 			continue
@@ -108,7 +112,7 @@ func (s *Store) Tail(count int, part Part) Shown {
 		}
 		r := renderer{raw: part.Raw}
 		r.lines(text, false)
-		line := shownLine{r.text(), l.at, r.omitted, lines.lost, Binary(text)}
+		line := shownLine{r.text(), l.at, r.omitted, missing, Binary(text)}
 		if l.ended {
 			line.text += "\n"
 		}
@@ -128,12 +132,37 @@ func (s *Store) Tail(count int, part Part) Shown {
 	if len(last) > 0 {
 		shown.Cursor = last[0].at
 	}
-	shown.Gap = kept - from + lines.lost
+	shown.Gap = kept - from + missing
 	if enough {
-		shown.Gap = lines.lost - last[0].lost
+		shown.Gap = missing - last[0].missing
 	}
 	if !shown.Binary {
 		shown.Text = text.String()
 	}
 	return shown
+}
+
+// lastBytes returns where the last so many bytes before an end begin that pass a
+// filter, 0 if there are not so many.
+func (s *Store) lastBytes(n, end int64, filter Filter) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.runs.split {
+		if filter == OnlyStderr {
+			return 0
+		}
+		return max(0, end-n)
+	}
+	for i := len(s.runs.list) - 1; i >= 0; i-- {
+		r := s.runs.list[i]
+		from := min(r.from, end)
+		if filter.passes(r.stream) {
+			if n <= end-from {
+				return end - n
+			}
+			n -= end - from
+		}
+		end = from
+	}
+	return 0
 }

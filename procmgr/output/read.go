@@ -1,16 +1,5 @@
 package output
 
-// Reader is what can be read of a [Store].
-type Reader interface {
-	Total() int64
-	Read(p []byte, cursor int64) Chunk
-	View(open, raw bool) View
-	From(cursor int64, most int, part Part) Shown
-	Tail(count int, part Part) Shown
-	Search(Search) Found
-	Failure() error
-}
-
 // span is a part of the stream that is kept.
 type span struct {
 	from, to int64
@@ -28,17 +17,8 @@ func (s *Store) spansLocked() (list [3]span) {
 		}}
 		list[1] = span{list[0].to, list[0].to, nil}
 	}
-	from := s.total - int64(len(s.ring))
-	list[2] = span{from, s.total, func(p []byte, offset int64) int {
-		oldest, newest := s.ring[s.start:], s.ring[:s.start]
-		skip := int(offset - from)
-		n := 0
-		if skip < len(oldest) {
-			n = copy(p, oldest[skip:])
-			skip = len(oldest)
-		}
-		return n + copy(p[n:], newest[skip-len(oldest):])
-	}}
+	from := s.total - int64(len(s.ring.bytes))
+	list[2] = span{from, s.total, func(p []byte, offset int64) int { return s.ring.read(p, int(offset-from)) }}
 	return list
 }
 

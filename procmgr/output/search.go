@@ -67,10 +67,14 @@ func (s *Store) Search(q Search) Found {
 			text += len(l.Text)
 		}
 	}
-	r := s.lines(q.Cursor, end, q.Filter)
-	for l := range r.all {
+	missing := int64(0)
+	for l := range s.lines(q.Cursor, end, q.Filter, q.Filter == Both) {
 		if full && (after == 0 || text > searchText) {
 			return found
+		}
+		if l.missing > 0 {
+			missing += l.missing
+			continue
 		}
 		work += len(l.text)
 		shown := l.text
@@ -82,7 +86,7 @@ func (s *Store) Search(q Search) Found {
 		if !full {
 			match, cost = q.Pattern.matches(shown)
 			work += cost
-			found.Next, found.Gap = l.after(), r.lost
+			found.Next, found.Gap = l.after(), missing
 		}
 		switch {
 		case match:
@@ -110,7 +114,7 @@ func (s *Store) Search(q Search) Found {
 		}
 	}
 	if !full {
-		found.Next, found.Gap = end, r.lost
+		found.Next, found.Gap = end, missing
 	}
 	found.Done = found.Next >= end
 	return found
@@ -131,11 +135,14 @@ func fitting(lines []Line, size int) []Line {
 // longer kept. It looks through some 256 KiB at most, and less if that is much work.
 // A line that has not ended is looked at as it is, and again when there is more of
 // it.
-func (s *Store) Find(p *Pattern, cursor int64) (found Line, ok bool, next, lost int64) {
+func (s *Store) Find(p *Pattern, cursor int64) (found Line, ok bool, next, missing int64) {
 	next = cursor
 	work := 0
-	r := s.uncounted(cursor)
-	for l := range r.all {
+	for l := range s.lines(cursor, s.Total(), Both, false) {
+		if l.missing > 0 {
+			missing += l.missing
+			continue
+		}
 		shown := lastState(l.text)
 		match, cost := p.matches(shown)
 		if match {
@@ -151,9 +158,9 @@ func (s *Store) Find(p *Pattern, cursor int64) (found Line, ok bool, next, lost 
 		}
 	}
 	if next == cursor {
-		next += r.lost // there was no line to look at
+		next += missing // there was no line to look at
 	}
-	return Line{}, false, next, r.lost
+	return Line{}, false, next, missing
 }
 
 func newLine(l line, shown []byte, match bool) Line {

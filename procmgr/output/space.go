@@ -1,6 +1,21 @@
 package output
 
-import "errors"
+import (
+	"errors"
+	"time"
+
+	"github.com/coder/quartz"
+)
+
+const (
+	// MemoryBytes is how many bytes a store holds in memory before it moves to a
+	// file, and how many it keeps where there is no file: the first half and the last.
+	MemoryBytes = 256 << 10
+	// DefaultMax is how many bytes of a stream are kept, the first and the last.
+	DefaultMax = 16 << 20
+	// minMax leaves room for a tail behind the head.
+	minMax = 2 * HeadBytes
+)
 
 // Space is what stores share: how much each may keep, how much they may keep
 // together, and where. A nil one has no files and no bounds.
@@ -15,6 +30,8 @@ type Space struct {
 	Folder *Folder
 	// NoFolder is why there is none; nil is ErrNoFolder.
 	NoFolder error
+	// Clock tells when something was written. Nil is the real one.
+	Clock quartz.Clock
 }
 
 // ErrNoFolder says that a store has no place for a file.
@@ -45,6 +62,18 @@ func (s *Space) most() int64 {
 	}
 	return max(s.Max, minMax)
 }
+
+func (s *Space) now() time.Time {
+	if s == nil || s.Clock == nil {
+		return time.Now()
+	}
+	return s.Clock.Now()
+}
+
+// held is what a store takes of a [Space], in bytes.
+type held struct{ memory, disk int64 }
+
+func (h held) minus(other held) held { return held{h.memory - other.memory, h.disk - other.disk} }
 
 // exceeded are the budgets that a store has exceeded; nil is none.
 type exceeded []*Budget

@@ -6,6 +6,9 @@ import (
 	"os"
 )
 
+// HeadBytes is how many of the first bytes of a stream are kept for good, on disk.
+const HeadBytes = 1 << 20
+
 // spill is the file of a store: the head of the stream, and behind it a ring of
 // its last bytes. It is guarded by the store's mutex. A nil one is no file.
 type spill struct {

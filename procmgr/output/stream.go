@@ -87,7 +87,8 @@ func (r *runs) index(offset int64) int {
 	return max(i, 0)
 }
 
-func (r *runs) size() int { return runBytes * cap(r.list) }
+// held is how many bytes of memory the runs take.
+func (r *runs) held() int { return runBytes * cap(r.list) }
 
 // each calls f for the parts of some bytes, which begin at an offset, with the
 // stream they came from.
@@ -106,31 +107,6 @@ func (r *runs) each(p []byte, offset int64, f func(stream Stream, part []byte, a
 		}
 		p, offset = p[n:], offset+int64(n)
 	}
-}
-
-// lastBytes returns where the last so many bytes before an end begin that pass a
-// filter, 0 if there are not so many.
-func (s *Store) lastBytes(n, end int64, filter Filter) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.runs.split {
-		if filter == OnlyStderr {
-			return 0
-		}
-		return max(0, end-n)
-	}
-	for i := len(s.runs.list) - 1; i >= 0; i-- {
-		r := s.runs.list[i]
-		from := min(r.from, end)
-		if filter.passes(r.stream) {
-			if n <= end-from {
-				return end - n
-			}
-			n -= end - from
-		}
-		end = from
-	}
-	return 0
 }
 
 // Filter selects bytes by the stream that they came from.

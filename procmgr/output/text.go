@@ -167,6 +167,30 @@ func unfinished(p []byte) int {
 	return partialRune(p)
 }
 
+// partialRune returns how many bytes at the end of p begin a rune that may still
+// become whole: 0 to 3.
+func partialRune(p []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
+		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
+			if utf8.FullRune(tail) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// continuation returns how many bytes at the start of p belong to a rune that
+// began before it: 0 to 3.
+func continuation(p []byte) int {
+	n := 0
+	for n < min(utf8.UTFMax-1, len(p)) && !utf8.RuneStart(p[n]) {
+		n++
+	}
+	return n
+}
+
 // Binary says that p is no text: it has a NUL, or more than a tenth of it is not
 // UTF-8.
 func Binary(p []byte) bool {

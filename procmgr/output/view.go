@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // LineBytes is the length at which a line is cut in a [View]. The stored bytes
@@ -148,28 +147,4 @@ func (r *renderer) lines(p []byte, afterGap bool) {
 func (r *renderer) cut(n int) {
 	r.omitted += int64(n)
 	fmt.Fprintf(&r.buf, "[… %d bytes of this line cut …]", n)
-}
-
-// partialRune returns how many bytes at the end of p begin a rune that may
-// still become whole: 0 to 3.
-func partialRune(p []byte) int {
-	for n := 1; n <= min(utf8.UTFMax-1, len(p)); n++ {
-		if b := p[len(p)-n]; utf8.RuneStart(b) {
-			if !utf8.FullRune(p[len(p)-n:]) {
-				return n
-			}
-			return 0
-		}
-	}
-	return 0
-}
-
-// continuation returns how many bytes at the start of p belong to a rune that
-// began before it: 0 to 3.
-func continuation(p []byte) int {
-	n := 0
-	for n < min(utf8.UTFMax-1, len(p)) && !utf8.RuneStart(p[n]) {
-		n++
-	}
-	return n
 }
