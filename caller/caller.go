@@ -113,7 +113,11 @@ func validTraceParent(s string) bool {
 
 // LogAttrs returns what every log record of the call carries.
 func (c Caller) LogAttrs() []any {
-	attrs := []any{slog.String("chat_id", c.Scope.ChatID())}
+	return append([]any{slog.String("chat_id", c.Scope.String())}, c.CallAttrs()...)
+}
+
+// CallAttrs is LogAttrs without the chat, for records that name it themselves.
+func (c Caller) CallAttrs() (attrs []any) {
 	if c.ToolCallID != "" {
 		attrs = append(attrs, slog.String("tool_call_id", c.ToolCallID))
 	}

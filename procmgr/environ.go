@@ -3,6 +3,8 @@ package procmgr
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,73 +17,64 @@ const (
 	envProcessID = "PROCTOR_PROCESS_ID"
 )
 
-// noQuestion keeps git from asking for a password, which an agent should not know.
-const noQuestion = "GIT_TERMINAL_PROMPT=0"
+// environment holds variables by name.
+type environment map[string]string
 
-// unattended keeps programs from asking questions, paging and drawing: nobody
-// is there to answer.
-func unattended() []string {
-	return []string{
-		noQuestion, "GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true",
-		"EDITOR=true", "VISUAL=true", "PAGER=cat", "GIT_PAGER=cat",
-		"TERM=dumb", "NO_COLOR=1",
+func newEnvironment(entries []string) environment {
+	e := make(environment, len(entries))
+	e.set(entries...)
+	return e
+}
+
+// set takes entries of the form NAME=value. It skips others: Windows keeps the
+// current directory of each drive as "=C:=C:\dir".
+func (e environment) set(entries ...string) {
+	for _, entry := range entries {
+		if name, value, ok := strings.Cut(entry, "="); ok && name != "" {
+			e[name] = value
+		}
 	}
 }
 
-// inherited returns what the environments of all processes begin with that have a
-// terminal, or none.
-func (o *Options) inherited(tty bool) []string {
-	var env environment
-	for _, kv := range o.Environ {
-		if name, _, _ := strings.Cut(kv, "="); !o.denied(name) {
-			env.set(kv)
-		}
+// list returns the variables as NAME=value, sorted by name.
+func (e environment) list() []string {
+	list := make([]string, 0, len(e))
+	for _, name := range slices.Sorted(maps.Keys(e)) {
+		list = append(list, name+"="+e[name])
 	}
-	if tty {
-		env.set(noQuestion, "TERM=xterm-256color")
-		env.unset("LINES") // the terminal knows its size
-		env.unset("COLUMNS")
-	} else {
-		env.set(unattended()...)
-	}
-	return env.list()
+	return list
 }
 
-// environ builds the environment of a process. Later entries win, and each name
-// stands once.
-func (m *Manager) environ(scope Scope, id, dir string, spec *Spec) []string {
-	env := newEnvironment(m.inherited)
-	if spec.TTY != (Size{}) {
-		env = newEnvironment(newInheritance(m.opts.inherited(true)))
-	}
-	env.set("PWD=" + dir) // the one inherited names the server's directory
-
-	if m.opts.UpdateEnv != nil {
-		if updated, err := m.opts.UpdateEnv(env.list()); err != nil {
-			m.opts.Log.Warn("environment hook failed; going on without it", "process_id", id, "error", err)
-		} else {
-			env = &environment{}
-			env.set(updated...)
-		}
-	}
-
-	env.ask(scope, id, spec)
-	return env.list()
-}
-
-// ask sets what a start asks for.
-func (e *environment) ask(scope Scope, id string, spec *Spec) {
-	for _, added := range []map[string]string{spec.Ambient, spec.Env} {
-		for name, value := range added {
-			e.set(name + "=" + value)
-		}
-	}
-	// Whoever they came from, these two say where a process belongs.
-	e.unset(envChat)
+// setRequested sets what a start asks for.
+func (e environment) setRequested(scope Scope, id string, spec *Spec) {
+	maps.Copy(e, spec.Ambient)
+	maps.Copy(e, spec.Env)
+	// These two tell which chat and process a program belongs to. Nothing overrides
+	// them.
+	delete(e, envChat)
 	if chat := scope.ChatID(); chat != "" {
-		e.set(envChat + "=" + chat)
+		e[envChat] = chat
 	}
-	e.set(envProcessID + "=" + id)
+	e[envProcessID] = id
+}
+
+// inherited returns what the environment of a process begins with.
+func (o *Options) inherited(tty bool) environment {
+	e := newEnvironment(o.Environ)
+	maps.DeleteFunc(e, func(name, _ string) bool { return o.denied(name) })
+	if !o.AllowQuestions {
+		e.set("GIT_TERMINAL_PROMPT=0") // an agent should not know a password
+	}
+	switch {
+	case tty:
+		e.set("TERM=xterm-256color")
+		delete(e, "LINES") // the terminal knows its size
+		delete(e, "COLUMNS")
+	case !o.AllowQuestions: // nobody is there to answer, to turn a page or to see a picture
+		e.set("GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true", "EDITOR=true", "VISUAL=true",
+			"PAGER=cat", "GIT_PAGER=cat", "TERM=dumb", "NO_COLOR=1")
+	}
+	return e
 }
 
 func (o *Options) denied(name string) bool {
@@ -97,77 +90,25 @@ func (o *Options) denied(name string) bool {
 	return false
 }
 
-// inheritance is a list of KEY=value in which each key stands once. It does not
-// change, so that all processes can share it.
-type inheritance struct {
-	entries []string
-	index   map[string]int // of a key in entries
-}
-
-func newInheritance(entries []string) inheritance {
-	i := inheritance{entries, map[string]int{}}
-	for n, kv := range entries {
-		name, _, _ := strings.Cut(kv, "=")
-		i.index[name] = n
-	}
-	return i
-}
-
-// environment is a list of KEY=value in which each key stands once.
-type environment struct {
-	entries []string       // an empty one was taken out
-	shared  map[string]int // of the keys that were inherited, in entries
-	own     map[string]int // of those that were added
-}
-
-func newEnvironment(from inheritance) *environment {
-	const room = 8 // for what is usually added
-	return &environment{
-		entries: append(make([]string, 0, len(from.entries)+room), from.entries...),
-		shared:  from.index,
-	}
-}
-
-func (e *environment) find(name string) (int, bool) {
-	if i, ok := e.shared[name]; ok {
-		return i, true
-	}
-	i, ok := e.own[name]
-	return i, ok
-}
-
-func (e *environment) set(entries ...string) {
-	for _, kv := range entries {
-		name, _, ok := strings.Cut(kv, "=")
-		if !ok || name == "" {
-			continue // Windows keeps per-drive directories as "=C:=…"; nothing else has this form
+// environ returns the environment of a process, each name once. Later steps
+// override earlier ones.
+func (o *Options) environ(log *slog.Logger, scope Scope, id, dir string, spec *Spec) []string {
+	e := o.inherited(spec.TTY != Size{})
+	e["PWD"] = dir // the inherited one names this program's directory
+	if o.UpdateEnv != nil {
+		if updated, err := o.UpdateEnv(e.list()); err != nil {
+			log.Warn("environment hook failed; its result is not used", "error", err)
+		} else {
+			e = newEnvironment(updated)
 		}
-		if i, known := e.find(name); known {
-			e.entries[i] = kv
-			continue
-		}
-		if e.own == nil {
-			e.own = map[string]int{}
-		}
-		e.own[name] = len(e.entries)
-		e.entries = append(e.entries, kv)
 	}
+	e.setRequested(scope, id, spec)
+	return e.list()
 }
 
-func (e *environment) unset(name string) {
-	if i, known := e.find(name); known {
-		e.entries[i] = ""
-	}
-}
-
-// list returns the entries.
-func (e *environment) list() []string {
-	return slices.DeleteFunc(slices.Clone(e.entries), func(kv string) bool { return kv == "" })
-}
-
-// workdir decides where a process runs.
-func (m *Manager) workdir(requested string) (string, error) {
-	dir := m.defaultDir()
+// workdir returns the directory that a process runs in.
+func (o *Options) workdir(requested string) (string, error) {
+	dir := o.defaultDir()
 	if requested == "" {
 		return dir, nil
 	}
@@ -186,14 +127,10 @@ func (m *Manager) workdir(requested string) (string, error) {
 	return requested, nil
 }
 
-func (m *Manager) defaultDir() string {
-	home := ""
-	for _, kv := range m.opts.Environ {
-		if value, ok := strings.CutPrefix(kv, "HOME="); ok {
-			home = value
-		}
-	}
-	for _, dir := range []string{m.opts.Dir(), home} {
+// defaultDir returns the configured directory, else the home directory, else this
+// program's own.
+func (o *Options) defaultDir() string {
+	for _, dir := range []string{o.Dir(), newEnvironment(o.Environ)["HOME"]} {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			if abs, err := filepath.Abs(dir); err == nil {
 				return abs

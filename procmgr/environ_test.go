@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,26 @@ func TestPathOfTheProcessIsNotThatOfTheShell(t *testing.T) {
 	}
 }
 
+func TestQuestionsCanBeAllowed(t *testing.T) {
+	given := []string{"PATH=" + os.Getenv("PATH"), "HOME=/", "PAGER=less", "EDITOR=vi", "TERM=vt100"}
+	m := newManager(t, Options{Environ: given, AllowQuestions: true})
+	for _, tty := range []Size{{}, {Rows: 24, Cols: 80}} {
+		got := environmentOf(t, m, Chat("c"), Spec{Dir: "/", TTY: tty})
+		delete(got, "PROCTOR_DOMAIN")
+		delete(got, "PROCTOR_PROCESS_ID")
+		want := map[string]string{
+			"PATH": os.Getenv("PATH"), "HOME": "/", "PAGER": "less", "EDITOR": "vi", "TERM": "vt100",
+			"PWD": "/", "CODER_CHAT_ID": "c",
+		}
+		if tty != (Size{}) {
+			want["TERM"] = "xterm-256color"
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("with a terminal of %v: got %v", tty, got)
+		}
+	}
+}
+
 func TestFailingEnvironmentHookIsLoggedAndLeftOut(t *testing.T) {
 	var text bytes.Buffer
 	m := newManager(t, Options{
@@ -85,11 +106,17 @@ func TestFailingEnvironmentHookIsLoggedAndLeftOut(t *testing.T) {
 		UpdateEnv: func([]string) ([]string, error) { return []string{"KEEP=2"}, errors.New("no luck") },
 		Log:       slog.New(slog.NewTextHandler(&text, nil)),
 	})
-	_, out := wait(t, m, sh(t, m, "echo $KEEP"))
+	p, out := wait(t, m, sh(t, m, "echo $KEEP"))
 	if err := m.Close(t.Context()); err != nil { // then nobody writes to the log
 		t.Fatal(err)
 	}
-	if out != "1\n" || !strings.Contains(text.String(), "no luck") {
+	var warning string
+	for line := range strings.Lines(text.String()) {
+		if strings.Contains(line, "no luck") {
+			warning = line
+		}
+	}
+	if out != "1\n" || !strings.Contains(warning, "chat_id=c process_id="+p.ID) {
 		t.Errorf("got %q and the log %q", out, &text)
 	}
 }

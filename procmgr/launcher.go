@@ -77,12 +77,12 @@ func (l launcher) apply(cmd *spawn.Command, search, env []string) {
 // remoteEnv returns what a start asks for, for env(1) at the other end: the
 // server's own environment does not travel.
 func remoteEnv(scope Scope, id string, spec *Spec) []string {
-	var env environment
+	env := environment{}
+	env.setRequested(scope, id, spec)
+	delete(env, envProcessID)
 	// It comes first, so that env(1) takes no name that begins with "-" for an
 	// option.
-	env.set(envProcessID + "=" + id)
-	env.ask(scope, id, spec)
-	return env.list()
+	return append([]string{envProcessID + "=" + id}, env.list()...)
 }
 
 // reachesSignal returns a *RemoteError for a signal that does not pass the launcher.

@@ -13,13 +13,12 @@ import (
 
 // Manager owns processes. Its methods may be called concurrently.
 type Manager struct {
-	opts      Options
-	spawner   *spawn.Spawner
-	inherited inheritance    // environment that all processes begin with
-	logging   sync.WaitGroup // for records of exits, and for what is forgotten at one
-	starts    *fair.Queue[Scope]
-	scans     *fair.Queue[Scope] // looks through output for calls that wait
-	space     *output.Space
+	opts    Options
+	spawner *spawn.Spawner
+	logging sync.WaitGroup // for records of exits, and for what is forgotten at one
+	starts  *fair.Queue[Scope]
+	scans   *fair.Queue[Scope] // looks through output for calls that wait
+	space   *output.Space
 
 	mu        sync.Mutex // guards the fields below
 	seq       uint64
@@ -38,9 +37,8 @@ type Manager struct {
 func New(opts Options) *Manager {
 	opts = opts.withDefaults()
 	m := &Manager{
-		opts:      opts,
-		spawner:   spawn.New(spawn.Options{Host: opts.Host, Clock: opts.Clock}),
-		inherited: newInheritance(opts.inherited(false)),
+		opts:    opts,
+		spawner: spawn.New(spawn.Options{Host: opts.Host, Clock: opts.Clock}),
 		// Two at a time saturate two cores: a start is mostly the kernel's work.
 		starts: fair.New[Scope](max(2, runtime.GOMAXPROCS(0))),
 
@@ -55,7 +53,7 @@ func New(opts Options) *Manager {
 }
 
 func (m *Manager) newSpace() *output.Space {
-	s := &output.Space{Max: m.opts.OutputMax}
+	s := &output.Space{Max: m.opts.OutputMax, Clock: m.opts.Clock}
 	if m.opts.OutputMemory > 0 {
 		s.Memory = output.NewBudget(m.opts.OutputMemory, m.freeMemory)
 	}

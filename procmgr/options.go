@@ -49,6 +49,11 @@ type Options struct {
 	// DenyEnv names variables of Environ that are not passed on either. A
 	// trailing * stands for any ending.
 	DenyEnv []string
+	// AllowQuestions leaves out the variables that keep programs from asking
+	// questions, paging and drawing: GIT_TERMINAL_PROMPT, GIT_EDITOR,
+	// GIT_SEQUENCE_EDITOR, EDITOR, VISUAL, PAGER, GIT_PAGER, TERM and NO_COLOR. A
+	// process with a terminal still has a TERM.
+	AllowQuestions bool
 	// UpdateEnv may change the environment of each process. What the Spec asks
 	// for comes after it. Its error is logged and its result ignored then.
 	UpdateEnv func(env []string) ([]string, error)
@@ -85,7 +90,8 @@ type Options struct {
 	Grace time.Duration
 	// Clock is the time. Nil is the real one.
 	Clock quartz.Clock
-	// Log gets the records of processes whose Spec has no logger. Nil discards.
+	// Log gets the records of processes whose Spec has no logger. Nil discards. The
+	// records of a process carry chat_id (Scope.String) and process_id.
 	Log *slog.Logger
 
 	// How commands are started and signalled, for tests to stand in between. Nil is

@@ -496,7 +496,7 @@ func TestShortagesAreNamed(t *testing.T) {
 
 func TestEveryRecordNamesTheProcess(t *testing.T) {
 	var text bytes.Buffer
-	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelInfo})).With("chat_id", "c")
+	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	m := New(Options{Environ: os.Environ(), Host: host})
 	p := start(t, m, Chat("c"), Spec{Command: "echo secret", Log: log})
 	wait(t, m, p)
@@ -504,7 +504,7 @@ func TestEveryRecordNamesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(text.String()) {
-		if !strings.Contains(line, "chat_id=c") || !strings.Contains(line, "process_id="+p.ID) {
+		if strings.Count(line, "chat_id=c ") != 1 || !strings.Contains(line, "process_id="+p.ID) {
 			t.Errorf("record without its process: %s", line)
 		}
 		if strings.Contains(line, "secret") {

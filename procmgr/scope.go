@@ -31,6 +31,18 @@ func (s Scope) ChatID() string {
 	return s.id
 }
 
+// String names the scope to people: by its chat id, or by its token with a blank
+// that no chat id has.
+func (s Scope) String() string {
+	switch s.kind {
+	case chatScope:
+		return s.id
+	case noChatScope:
+		return "no chat " + s.id
+	}
+	return "no scope"
+}
+
 // name tells scopes apart in spawn.Command.
 func (s Scope) name() string { return string('0'+s.kind) + s.id }
 
@@ -41,7 +53,7 @@ func (s Scope) valid() bool {
 // MaxChatIDBytes is the longest chat id.
 const MaxChatIDBytes = 128
 
-// ValidChatID says whether id is 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -
+// ValidChatID reports whether id is 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -
 func ValidChatID(id string) bool {
 	return id != "" && len(id) <= MaxChatIDBytes && !strings.ContainsFunc(id, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("._:@/+=-", r)

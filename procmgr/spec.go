@@ -62,8 +62,9 @@ type Spec struct {
 	// RequestID makes the start idempotent: the same id with the same Spec in
 	// the same scope gives the same process. "" is none.
 	RequestID string
-	// Log gets the records of this process, also those long after the start. It
-	// is no part of the input that RequestID stands for.
+	// Log gets the records of this process, also those long after the start. The
+	// manager adds chat_id and process_id. It is no part of the input that RequestID
+	// stands for. Nil is Options.Log.
 	Log *slog.Logger
 }
 

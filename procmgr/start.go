@@ -1,6 +1,7 @@
 package procmgr
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -102,20 +103,17 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 	if err := launcher.reachesDir(spec.Dir); err != nil {
 		return nil, err
 	}
-	dir, err := m.workdir(spec.Dir)
+	dir, err := m.opts.workdir(spec.Dir)
 	if err != nil {
 		return nil, err
 	}
 	id := uuid.NewString()
-	log := spec.Log
-	if log == nil {
-		log = m.opts.Log
-	}
+	log := cmp.Or(spec.Log, m.opts.Log)
 	p := &process{
 		seq: seq, m: m,
 		launcher: launcher,
 		output:   output.Store{Space: m.space},
-		log:      log.With("process_id", id),
+		log:      log.With("chat_id", scope.String(), "process_id", id),
 		request:  r,
 		done:     make(chan struct{}),
 		empty:    make(chan struct{}),
@@ -135,7 +133,7 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 		KeepsInput: spec.KeepStdin || spec.TTY != Size{}, TTY: spec.TTY, Split: spec.Split,
 		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launcher.remote,
 	}
-	cmd := spawn.Command{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.environ(scope, id, dir, spec), Stdin: spec.Stdin, KeepStdin: spec.KeepStdin, TTY: spec.TTY, Split: spec.Split, Scope: scope.name()}
+	cmd := spawn.Command{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.opts.environ(p.log, scope, id, dir, spec), Stdin: spec.Stdin, KeepStdin: spec.KeepStdin, TTY: spec.TTY, Split: spec.Split, Scope: scope.name()}
 	if spec.TTY != (Size{}) {
 		p.sizes = []Resize{{0, spec.TTY}}
 	}

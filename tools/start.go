@@ -30,7 +30,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 		KeepStdin:  in.KeepStdin,
 		RequestID:  in.RequestID,
 		Ambient:    c.TraceEnv(),
-		Log:        c.log(),
+		Log:        c.base.With(c.CallAttrs()...),
 	}
 	if in.TTY != nil {
 		spec.TTY = terminalSize(in.TTY)

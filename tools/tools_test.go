@@ -280,7 +280,7 @@ func TestRecordsCarryChatAndToolCall(t *testing.T) {
 	n := 0
 	for line := range strings.Lines(log) {
 		n++
-		if !strings.Contains(line, `"chat_id":"c1"`) || !strings.Contains(line, `"tool_call_id":"use1"`) || !strings.Contains(line, `"process_id":`) {
+		if strings.Count(line, `"chat_id":"c1"`) != 1 || !strings.Contains(line, `"tool_call_id":"use1"`) || !strings.Contains(line, `"process_id":`) {
 			t.Errorf("incomplete record: %s", line)
 		}
 		if strings.Contains(line, "secret") {
