@@ -60,6 +60,11 @@ type cgroup struct {
 
 // newCgroups makes the directory below the program's own cgroup.
 func newCgroups(own string, instance procfs.Instance) (*cgroups, error) {
+	cgroupsOf(own, func(i procfs.Instance, dir string) {
+		if lives, err := i.Lives(); err == nil && !lives {
+			_ = procfs.RestoreCgroup(dir) // the controllers that it has enabled are in the way
+		}
+	})
 	dir := filepath.Join(own, cgroupName(instance.String()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
@@ -248,6 +253,13 @@ func (c *cgroups) close() {
 	}
 	c.spare = nil
 	procfs.RemoveCgroup(c.dir)
+}
+
+// restore moves the program back to where it was before limits were set.
+func (c *cgroups) restore() {
+	if c != nil {
+		_ = procfs.RestoreCgroup(c.dir) // what is left is the next server's to sweep
+	}
 }
 
 // kill ends everything in it and below, whatever forks meanwhile.

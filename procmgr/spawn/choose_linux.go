@@ -200,10 +200,18 @@ func (h *Host) leftBehind() (list []leftover) {
 	return list
 }
 
-// cgroupsOf calls f for each instance of our namespaces that has a directory in one.
+// cgroupsOf calls f for each instance of our namespaces that has a directory in one,
+// or had one.
 func cgroupsOf(parent string, f func(i procfs.Instance, dir string)) {
 	before, after, _ := strings.Cut(cgroupName("*"), "*")
-	dirs, _ := filepath.Glob(parent + "/" + before + "*" + after)
+	pattern := parent + "/" + before + "*" + after
+	dirs, _ := filepath.Glob(pattern)
+	servers, _ := filepath.Glob(procfs.ServerCgroup(pattern))
+	for _, server := range servers {
+		if dir := strings.TrimSuffix(server, procfs.ServerCgroup("")); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
 	for _, dir := range dirs {
 		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(dir), before), after)
 		if i, ok := procfs.ParseInstance(name); ok {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
 // controller is one of memory and pids, in the cgroup hierarchy that has it.
@@ -34,10 +36,7 @@ func (h *Host) findController(name string) (*controller, error) {
 	return c, nil
 }
 
-// delegatedController gives the cgroups of the kill domain a v2 controller. A
-// cgroup other than the root cannot hold processes and give a controller on at
-// the same time ("no internal processes" in cgroups(7)): if need be the program
-// moves itself one down.
+// delegatedController enables a v2 controller for the cgroups of the kill domain.
 func (h *Host) delegatedController(name string) (*controller, error) {
 	if h.cgroups == nil {
 		return nil, fmt.Errorf("that needs the kill domain cgroup, and it is %s", h.domain)
@@ -50,19 +49,42 @@ func (h *Host) delegatedController(name string) (*controller, error) {
 	if !slices.Contains(strings.Fields(string(have)), name) {
 		return nil, fmt.Errorf("the controller is not delegated to %s (systemd: Delegate=yes)", own)
 	}
-	if err := giveOn(own, name); err != nil {
-		leaf := h.cgroups.dir + ".server"
-		if err := os.Mkdir(leaf, 0o755); err != nil && !os.IsExist(err) {
+	if err := h.cgroups.vacate(own); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{own, h.cgroups.dir} {
+		if err := giveOn(dir, name); err != nil {
+			_ = procfs.RestoreCgroup(h.cgroups.dir) // somebody else has come in meanwhile
 			return nil, err
-		}
-		if err := os.WriteFile(leaf+"/cgroup.procs", []byte("0"), 0); err != nil {
-			return nil, err
-		}
-		if err := giveOn(own, name); err != nil {
-			return nil, fmt.Errorf("%w: other processes than the server are in %s", err, own)
 		}
 	}
-	return &controller{name: name, v2: true, dir: h.cgroups.dir}, giveOn(h.cgroups.dir, name)
+	return &controller{name: name, v2: true, dir: h.cgroups.dir}, nil
+}
+
+// vacate moves the program out of its own cgroup, into one below it. A cgroup
+// other than the root cannot hold processes and enable controllers at the same time
+// ("no internal processes" in cgroups(7)). For pids, a threaded controller, the
+// kernel would allow that, and then nothing could start in the cgroups below.
+func (c *cgroups) vacate(own string) error {
+	if _, err := os.Stat(own + "/cgroup.type"); os.IsNotExist(err) {
+		return nil // it is the root
+	}
+	text, err := os.ReadFile(own + "/cgroup.procs")
+	if err != nil {
+		return err
+	}
+	self := strconv.Itoa(os.Getpid())
+	switch pids := strings.Fields(string(text)); {
+	case len(pids) == 0:
+		return nil // it has moved already
+	case len(pids) > 1 || pids[0] != self:
+		return fmt.Errorf("other processes than the server are in %s", own)
+	}
+	server := procfs.ServerCgroup(c.dir)
+	if err := os.Mkdir(server, 0o755); err != nil && !os.IsExist(err) {
+		return err
+	}
+	return os.WriteFile(server+"/cgroup.procs", []byte("0"), 0) // 0 is the writer
 }
 
 // giveOn lets the cgroups below one use a controller.

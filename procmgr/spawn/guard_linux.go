@@ -156,6 +156,7 @@ func (h *Host) close() {
 	g.mu.Unlock()
 	if left == 0 {
 		g.owner.Wait()
+		h.cgroups.restore() // the guard was in there too
 	}
 	if h.lists {
 		unix.Close(h.own)

@@ -6,7 +6,7 @@ import "syscall"
 // in its cgroups (cgroups is their directory, or ""), and by tag and marker. It
 // goes on, with a pause between, until that many rounds in a row found nothing
 // alive, for at most so many rounds in all, and says whether nothing is left. The
-// directory is removed.
+// directory is removed, and the instance's own cgroup is as it was before it.
 func EndInstance(i Instance, cgroups string, clean, most int, pause func()) bool {
 	inARow := 0
 	for round := 0; round < most && inARow < clean; round++ {
@@ -24,6 +24,7 @@ func EndInstance(i Instance, cgroups string, clean, most int, pause func()) bool
 	}
 	if cgroups != "" {
 		RemoveCgroup(cgroups)
+		_ = RestoreCgroup(cgroups) // what is left is the next server's to sweep
 	}
 	return inARow == clean
 }
@@ -80,17 +81,4 @@ func write(path, text string) error {
 	defer syscall.Close(fd)
 	_, err = syscall.Write(fd, []byte(text))
 	return err
-}
-
-// RemoveCgroup removes a cgroup and those below it, which must be empty. What is
-// not stays.
-func RemoveCgroup(path string) {
-	_ = entries(path, func(name []byte) {
-		var st syscall.Stat_t
-		below := path + "/" + string(name)
-		if syscall.Lstat(below, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
-			RemoveCgroup(below)
-		}
-	})
-	_ = syscall.Rmdir(path)
 }

@@ -1,0 +1,67 @@
+package procfs
+
+import "syscall"
+
+// RemoveCgroup removes a cgroup and those below it, which must be empty. What is
+// not stays.
+func RemoveCgroup(path string) {
+	eachBelow(path, RemoveCgroup)
+	_ = syscall.Rmdir(path)
+}
+
+// eachBelow calls visit with the path of each cgroup directly below one.
+func eachBelow(path string, visit func(path string)) {
+	_ = entries(path, func(name []byte) {
+		var st syscall.Stat_t
+		below := path + "/" + string(name)
+		if syscall.Lstat(below, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+			visit(below)
+		}
+	})
+}
+
+// ServerCgroup returns the cgroup into which a server moves itself before it
+// enables controllers for the cgroups of its commands, whose directory is given.
+// Both have the same parent, the server's cgroup before.
+func ServerCgroup(commands string) string { return commands + ".server" }
+
+// RestoreCgroup undoes that move, once the cgroups of the commands use no controller
+// any more: it disables the controllers in the parent, moves the calling process
+// back there if it was moved, and removes the server's cgroup. It does nothing if
+// there is none.
+//
+// If somebody else has a cgroup below the parent, the controllers stay enabled, for
+// it may use them. An error means that the server's cgroup is left.
+func RestoreCgroup(commands string) error {
+	server := ServerCgroup(commands)
+	err := syscall.Rmdir(server)
+	if err == syscall.ENOENT {
+		return nil
+	}
+	parent := dirname(server)
+	alone := true
+	eachBelow(parent, func(path string) { alone = alone && (path == server || path == commands) })
+	if !alone {
+		return err
+	}
+	// The parent held the server, so neither was enabled before ("no internal
+	// processes" in cgroups(7)).
+	for _, controller := range []string{"memory", "pids"} {
+		_ = write(parent+"/cgroup.subtree_control", "-"+controller)
+	}
+	if err == nil {
+		return nil
+	}
+	if err := write(parent+"/cgroup.procs", "0"); err != nil { // 0 is the writer
+		return err
+	}
+	return syscall.Rmdir(server)
+}
+
+func dirname(path string) string {
+	end := len(path) - 1
+	for end > 0 && path[end] != '/' {
+		end--
+	}
+	return path[:max(end, 0)]
+}
