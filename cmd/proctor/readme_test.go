@@ -6,11 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -77,85 +73,6 @@ func TestExampleConfiguration(t *testing.T) {
 	}
 	if len(seen) != 3 {
 		t.Errorf("the example shows %v; it must show stdio, http and sse", seen)
-	}
-}
-
-// TestREADMETranscript plays the agent's sessions of the README: what stands
-// behind "→" is called, what follows must be the answer.
-func TestREADMETranscript(t *testing.T) {
-	readme, err := os.ReadFile(root + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := freePort(t)
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata/readme")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(dir+"/go.mod", []byte("module example\n\ngo 1.26\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// In a repository where one file is committed, for git add -p.
-	if out, err := exec.Command("sh", "-c", `cd "$0" && git init -q && git add notes.txt && git -c user.name=a -c user.email=a@example.com commit -qm first`, dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	sessions := strings.Split(string(readme), "```text\n→ ")[1:]
-	if len(sessions) < 3 {
-		t.Fatalf("README has %d sessions", len(sessions))
-	}
-	for _, session := range sessions {
-		session, _, _ = strings.Cut(session, "```")
-		// go run leaves its program behind when it is ended by a signal.
-		s := launch(t, []string{"HOME=" + os.Getenv("HOME"), "GOTMPDIR=" + t.TempDir()}, "stdio", "--workdir", dir)
-		s.replay(strings.ReplaceAll(session, "8137", port))
-	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
-// replay plays one session. All its answers are short.
-func (s *server) replay(session string) {
-	s.t.Helper()
-	const most = 8 << 10
-	ids := map[string]string{}
-	size := 0
-	for step := range strings.SplitSeq(session, "\n→ ") {
-		call, want, _ := strings.Cut(step, "\n")
-		tool, arguments, _ := strings.Cut(call, " ")
-		for short, id := range ids {
-			arguments = strings.ReplaceAll(arguments, short, id)
-		}
-		got := s.text(tool, arguments)
-		size += len(got)
-		for _, id := range regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindAllString(got, -1) {
-			if !strings.Contains(fmt.Sprint(ids), id) {
-				ids[fmt.Sprintf("p%d", len(ids)+1)] = id
-			}
-		}
-		for short, id := range ids {
-			got = strings.ReplaceAll(got, id, short)
-		}
-		plain := func(text string) string {
-			// Times, whether a program already waits for the answer to what it has just
-			// asked, git's choices, and blanks say nothing.
-			text = regexp.MustCompile(`\b[\d.]+m?s\b`).ReplaceAllString(text, "TIME")
-			text = regexp.MustCompile(`, waiting for input|; process_output waits for it, process_signal ends it|; answer it with process_input, or end it with process_signal|,[a-z,]+,\?\]`).ReplaceAllString(text, "")
-			return strings.Join(strings.Fields(text), " ")
-		}
-		if plain(got) != plain(want) {
-			s.t.Errorf("%s\ngot:\n%s\nREADME:\n%s", call, got, want)
-		}
-	}
-	if size > most {
-		s.t.Errorf("the answers of the session have %d bytes, more than %d", size, most)
 	}
 }
 
