@@ -3,18 +3,22 @@ package procmgr
 // Told says that an answer has told the exit of a process. It is forgotten
 // Options.ForgetAfter later; one that was never told is kept for MaxKeep. Neither
 // time begins while something that it forked is alive. Options.KeepFinished can end
-// both. An id that is not the scope's is ignored.
-func (m *Manager) Told(scope Scope, id string) {
-	p, err := m.find(scope, id)
-	if err != nil {
-		return
-	}
+// both.
+func (h Handle) Told() {
+	p := h.p
 	p.mu.Lock()
 	first := !p.state.Running() && !p.told
 	p.told = p.told || first
 	p.mu.Unlock()
 	if first && !p.lives() {
 		p.scheduleForget()
+	}
+}
+
+// Told is [Handle.Told]. An id that is not the scope's is ignored.
+func (m *Manager) Told(scope Scope, id string) {
+	if h, err := m.In(scope).Find(id); err == nil {
+		h.Told()
 	}
 }
 

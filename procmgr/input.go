@@ -34,18 +34,24 @@ type Input struct {
 	EOF  bool // no more comes
 }
 
+// Input is [Handle.Input].
+func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (cursor int64, taken int, err error) {
+	h, err := m.In(scope).Find(id)
+	if err != nil {
+		return 0, 0, err
+	}
+	return h.Input(ctx, in)
+}
+
 // Input gives input to a process that was started with Spec.KeepStdin or Spec.TTY, in
 // turn with other calls. It returns the end of the output before that, and how many
 // bytes of Text were taken.
 //
-// Errors: *InputError, ErrNotFound, ErrNotRunning, ErrNoInput, ErrNoTerminal (a Size
+// Errors: *InputError, ErrNotRunning, ErrNoInput, ErrNoTerminal (a Size
 // without a terminal), ErrInputClosed, ErrInputLine, and ErrInputFull when ctx has
 // ended before all was taken.
-func (m *Manager) Input(ctx context.Context, scope Scope, id string, in Input) (cursor int64, taken int, err error) {
-	p, err := m.find(scope, id)
-	if err != nil {
-		return 0, 0, err
-	}
+func (h Handle) Input(ctx context.Context, in Input) (cursor int64, taken int, err error) {
+	p := h.p
 	if len(in.Text) > MaxInputBytes {
 		return 0, 0, &InputError{"text", fmt.Sprintf("%d bytes with keys", len(in.Text)), fmt.Sprintf("at most %d bytes; call again with the rest", MaxInputBytes)}
 	}

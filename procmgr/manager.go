@@ -1,9 +1,7 @@
 package procmgr
 
 import (
-	"cmp"
 	"runtime"
-	"slices"
 	"sync"
 
 	"github.com/proctor-mcp/proctor/fair"
@@ -70,110 +68,48 @@ func (m *Manager) newSpace() *output.Space {
 
 // find returns the process of that id in the scope, or ErrNotFound.
 func (m *Manager) find(scope Scope, id string) (*process, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p, ok := m.scopes[scope][id]; ok {
-		return p, nil
-	}
-	return nil, ErrNotFound
+	h, err := m.In(scope).Find(id)
+	return h.p, err
 }
 
-// Output returns a process and its output so far. When the process is said to
-// have ended, the output holds everything that it wrote before its exit. It
-// returns ErrNotFound for an id that is not the scope's.
+// Output is [Handle.View].
 func (m *Manager) Output(scope Scope, id string) (Process, output.View, error) {
-	p, err := m.find(scope, id)
+	h, err := m.In(scope).Find(id)
 	if err != nil {
 		return Process{}, output.View{}, err
 	}
-	// In this order: what the state says must hold for the output.
-	s := p.snapshot()
-	// Of an ended process nothing is held back: half a character at the end of
-	// what it wrote is shown as it is.
-	return s, p.output.View(s.OutputOpen && s.State.Running(), true), nil
+	p, v := h.View()
+	return p, v, nil
 }
 
-// Read is Output, for who wants another part of it.
+// Read is [Handle.Snapshot] and [Handle.Output].
 func (m *Manager) Read(scope Scope, id string) (Process, output.Reader, error) {
-	p, err := m.find(scope, id)
+	h, err := m.In(scope).Find(id)
 	if err != nil {
 		return Process{}, nil, err
 	}
-	return p.snapshot(), &p.output, nil
+	return h.Snapshot(), h.Output(), nil
 }
 
-// Usage returns what a process has used so far together with what it forked, also
-// of one that has ended. It returns ErrNotFound for an id that is not the scope's;
-// any other error means that it cannot be seen.
+// Usage is [Handle.Usage].
 func (m *Manager) Usage(scope Scope, id string) (Usage, error) {
-	p, err := m.find(scope, id)
+	h, err := m.In(scope).Find(id)
 	if err != nil {
 		return Usage{}, err
 	}
-	if p.lives() {
-		return p.spawned.Usage()
-	}
-	return p.snapshot().Exit.Usage, nil
+	return h.Usage()
 }
 
-// Ports returns the TCP ports on which a process listens, or something that it
-// forked, by number and then address; none of one of which nothing lives. In a
-// sandbox with a network of its own they are ports of that network. It returns
-// ErrNotFound for an id that is not the scope's. Any other error means that they
-// cannot be seen: errors.ErrUnsupported of a remote process (Process.Remote), and
-// of all on other systems than Linux.
+// Ports is [Handle.Ports].
 func (m *Manager) Ports(scope Scope, id string) ([]Port, error) {
-	p, err := m.find(scope, id)
-	switch {
-	case err != nil:
+	h, err := m.In(scope).Find(id)
+	if err != nil {
 		return nil, err
-	case !p.lives():
-		return nil, nil
 	}
-	return p.launcher.ports(p.spawned)
+	return h.Ports()
 }
 
-// Filter selects processes by whether something of them is alive: the command or
-// what it forked.
-type Filter string
-
-const (
-	FilterAll     Filter = "all"
-	FilterRunning Filter = "running"
-	FilterEnded   Filter = "ended"
-)
-
-// List returns at most limit processes of the scope, those of which something is
-// alive first, then the newest start first, and how many more there are.
+// List is [Scoped.List].
 func (m *Manager) List(scope Scope, filter Filter, limit int) (list []Process, omitted int) {
-	type entry struct {
-		p       *process
-		running bool
-	}
-	m.mu.Lock()
-	entries := make([]entry, 0, len(m.scopes[scope]))
-	for _, p := range m.scopes[scope] {
-		running := p.lives()
-		if filter == FilterAll || running == (filter == FilterRunning) {
-			entries = append(entries, entry{p, running})
-		}
-	}
-	m.mu.Unlock()
-
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.running != b.running {
-			if a.running {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(b.p.seq, a.p.seq)
-	})
-	shown := min(limit, len(entries))
-	list = make([]Process, 0, shown)
-	suspended := m.spawner.AnySuspended()
-	for _, e := range entries[:shown] {
-		list = append(list, e.p.look(suspended))
-	}
-	return list, len(entries) - shown
+	return m.In(scope).List(filter, limit)
 }

@@ -25,11 +25,17 @@ func (m *Manager) untoldLocked(p *process) bool {
 	return !p.told
 }
 
+// Notices is [Scoped.Notices].
+func (m *Manager) Notices(scope Scope, most int) (list []Process, more int) {
+	return m.In(scope).Notices(most)
+}
+
 // Notices returns processes of a scope that have ended and that no answer has told,
 // at most so many, in the order of their ends, and how many more there are. Each is
 // returned once, and is told by that; the others are not mentioned again, but kept
 // as what was never told. Those that a call waits for are left to it.
-func (m *Manager) Notices(scope Scope, most int) (list []Process, more int) {
+func (s Scoped) Notices(most int) (list []Process, more int) {
+	m, scope := s.m, s.scope
 	var tell []*process
 	m.mu.Lock()
 	waiting := m.untold[scope]
@@ -56,8 +62,9 @@ func (m *Manager) Notices(scope Scope, most int) (list []Process, more int) {
 	}
 	m.mu.Unlock()
 	for _, p := range tell {
-		list = append(list, p.snapshot())
-		m.Told(scope, p.facts.ID)
+		h := Handle{m, p}
+		list = append(list, h.Snapshot())
+		h.Told()
 	}
 	return list, more
 }
@@ -87,14 +94,20 @@ type looked struct {
 	times int   // in a row, with nothing new
 }
 
-// Looked says that an answer has shown the output of a process up to next, and
-// returns how many times in a row that was nothing new; 0 when it was, or when it
-// has ended.
+// Looked is [Handle.Looked].
 func (m *Manager) Looked(scope Scope, id string, next int64) (times int) {
-	p, err := m.find(scope, id)
+	h, err := m.In(scope).Find(id)
 	if err != nil {
 		return 0
 	}
+	return h.Looked(next)
+}
+
+// Looked says that an answer has shown the output of a process up to next, and
+// returns how many times in a row that was nothing new; 0 when it was, or when it
+// has ended.
+func (h Handle) Looked(next int64) (times int) {
+	p := h.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if next != p.looked.next || !p.state.Running() {

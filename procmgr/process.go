@@ -11,8 +11,8 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// Process is what is known of a process at one moment. It is a copy.
-type Process struct {
+// Facts are what never changes of a process.
+type Facts struct {
 	ID         string // a random UUID; never a pid
 	Scope      Scope
 	Command    string // as given, or the argv joined by blanks
@@ -20,26 +20,32 @@ type Process struct {
 	Label      string
 	Background bool
 	StartedAt  time.Time
-	// KeepsInput says that it was started to be given input, TTY the size that its
-	// terminal had then; zero is none.
+	// KeepsInput reports whether it was started to be given input. TTY is the size
+	// that its terminal had at the start; zero is no terminal.
 	KeepsInput bool
 	TTY        Size
 	Split      bool // stdout and stderr have a pipe each
-	// Sizes are those that its terminal had, by where in the output they begin.
-	Sizes []Resize
-	// WaitsForInput says that it waits for [Manager.Input]; "" if it does not, or if
-	// that cannot be seen.
-	WaitsForInput InputWait
 	// Remote names the launcher's program if that runs the command elsewhere, else
 	// it is "". What is told of such a process is what became of the launcher.
 	Remote string
+}
 
+// Process is what is known of a process at one moment. It is a copy.
+type Process struct {
+	Facts
+	// At is when this was so, by the clock of the manager.
+	At        time.Time
 	State     State
 	Exit      Exit // of one that has ended
 	Suspended bool // stopped by a signal
 	// OutputOpen says that somebody can still write output: the command, or a
 	// descendant that outlived it.
 	OutputOpen bool
+	// Sizes are those that its terminal had, by where in the output they begin.
+	Sizes []Resize
+	// WaitsForInput is how sure it is that the process waits for input; "" if it does
+	// not, or if that cannot be seen.
+	WaitsForInput InputWait
 	// Descendants counts what lives on after the exit; Unknown if it cannot be
 	// seen, as of a remote one.
 	Descendants int
@@ -61,7 +67,7 @@ type Exit struct {
 // process is the live one. The first block never changes once it is followed.
 type process struct {
 	seq      uint64 // order of starts
-	facts    Process
+	facts    Facts
 	log      *slog.Logger
 	m        *Manager
 	output   output.Store
@@ -99,14 +105,15 @@ func (t timers) stop() {
 }
 
 // snapshot returns what is known now.
-func (p *process) snapshot() Process { return p.look(true) }
+func (p *process) snapshot() Process { return p.look(p.m.spawner.AnySuspended()) }
 
 // look returns what is known now. suspended says that it may be suspended.
 func (p *process) look(suspended bool) Process {
 	p.mu.Lock()
-	s := p.facts
-	s.State, s.Exit, s.OutputOpen, s.Told = p.state, p.exit, p.open, p.told
-	s.Sizes = p.sizes
+	s := Process{
+		Facts: p.facts, At: p.m.opts.Clock.Now(), State: p.state, Exit: p.exit,
+		OutputOpen: p.open, Sizes: p.sizes, Told: p.told,
+	}
 	p.mu.Unlock()
 	switch {
 	case s.State.Running():

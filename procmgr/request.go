@@ -53,7 +53,11 @@ func (m *Manager) startOnce(ctx context.Context, scope Scope, spec Spec) (Starte
 	} else {
 		known.Command = spec.commandLine()
 	}
-	return Started{Process: known, Attached: !first}, nil
+	s := Started{Process: known, Attached: !first}
+	if p != nil {
+		s.Handle = Handle{m, p}
+	}
+	return s, nil
 }
 
 // reserve returns the request of that id, and whether it is new.

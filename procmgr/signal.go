@@ -17,13 +17,10 @@ const NoGrace time.Duration = -1
 // ErrUnsupportedSignal, ErrNotPermitted, *RemoteError for a signal other than
 // SignalTerminate and SignalKill to a process that runs elsewhere, or another
 // refusal of the system.
-func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration) error {
+func (h Handle) Signal(sig Signal, grace time.Duration) (err error) {
+	p := h.p
 	if !slices.Contains(Signals(), sig) {
 		return ErrUnsupportedSignal
-	}
-	p, err := m.find(scope, id)
-	if err != nil {
-		return err
 	}
 	if err := p.launcher.reachesSignal(sig); err != nil {
 		return err
@@ -46,27 +43,35 @@ func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration
 	return err
 }
 
-// Survivors returns what of a process is alive: the command and what it forked.
-// A zombie is dead.
-// It returns ErrNotFound for an id that is not the scope's; any other error means
-// that it cannot be seen.
-func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
-	p, err := m.find(scope, id)
-	if err != nil || !p.lives() {
-		return nil, err
-	}
-	return p.spawned.Members()
-}
-
-// WaitGone returns nil once the process has ended and nothing of it is alive, or
-// the context's error. It returns ErrNotFound for an id that is not the scope's.
-func (m *Manager) WaitGone(ctx context.Context, scope Scope, id string) error {
-	p, err := m.find(scope, id)
+// Signal is [Handle.Signal].
+func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration) error {
+	h, err := m.In(scope).Find(id)
 	if err != nil {
 		return err
 	}
-	return p.awaitGone(ctx)
+	return h.Signal(sig, grace)
 }
+
+// Survivors is [Handle.Survivors].
+func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
+	h, err := m.In(scope).Find(id)
+	if err != nil {
+		return nil, err
+	}
+	return h.Survivors()
+}
+
+// WaitGone is [Handle.WaitGone].
+func (m *Manager) WaitGone(ctx context.Context, scope Scope, id string) error {
+	h, err := m.In(scope).Find(id)
+	if err != nil {
+		return err
+	}
+	return h.WaitGone(ctx)
+}
+
+// KillDomain is what a signal reaches here.
+func (m *Manager) KillDomain() KillDomain { return m.spawner.KillDomain() }
 
 // fatalName returns the system's name of a signal that can end a process and is not
 // sent to end it, else "".
@@ -85,6 +90,3 @@ func fatalName(s Signal) string {
 	}
 	return ""
 }
-
-// KillDomain is what a signal reaches here.
-func (m *Manager) KillDomain() KillDomain { return m.spawner.KillDomain() }

@@ -15,8 +15,15 @@ import (
 // Started is the answer to a start.
 type Started struct {
 	Process
+	// Handle reaches the process. It is zero if Process is Forgotten.
+	Handle Handle
 	// Attached says that an earlier start with this request id gave the process.
 	Attached bool
+}
+
+// Start is [Scoped.Start].
+func (m *Manager) Start(ctx context.Context, scope Scope, spec Spec) (Started, error) {
+	return m.In(scope).Start(ctx, spec)
 }
 
 // Start starts a process and returns once its program runs. Few start at a time, in
@@ -27,7 +34,8 @@ type Started struct {
 // Dir its launcher cannot use, *StartError when the system refused, *LimitError,
 // ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests, or the context's.
 // After an error nothing runs and the request id is free.
-func (m *Manager) Start(ctx context.Context, scope Scope, spec Spec) (Started, error) {
+func (s Scoped) Start(ctx context.Context, spec Spec) (Started, error) {
+	m, scope := s.m, s.scope
 	if !scope.valid() {
 		return Started{}, ErrScope
 	}
@@ -41,7 +49,7 @@ func (m *Manager) Start(ctx context.Context, scope Scope, spec Spec) (Started, e
 	if err != nil {
 		return Started{}, err
 	}
-	return Started{Process: p.snapshot()}, nil
+	return Started{Process: p.snapshot(), Handle: Handle{m, p}}, nil
 }
 
 // start starts a process in turn, if there is room for one more. r is the request
@@ -128,7 +136,7 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 		argv = append(slices.Clone(m.opts.Shell), command)
 		search = m.opts.Environ
 	}
-	p.facts = Process{
+	p.facts = Facts{
 		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
 		KeepsInput: spec.KeepStdin || spec.TTY != Size{}, TTY: spec.TTY, Split: spec.Split,
 		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launcher.remote,

@@ -67,13 +67,27 @@ type Waited struct {
 	Missing []error
 }
 
-// Wait returns nil once the process has ended, or the context's error. It
-// returns ErrNotFound for an id that is not the scope's.
+// Wait is [Handle.Wait].
 func (m *Manager) Wait(ctx context.Context, scope Scope, id string) error {
-	p, err := m.find(scope, id)
+	h, err := m.In(scope).Find(id)
 	if err != nil {
 		return err
 	}
+	return h.Wait(ctx)
+}
+
+// WaitFor is [Handle.WaitFor].
+func (m *Manager) WaitFor(ctx context.Context, scope Scope, id string, w Condition) (Waited, error) {
+	h, err := m.In(scope).Find(id)
+	if err != nil {
+		return Waited{}, err
+	}
+	return h.WaitFor(ctx, w), nil
+}
+
+// Wait returns nil once the process has ended, or the context's error.
+func (h Handle) Wait(ctx context.Context) error {
+	p := h.p
 	if p.ended() {
 		return nil
 	}
@@ -87,13 +101,9 @@ func (m *Manager) Wait(ctx context.Context, scope Scope, id string) error {
 }
 
 // WaitFor waits for the exit, for any of a condition, or for the end of the context,
-// and says which came. What the output says counts before the exit. The error is
-// ErrNotFound.
-func (m *Manager) WaitFor(ctx context.Context, scope Scope, id string, w Condition) (waited Waited, err error) {
-	p, err := m.find(scope, id)
-	if err != nil {
-		return Waited{}, err
-	}
+// and says which came. What the output says counts before the exit.
+func (h Handle) WaitFor(ctx context.Context, w Condition) (waited Waited) {
+	p := h.p
 	defer p.await()()
 	if w.Port != 0 {
 		w.Probes = append(slices.Clip(w.Probes), Probe{WaitPort, func(ctx context.Context) error { return p.listens(ctx, w.Port) }})
@@ -113,7 +123,7 @@ func (m *Manager) WaitFor(ctx context.Context, scope Scope, id string, w Conditi
 	cancel()
 	probes.Wait()
 	waited.Missing = slices.DeleteFunc(missing, func(err error) bool { return err == nil })
-	return waited, nil
+	return waited
 }
 
 // waitFor waits until something of w is so, or a probe is ready.

@@ -1,0 +1,144 @@
+package procmgr
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/proctor-mcp/proctor/procmgr/output"
+)
+
+// Scoped is a [Manager] as one scope sees it: what belongs to others does not exist.
+type Scoped struct {
+	m     *Manager
+	scope Scope
+}
+
+// In returns the manager as that scope sees it.
+func (m *Manager) In(scope Scope) Scoped { return Scoped{m, scope} }
+
+// Handle reaches one process of a scope. It stays usable once the process is
+// forgotten: nothing can be signalled then, and output that was in a file is gone.
+type Handle struct {
+	m *Manager
+	p *process
+}
+
+// Find returns the process of that id. It returns ErrNotFound for an id that never
+// was, that is another scope's, or that is forgotten.
+func (s Scoped) Find(id string) (Handle, error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if p, ok := s.m.scopes[s.scope][id]; ok {
+		return Handle{s.m, p}, nil
+	}
+	return Handle{}, ErrNotFound
+}
+
+// Facts returns what never changes. It is cheaper than a snapshot.
+func (h Handle) Facts() Facts { return h.p.facts }
+
+// Snapshot returns what is known of the process now. It may look through /proc, so
+// take one for each answer.
+func (h Handle) Snapshot() Process { return h.p.look(h.m.spawner.AnySuspended()) }
+
+// Output returns a reader of the output, which goes on to grow while the process runs.
+// What is read after a [Handle.Snapshot] that shows an exit holds everything that the
+// process wrote before its exit.
+func (h Handle) Output() output.Reader { return &h.p.output }
+
+// View returns a snapshot of the process and the two ends of its output.
+func (h Handle) View() (Process, output.View) {
+	s := h.Snapshot()
+	// Of an ended process nothing is held back: half a character at the end of
+	// what it wrote is shown as it is.
+	return s, h.p.output.View(s.OutputOpen && s.State.Running(), true)
+}
+
+// Usage returns what the process has used so far together with what it forked, also
+// when it has ended. An error means that this cannot be seen.
+func (h Handle) Usage() (Usage, error) {
+	if h.p.lives() {
+		return h.p.spawned.Usage()
+	}
+	return h.Snapshot().Exit.Usage, nil
+}
+
+// Ports returns the TCP ports on which the process listens, or something that it
+// forked, by number and then address. It returns none if nothing of it is alive. In a
+// sandbox with a network of its own they are ports of that network. An error means
+// that they cannot be seen: errors.ErrUnsupported for a remote process
+// (Facts.Remote), and for all on other systems than Linux.
+func (h Handle) Ports() ([]Port, error) {
+	if !h.p.lives() {
+		return nil, nil
+	}
+	return h.p.launcher.ports(h.p.spawned)
+}
+
+// Survivors returns what of the process is alive: the command and what it forked. A
+// zombie is dead. An error means that this cannot be seen.
+func (h Handle) Survivors() ([]Member, error) {
+	if !h.p.lives() {
+		return nil, nil
+	}
+	return h.p.spawned.Members()
+}
+
+// WaitGone returns nil once the process has ended and nothing of it is alive, or the
+// context's error.
+func (h Handle) WaitGone(ctx context.Context) error { return h.p.awaitGone(ctx) }
+
+// Filter selects processes by whether something of them is alive: the command or
+// what it forked.
+type Filter string
+
+const (
+	FilterAll     Filter = "all"
+	FilterRunning Filter = "running"
+	FilterEnded   Filter = "ended"
+)
+
+// List returns snapshots of at most limit processes, those of which something is
+// alive first, then the newest start first, and how many more there are.
+func (s Scoped) List(filter Filter, limit int) (list []Process, omitted int) {
+	handles, omitted := s.Handles(filter, limit)
+	list = make([]Process, 0, len(handles))
+	for _, h := range handles {
+		list = append(list, h.Snapshot())
+	}
+	return list, omitted
+}
+
+// Handles is List without the snapshots.
+func (s Scoped) Handles(filter Filter, limit int) (handles []Handle, omitted int) {
+	type entry struct {
+		Handle
+		running bool
+	}
+	s.m.mu.Lock()
+	entries := make([]entry, 0, len(s.m.scopes[s.scope]))
+	for _, p := range s.m.scopes[s.scope] {
+		running := p.lives()
+		if filter == FilterAll || running == (filter == FilterRunning) {
+			entries = append(entries, entry{Handle{s.m, p}, running})
+		}
+	}
+	s.m.mu.Unlock()
+
+	slices.SortFunc(entries, func(a, b entry) int {
+		if a.running != b.running {
+			if a.running {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.p.seq, a.p.seq)
+	})
+	shown := min(limit, len(entries))
+	handles = make([]Handle, 0, shown)
+	for _, e := range entries[:shown] {
+		handles = append(handles, e.Handle)
+	}
+	return handles, len(entries) - shown
+}
