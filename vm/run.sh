@@ -108,6 +108,7 @@ printf '%s\n' -vm -test.v -test.timeout "$((deadline - 120))s" "$@" >"$root/test
 rm -r "$root"
 
 # The machine. It talks over its serial line, which ends lines with \r\n.
+: >"$work/serial" # tail may be quicker than what writes
 timeout --kill-after 10 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 1024 -smp 2 \
   -kernel "$kernel" -initrd "$work/initrd" -append 'console=ttyS0 loglevel=2 panic=-1' \
   -display none -monitor none -serial stdio -nodefaults -no-reboot </dev/null >"$work/serial" 2>"$work/errors" &
