@@ -3,11 +3,11 @@
 package procmgr
 
 import (
-	"context"
 	"fmt"
 	"runtime/debug"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/proctor-mcp/proctor/proctest"
 )
@@ -16,7 +16,7 @@ const (
 	// idle lives until it is killed.
 	idle = "exec sleep 600"
 	// manyGrace is how long a thousand processes may take to end on a slow machine.
-	manyGrace = patience / 2
+	manyGrace = 10 * time.Second
 )
 
 func BenchmarkStart(b *testing.B) {
@@ -96,7 +96,7 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkPorts looks where a process listens, with so many others in its kill
 // domain.
 func BenchmarkPorts(b *testing.B) {
-	proctest.NeedProgram(b, "python3")
+	proctest.Need(b, "python3")
 	for _, others := range []int{0, 49} {
 		b.Run(fmt.Sprintf("processes=%d", 1+others), func(b *testing.B) {
 			m := newManager(b, Options{})
@@ -154,9 +154,7 @@ func killGone(b *testing.B, m *Manager, p Process) {
 	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(b.Context(), patience)
-	defer cancel()
-	if err := m.WaitGone(ctx, p.Scope, p.ID); err != nil {
+	if err := m.WaitGone(b.Context(), p.Scope, p.ID); err != nil {
 		b.Fatal(err)
 	}
 }

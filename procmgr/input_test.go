@@ -7,11 +7,15 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/proctor-mcp/proctor/proctest"
 )
@@ -26,16 +30,17 @@ func give(t *testing.T, m *Manager, p Process, in Input) {
 // waitsFor waits until a process waits for input that surely.
 func waitsFor(t *testing.T, m *Manager, p Process, want InputWait) {
 	t.Helper()
-	var got InputWait
-	for deadline := time.Now().Add(patience); got != want; {
+	proctest.Await(t, fmt.Sprintf("%s waits for input: %q", p.Command, want), func() bool {
 		now, _, err := m.Read(p.Scope, p.ID)
-		if got = now.WaitsForInput; err != nil || time.Now().After(deadline) {
-			t.Fatalf("it waits for input: %q, want %q, %v", got, want, err)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		return now.WaitsForInput == want
+	})
 }
 
 func TestInputByPipe(t *testing.T) {
+	proctest.Need(t, "python3", "bash")
 	m := newManager(t, Options{})
 	chat := Chat("a")
 	p := start(t, m, chat, Spec{Command: "sort", KeepStdin: true, Stdin: []byte("b\n")})
@@ -61,7 +66,7 @@ func TestInputByPipe(t *testing.T) {
 	p = start(t, m, chat, Spec{Command: `python3 -c "import os; os.read(os.dup(0), 1)"`, KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
 	// In whatever group it is, and whatever cannot be looked at stands beside it.
-	p = start(t, m, chat, Spec{Command: "timeout 60 cat", KeepStdin: true})
+	p = start(t, m, chat, Spec{Command: "timeout 6000 cat", KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
 	p = start(t, m, chat, Spec{Command: `exec python3 -c 'import ctypes, subprocess; ctypes.CDLL(None).prctl(4, 0); subprocess.run(["cat"])'`, KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
@@ -92,12 +97,33 @@ func TestInputThatIsNotTaken(t *testing.T) {
 	m := newManager(t, Options{})
 	chat := Chat("a")
 	p := start(t, m, chat, Spec{Command: "exec sleep 100", KeepStdin: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, n, err := m.Input(ctx, chat, p.ID, Input{Text: make([]byte, MaxInputBytes)}); !errors.Is(err, ErrInputFull) || n < 4096 || n > 1<<17 {
-		t.Errorf("%d bytes taken, %v", n, err)
+	pipe, err := os.Open(fmt.Sprintf("/proc/%d/fd/0", pidOf(t, m, p)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
+	defer pipe.Close()
+	held := func() (n int) {
+		n, err := unix.IoctlGetInt(int(pipe.Fd()), unix.TIOCINQ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	size, err := unix.FcntlInt(pipe.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		if _, n, err := m.Input(ctx, chat, p.ID, Input{Text: make([]byte, MaxInputBytes)}); !errors.Is(err, ErrInputFull) || n != size {
+			t.Errorf("%d bytes taken, %v", n, err)
+		}
+	})
+	proctest.Await(t, "the pipe is full", func() bool { return held() == size })
+	cancel()
+	waiting.Wait()
+	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond) // clock: what a caller wants to wait
 	defer cancel()
 	if _, n, err := m.Input(ctx, chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrInputFull) || n != 0 {
 		t.Errorf("%d bytes taken, %v", n, err)
@@ -133,6 +159,7 @@ func TestInputThatIsNotTaken(t *testing.T) {
 }
 
 func TestTerminal(t *testing.T) {
+	proctest.Need(t, "python3", "bash", "dash")
 	m := newManager(t, Options{Environ: append(os.Environ(), "COLUMNS=7", "LINES=7", "EDITOR=vi")})
 	chat := Chat("a")
 	p := start(t, m, chat, Spec{Command: `tty; stty size; echo "$TERM/$EDITOR/$COLUMNS/$GIT_TERMINAL_PROMPT"; read x </dev/tty; echo "got $x"; stty size; exit 3`, TTY: Size{Rows: 24, Cols: 80}})
@@ -177,8 +204,11 @@ func TestTerminal(t *testing.T) {
 	give(t, m, p, Input{EOF: true})
 	awaitOutput(t, m, p, "over")
 	// What is stopped does not read.
-	p = start(t, m, chat, Spec{Command: `echo up; python3 -c "import os,threading; threading.Timer(.1,lambda:os.kill(os.getpid(),19)).start(); os.read(0,1)"`, KeepStdin: true})
+	p = start(t, m, chat, Spec{Command: `exec python3 -c "import os; os.read(0,1)"`, KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
+	if err := m.Signal(chat, p.ID, SignalStop, NoGrace); err != nil {
+		t.Fatal(err)
+	}
 	waitsFor(t, m, p, "")
 	// A shell ignores SIGTERM, and obeys when it is hung up.
 	p = start(t, m, chat, Spec{Command: "exec bash --norc -i", TTY: Size{Rows: 24, Cols: 80}})
@@ -233,6 +263,7 @@ var stateRounds = flag.Int("states", 1, "how often TestWhoWaitsForInput runs eac
 // Programs in known states. What waits must be said to, and what does not must not: a
 // state is sampled many times once it has come.
 func TestWhoWaitsForInput(t *testing.T) {
+	proctest.Need(t, "python3", "bash", "less", "vim")
 	m := newManager(t, Options{})
 	chat := Chat("a")
 	dir := t.TempDir()
@@ -271,7 +302,12 @@ func TestWhoWaitsForInput(t *testing.T) {
 			awaitOutput(t, m, p, program.shown)
 			all = append(all, p)
 		}
-		<-time.After(likelyIdle + 200*time.Millisecond) // the states have come by then
+		// Those that are to wait come last: they have to be idle for a while first.
+		for i, program := range programs {
+			if program.want != "" {
+				waitsFor(t, m, all[i], program.want)
+			}
+		}
 		for i, program := range programs {
 			for range 5 {
 				now, _, err := m.Read(chat, all[i].ID)

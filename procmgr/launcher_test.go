@@ -3,7 +3,6 @@
 package procmgr
 
 import (
-	"context"
 	"errors"
 	"os"
 	"strings"
@@ -16,7 +15,7 @@ import (
 // stays outside as well.
 func bubblewrap(t *testing.T, options ...string) []string {
 	t.Helper()
-	proctest.NeedProgram(t, "bwrap")
+	proctest.Need(t, "bwrap")
 	return append(append(strings.Fields("bwrap --dev-bind / / --unshare-pid --proc /proc"), options...), "--")
 }
 
@@ -89,9 +88,7 @@ func TestADaemonInBubblewrapIsCountedAndKilled(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	signal(t, m, p, SignalKill)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := m.WaitGone(ctx, p.Scope, p.ID); err != nil || len(proctest.Sleepers(token)) != 0 {
+	if err := m.WaitGone(t.Context(), p.Scope, p.ID); err != nil || len(proctest.Sleepers(token)) != 0 {
 		t.Errorf("%v, %d live", err, len(proctest.Sleepers(token)))
 	}
 }

@@ -62,9 +62,7 @@ func gone(m *Manager, p Process) bool {
 // waitGone waits until nothing of the process is alive.
 func waitGone(t *testing.T, m *Manager, p Process) Process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := m.WaitGone(ctx, p.Scope, p.ID); err != nil {
+	if err := m.WaitGone(t.Context(), p.Scope, p.ID); err != nil {
 		t.Fatalf("wait for the end of %q: %v", p.Command, err)
 	}
 	p, _ = wait(t, m, p)

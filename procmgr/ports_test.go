@@ -4,12 +4,10 @@ package procmgr
 
 import (
 	"fmt"
-	"os/exec"
 	"reflect"
 	"regexp"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/proctor-mcp/proctor/proctest"
 )
@@ -18,12 +16,15 @@ import (
 // all, and prints it.
 func listener(t testing.TB, addresses string) string {
 	t.Helper()
-	proctest.NeedProgram(t, "node")
+	proctest.Need(t, "node")
 	return fmt.Sprintf(`node -e '
-		const listen = ([address, ...more], port) => require("net").createServer().listen({port, host: address, ipv6Only: true}, function () {
+		const all = "%s".split(" ");
+		const listen = ([address, ...more], port) => require("net").createServer().on("error", () => {
+			listen(all, 0); // somebody else has it
+		}).listen({port, host: address, ipv6Only: true}, function () {
 			more.length ? listen(more, this.address().port) : console.log("port " + this.address().port + ".");
 		});
-		listen("%s".split(" "), 0)'`, addresses)
+		listen(all, 0)'`, addresses)
 }
 
 // awaitPort returns the port that a process prints.
@@ -46,7 +47,7 @@ func awaitPort(t testing.TB, m *Manager, p Process) int {
 
 func TestPorts(t *testing.T) {
 	m := newManager(t, Options{})
-	proctest.NeedProgram(t, "python3")
+	proctest.Need(t, "python3", "setsid")
 	// It listens all the while, and nowhere below.
 	awaitPort(t, m, start(t, m, Chat("d"), Spec{Command: listener(t, "127.0.0.1")}))
 
@@ -89,7 +90,7 @@ func TestPorts(t *testing.T) {
 
 // A connection is no port, and neither is a socket that does not listen.
 func TestPortsAreThoseThatListen(t *testing.T) {
-	proctest.NeedProgram(t, "python3")
+	proctest.Need(t, "python3")
 	m := newManager(t, Options{})
 	p := sh(t, m, `exec python3 -uc '
 import socket, time
@@ -131,10 +132,9 @@ func TestPortsBehindBubblewrap(t *testing.T) {
 
 // A command may have become another user's.
 func TestPortsOfAnotherUser(t *testing.T) {
-	const become = "setpriv --reuid proctor-test --regid proctor-test --clear-groups "
-	if exec.Command("sh", "-c", become+"true").Run() != nil {
-		t.Skip("SKIPPED: only root can become proctor-test, which test.sh makes")
-	}
+	proctest.Need(t, "setpriv")
+	other := proctest.OtherUser(t)
+	become := fmt.Sprintf("setpriv --reuid %d --regid %d --clear-groups ", other, other)
 	m := newManager(t, Options{})
 	p := sh(t, m, become+listener(t, "127.0.0.1"))
 	port := awaitPort(t, m, p)
@@ -148,7 +148,7 @@ func TestPortsAmongShortProcesses(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, listener(t, "127.0.0.1")+" & while :; do /bin/true; done")
 	want := []Port{{Port: awaitPort(t, m, p), Address: "127.0.0.1"}}
-	for began := time.Now(); time.Since(began) < 200*time.Millisecond; {
+	for range 200 {
 		if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %v, %v; want %v", got, err, want)
 		}

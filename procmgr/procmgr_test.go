@@ -25,11 +25,14 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
+// quickRuns is how many commands TestEveryRunIsWhole runs if it is not asked for more.
+const quickRuns = 500
+
 // The tests run in the best kill domain of the machine, or in the one that is
 // asked for.
 var (
 	domainFlag = flag.String("domain", "", "best kill domain to use")
-	runsFlag   = flag.Int("runs", 500, "commands that TestEveryRunIsWhole runs")
+	runsFlag   = flag.Int("runs", quickRuns, "commands that TestEveryRunIsWhole runs")
 	host       *spawn.Host
 )
 
@@ -46,8 +49,6 @@ func TestMain(m *testing.M) {
 	})
 }
 
-const patience = 20 * time.Second
-
 // newManager returns a manager that is closed at the end of the test.
 func newManager(t testing.TB, opts Options) *Manager {
 	t.Helper()
@@ -62,9 +63,7 @@ func newManager(t testing.TB, opts Options) *Manager {
 	}
 	m := New(opts)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := m.Close(ctx); err != nil {
+		if err := m.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -85,11 +84,19 @@ func sh(t testing.TB, m *Manager, command string) Process {
 	return start(t, m, Chat("c"), Spec{Command: command})
 }
 
+// pidOf returns the pid of a process that has forked nothing.
+func pidOf(t testing.TB, m *Manager, p Process) int {
+	t.Helper()
+	members, err := m.Survivors(p.Scope, p.ID)
+	if err != nil || len(members) != 1 {
+		t.Fatalf("%q is %v, %v", p.Command, members, err)
+	}
+	return members[0].Pid
+}
+
 func wait(t testing.TB, m *Manager, p Process) (Process, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := m.Wait(ctx, p.Scope, p.ID); err != nil {
+	if err := m.Wait(t.Context(), p.Scope, p.ID); err != nil {
 		t.Fatalf("wait for %q: %v", p.Command, err)
 	}
 	p, view, err := m.Output(p.Scope, p.ID)
@@ -299,7 +306,8 @@ func TestTerminateIsObeyedOrNot(t *testing.T) {
 }
 
 func TestGraceReachesWhatTheLeaderLeaves(t *testing.T) {
-	m := newManager(t, Options{})
+	clock := quartz.NewMock(t)
+	m := newManager(t, Options{Clock: clock})
 	p := sh(t, m, `trap 'exit 0' TERM; `+proctest.Child("ignore-term")[len("exec "):]+` & echo; wait`)
 	awaitOutput(t, m, p, "ready")
 	if err := m.Signal(p.Scope, p.ID, SignalTerminate, time.Second); err != nil {
@@ -309,10 +317,8 @@ func TestGraceReachesWhatTheLeaderLeaves(t *testing.T) {
 	if p.Exit.Code != 0 || p.Descendants != 1 || !p.OutputOpen {
 		t.Errorf("the leader obeys, its child does not: got %+v", p)
 	}
-	proctest.Within(t, "child killed after the grace", func() bool {
-		members, err := m.Survivors(p.Scope, p.ID)
-		return err == nil && len(members) == 0
-	})
+	clock.Advance(time.Second).MustWait(t.Context())
+	waitGone(t, m, p)
 }
 
 func TestDescendantsAreCountedAndSignalled(t *testing.T) {
@@ -336,14 +342,12 @@ func TestDescendantsAreCountedAndSignalled(t *testing.T) {
 
 func TestLateOutputIsKept(t *testing.T) {
 	m := newManager(t, Options{})
-	cue := filepath.Join(t.TempDir(), "cue")
+	cue, give := proctest.Cue(t)
 	p, _ := wait(t, m, sh(t, m, proctest.Child("hold-say", cue)))
 	if p.Exit.Code != 3 || !p.OutputOpen {
 		t.Errorf("got %+v", p)
 	}
-	if err := os.WriteFile(cue, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	give()
 	awaitOutput(t, m, p, "late\n")
 	proctest.Within(t, "output closed", func() bool {
 		p, _, _ := m.Output(p.Scope, p.ID)

@@ -10,16 +10,27 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// forever is longer than any test and bounds what a failed one leaves behind.
-const forever = 5 * time.Minute
+// orphanLife bounds the life of a child that cannot see its test binary, for
+// instance in a namespace.
+const orphanLife = time.Hour
 
+// runChild is the program of [Child]. Its first argument is the pid of the test
+// binary, which it does not outlive.
 func runChild(args []string) {
-	time.AfterFunc(forever, func() { os.Exit(99) })
-	switch args[0] {
+	if pid, err := strconv.Atoi(args[0]); err == nil && sameProgram(pid) {
+		go func() {
+			_ = awaitEnd(pid, time.Time{})
+			os.Exit(99)
+		}()
+	} else {
+		time.AfterFunc(orphanLife, func() { os.Exit(99) })
+	}
+	switch args = args[1:]; args[0] {
 	case "ignore-term":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
@@ -33,12 +44,14 @@ func runChild(args []string) {
 	case "leave":
 		fmt.Println(background(false, "sleep"))
 	case "say-late":
-		for {
-			if _, err := os.Stat(args[1]); err == nil {
-				fmt.Println("late")
-				return
-			}
+		cue, err := os.Open(args[1])
+		if err != nil {
+			panic(err)
 		}
+		if _, err := cue.Read(make([]byte, 1)); err != nil {
+			panic(err)
+		}
+		fmt.Println("late")
 	case "flood":
 		flood(args[1])
 	case "half-rune":
@@ -79,7 +92,7 @@ func runChild(args []string) {
 
 // background starts this program again in the same group and returns its pid.
 func background(withOutput bool, args ...string) int {
-	cmd := exec.Command(os.Args[0], append([]string{"child"}, args...)...)
+	cmd := exec.Command(os.Args[0], append([]string{"child", os.Args[2]}, args...)...)
 	if withOutput {
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	}
@@ -104,3 +117,31 @@ func flood(size string) {
 		left -= int64(n)
 	}
 }
+
+// Child returns a shell command that runs this test binary as a program:
+//
+//	ignore-term      ignores SIGTERM, prints "ready", lives until killed
+//	hold             leaves a descendant that holds the output and prints its pid; exits 3
+//	hold-say CUE     like hold; the descendant prints "late" at the cue ([Cue]), and ends
+//	leave            leaves a descendant in its group that holds no output; exits 0
+//	flood BYTES      writes so many bytes of "x" lines, exits 0
+//	half-rune        writes the first two of three bytes of "€", waits for a line of input, writes the third
+//	fork N           starts N sleeping children, prints "ready", sleeps
+//	headless         prints its pid and ends its main thread; the others go on
+//	http             serves HTTP on a free port, prints its address, answers "hello"
+//	env KEY…         prints each variable as KEY=value, or "KEY unset"
+//
+// It ends, at the latest, with the test binary.
+func Child(args ...string) string {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	words := []string{"exec", quote(exe), "child", strconv.Itoa(os.Getpid())}
+	for _, a := range args {
+		words = append(words, quote(a))
+	}
+	return strings.Join(words, " ")
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -1,7 +1,9 @@
 package proctest
 
 import (
+	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 )
 
@@ -10,4 +12,15 @@ import (
 func exitThread() {
 	runtime.LockOSThread()
 	syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
+}
+
+// sameProgram reports whether pid runs the program of the caller. In a pid namespace
+// a number may be another's.
+func sameProgram(pid int) bool {
+	own, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return false
+	}
+	other, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	return err == nil && own == other
 }

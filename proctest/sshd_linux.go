@@ -8,33 +8,20 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
+	"sync"
 	"testing"
 )
-
-// NeedProgram ends the test if a program is missing: it fails under CI, which
-// installs all of them, and is skipped elsewhere.
-func NeedProgram(t testing.TB, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("SKIPPED: test.sh installs what is missing:", err)
-	}
-}
 
 // SSHD starts an SSH server of its own on a free loopback port, with keys that end
 // with the test, and returns what ssh(1) needs to reach it as this user: options,
 // then the host.
 func SSHD(t testing.TB) (arguments []string) {
 	t.Helper()
-	const server = "/usr/sbin/sshd" // it runs itself anew and wants to know where it is
-	NeedProgram(t, "ssh")
-	NeedProgram(t, server)
+	const program = "/usr/sbin/sshd" // it runs itself anew and wants to know where it is
+	Need(t, "ssh", "ssh-keygen", program)
 	if os.Getuid() == 0 {
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { // where it locks itself in
-			t.Fatal(err)
+			t.Skip("SKIPPED: sshd has no /run/sshd:", err)
 		}
 	}
 	self, err := user.Current()
@@ -47,40 +34,73 @@ func SSHD(t testing.TB) (arguments []string) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	config := fmt.Sprintf("ListenAddress %s\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPidFile none\n", address, dir, dir) +
+	config := fmt.Sprintf("HostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPidFile none\n", dir, dir) +
 		"UsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\n"
 	if err := os.WriteFile(dir+"/config", []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log strings.Builder
-	cmd := exec.Command(server, "-D", "-e", "-f", dir+"/config")
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
+	// The port is open before there is a server, which inetd's mode makes possible: no
+	// other program can come to it in between.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
+	log, err := os.Create(dir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sshd{argv: []string{program, "-i", "-e", "-f", dir + "/config"}, log: log}
+	var accepting sync.WaitGroup
+	accepting.Go(func() { s.accept(l) })
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
+		l.Close()
+		accepting.Wait()
+		s.end()
+		log.Close()
+		if text, _ := os.ReadFile(log.Name()); t.Failed() {
+			t.Logf("%s", text)
 		}
-	})
-	Within(t, "sshd listens", func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
 	})
 	return []string{
-		"-F", "none", "-p", strconv.Itoa(port), "-i", dir + "/user", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+		"-F", "none", "-p", strconv.Itoa(l.Addr().(*net.TCPAddr).Port), "-i", dir + "/user", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", self.Username + "@127.0.0.1",
+	}
+}
+
+// sshd has a server for each connection.
+type sshd struct {
+	argv    []string
+	log     *os.File
+	servers []*exec.Cmd
+}
+
+// accept starts servers until the listener is closed.
+func (s *sshd) accept(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		cmd := exec.Command(s.argv[0], s.argv[1:]...)
+		file, err := conn.(*net.TCPConn).File()
+		conn.Close()
+		if err == nil {
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = file, file, s.log
+			err = cmd.Start()
+			file.Close()
+		}
+		if err != nil {
+			fmt.Fprintln(s.log, err)
+			continue
+		}
+		s.servers = append(s.servers, cmd)
+	}
+}
+
+// end ends the servers whose connections are still open.
+func (s *sshd) end() {
+	for _, cmd := range s.servers {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 	}
 }

@@ -148,37 +148,21 @@ func (r *run) text() string {
 
 func (r *run) await(text string) {
 	r.t.Helper()
-	deadline := time.After(10 * time.Second)
 	for !strings.Contains(r.text(), text) {
 		select {
 		case <-r.changed:
-		case <-deadline:
-			r.t.Fatalf("no %q in %q", text, r.text())
+		case <-r.closed:
+			if !strings.Contains(r.text(), text) {
+				r.t.Fatalf("the output ended without %q: %q", text, r.text())
+			}
 		}
 	}
 }
 
-func (r *run) ended() Exit {
-	r.t.Helper()
-	select {
-	case e := <-r.exit:
-		return e
-	case <-time.After(20 * time.Second):
-		r.t.Fatal("no exit")
-		return Exit{}
-	}
-}
+func (r *run) ended() Exit { return <-r.exit }
 
 // emptied waits until nothing of it is alive.
-func (r *run) emptied() {
-	r.t.Helper()
-	select {
-	case <-r.empty:
-	case <-time.After(20 * time.Second):
-		left, err := r.Members()
-		r.t.Fatalf("not empty: %v %v", left, err)
-	}
-}
+func (r *run) emptied() { <-r.empty }
 
 func TestExitCodeSignalAndUsage(t *testing.T) {
 	if e := shell(t, "exit 7").ended(); e.Code != 7 || e.Signal != "" || e.Lost {
@@ -260,15 +244,13 @@ func TestFloodingDescendantDoesNotDelayTheExit(t *testing.T) {
 }
 
 func TestOutputAfterTheExitIsDelivered(t *testing.T) {
-	cue := filepath.Join(t.TempDir(), "cue")
+	cue, give := proctest.Cue(t)
 	r := shell(t, proctest.Child("hold-say", cue))
 	r.ended()
 	if strings.Contains(r.text(), "late") {
 		t.Fatal("late already")
 	}
-	if err := os.WriteFile(cue, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	give()
 	<-r.closed
 	if !strings.Contains(r.text(), "late") {
 		t.Errorf("got %q", r.text())

@@ -1,0 +1,124 @@
+package proctest
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownWorld takes from this program, and so from what it starts, what the person or
+// the script that started the tests has given it: ignored and blocked signals,
+// descriptors, the umask, a home and all variables but a few. leave removes the
+// home that the tests have instead.
+func ownWorld() (leave func(), err error) {
+	if err := unblockSignals(); err != nil {
+		return nil, err
+	}
+	catchIgnoredSignals()
+	unix.Umask(0o022)
+	closeOnExec()
+	given = os.Environ()
+	os.Clearenv()
+	for _, variable := range given {
+		if name, value, _ := strings.Cut(variable, "="); kept(name) {
+			if err := os.Setenv(name, value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	home, err := os.MkdirTemp("", "proctor-test-home-")
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = os.RemoveAll(home) }, os.Setenv("HOME", home)
+}
+
+// kept reports whether tests see a variable. Nothing else may change what they do.
+func kept(name string) bool {
+	return slices.Contains([]string{"PATH", "TMPDIR", "USER", "LOGNAME", requireVariable}, name) ||
+		strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "CGO_")
+}
+
+// given is the environment that the test binary was started with.
+var given []string
+
+// GoEnviron returns the variables that lead the go command to the caches and
+// settings of the person who runs the tests: it is theirs that builds.
+func GoEnviron() (env []string) {
+	for _, variable := range given {
+		if name, _, _ := strings.Cut(variable, "="); slices.Contains([]string{"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}, name) {
+			env = append(env, variable)
+		}
+	}
+	return env
+}
+
+// unblockSignals starts this program anew if it was started with blocked signals:
+// Go gives them to every child, and there is no other way to be rid of them.
+func unblockSignals() error {
+	blocked, err := signalMask("SigBlk")
+	if err != nil || blocked == 0 {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil); err != nil {
+		return err
+	}
+	if again, err := signalMask("SigBlk"); err != nil || again != 0 {
+		return fmt.Errorf("signals %x stay blocked: %w", again, err)
+	}
+	return unix.Exec(self, os.Args, os.Environ())
+}
+
+// catchIgnoredSignals catches what was ignored when this program was started (nohup,
+// & in a script). To the program nothing changes; what it starts has the default.
+func catchIgnoredSignals() {
+	ignored, err := signalMask("SigIgn")
+	if err != nil {
+		return // without /proc the tests of processes fail in other ways
+	}
+	caught := make(chan os.Signal, 1)
+	for n := 1; n < 64; n++ {
+		if ignored&(1<<(n-1)) != 0 {
+			signal.Notify(caught, syscall.Signal(n))
+		}
+	}
+}
+
+// signalMask reads a set of signals of the calling thread.
+func signalMask(name string) (mask uint64, err error) {
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, after, ok := strings.Cut(string(status), name+":\t")
+	if !ok {
+		return 0, fmt.Errorf("no %s in /proc/thread-self/status", name)
+	}
+	text, _, _ := strings.Cut(after, "\n")
+	return strconv.ParseUint(text, 16, 64)
+}
+
+// closeOnExec keeps inherited descriptors from what the tests start.
+func closeOnExec() {
+	const firstOwn = 3
+	fds, _ := filepath.Glob("/proc/self/fd/*")
+	for _, name := range fds {
+		if fd, err := strconv.Atoi(filepath.Base(name)); err == nil && fd >= firstOwn {
+			syscall.CloseOnExec(fd)
+		}
+	}
+}
