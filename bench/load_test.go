@@ -266,7 +266,7 @@ func TestHostile(t *testing.T) {
 				}
 			}
 			var lists, starts series
-			probe(ctx, p, d, &lists, &starts)
+			measure(ctx, p, d, &lists, &starts)
 			cancel()
 			wg.Wait()
 			lists.check(t, "lists")
@@ -280,8 +280,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// probe lists, and starts and kills, 20 times a second each.
-func probe(ctx context.Context, p *peer, d time.Duration, lists, starts *series) {
+// measure lists, and starts and kills, 20 times a second each.
+func measure(ctx context.Context, p *peer, d time.Duration, lists, starts *series) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
-	"strings"
 )
 
 // HTTP returns nil once a GET of a URL is answered with a status of 2xx or 3xx, of
@@ -82,12 +81,9 @@ func parse(text string) (target, error) {
 		}
 		port = uint16(n)
 	}
-	if strings.EqualFold(u.Hostname(), "localhost") {
-		return target{loopback(), port}, nil
-	}
-	a, err := netip.ParseAddr(u.Hostname())
-	if err != nil || a.Zone() != "" || a.Is4In6() || !a.IsLoopback() {
+	addresses := Loopback(u.Hostname())
+	if addresses == nil {
 		return refuse(fmt.Sprintf("host %q", u.Hostname()), "localhost, 127.0.0.1 or [::1]")
 	}
-	return target{[]netip.Addr{a}, port}, nil
+	return target{addresses, port}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func Port(ctx context.Context, port int) error {
 		return &InputError{"port", fmt.Sprint(port), "1 to 65535"}
 	}
 	return retry(ctx, func(ctx context.Context) error {
-		conn, err := dial(ctx, loopback(), uint16(port))
+		conn, err := dial(ctx, Loopback("localhost"), uint16(port))
 		if err == nil {
 			err = conn.Close()
 		}
@@ -44,9 +45,18 @@ func Port(ctx context.Context, port int) error {
 	})
 }
 
-// loopback is what localhost means, whatever /etc/hosts and DNS say.
-func loopback() []netip.Addr {
-	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+// Loopback returns the addresses of a host that is this machine: localhost, in any
+// case, an address of 127.0.0.0/8, or ::1. It returns nil for every other host. It
+// asks neither DNS nor /etc/hosts, and accepts no other way to write an address.
+func Loopback(host string) []netip.Addr {
+	if strings.EqualFold(host, "localhost") {
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil || a.Zone() != "" || a.Is4In6() || !a.IsLoopback() {
+		return nil
+	}
+	return []netip.Addr{a}
 }
 
 // dial connects to the first of the addresses that accepts. The error is that of the

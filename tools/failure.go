@@ -190,12 +190,13 @@ func reason(start *procmgr.StartError) (why, next string) {
 	default:
 		// What is left is an error of the system, whose text is the same everywhere
 		// and holds nothing of ours.
-		return cause(err).Error(), ""
+		return Cause(err).Error(), ""
 	}
 }
 
-// cause returns the innermost error.
-func cause(err error) error {
+// Cause returns the innermost error that err wraps: the system's own words for what
+// happened, without the operations and paths that the outer errors add.
+func Cause(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}

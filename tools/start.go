@@ -99,7 +99,7 @@ func began(s procmgr.Started, text string, r schemas.OutputResult, c *call) answ
 // kept notes why little of an output is kept, if that is so.
 func (t *Tools) kept(c *call, out output.Reader) {
 	if err := out.Failure(); err != nil {
-		c.note("Of much of its output only the last 128 KiB are kept: the server cannot write to its --output-dir (%s). To have all, redirect to a file.", clip(cause(err).Error()))
+		c.note("Of much of its output only the last 128 KiB are kept: the server cannot write to its --output-dir (%s). To have all, redirect to a file.", clip(Cause(err).Error()))
 	}
 }
 

@@ -116,7 +116,7 @@ func (t *Tools) remark(ctx context.Context, c *call, id string, in *schemas.Wait
 	for _, err := range w.Missing {
 		var pending *probe.PendingError
 		if w.Result == procmgr.WaitOver && errors.As(err, &pending) {
-			c.note("The last try of the URL: %s.", clip(cause(pending.Last).Error()))
+			c.note("The last try of the URL: %s.", clip(Cause(pending.Last).Error()))
 		}
 	}
 }

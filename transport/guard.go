@@ -8,13 +8,13 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/probe"
 )
 
 const (
@@ -186,7 +186,7 @@ func (g *guard) hostAllowed(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	return isLoopback(name) || slices.ContainsFunc(g.hosts, func(allowed string) bool {
+	return probe.Loopback(strings.Trim(name, "[]")) != nil || slices.ContainsFunc(g.hosts, func(allowed string) bool {
 		return strings.EqualFold(allowed, name) || strings.EqualFold(allowed, host)
 	})
 }
@@ -201,16 +201,7 @@ func (g *guard) originAllowed(origins []string) bool {
 	if err != nil || o.Host == "" || o.Scheme != "http" && o.Scheme != "https" {
 		return false
 	}
-	return isLoopback(o.Hostname()) || slices.ContainsFunc(g.origins, func(allowed string) bool {
+	return probe.Loopback(o.Hostname()) != nil || slices.ContainsFunc(g.origins, func(allowed string) bool {
 		return strings.EqualFold(allowed, o.Scheme+"://"+o.Host)
 	})
-}
-
-func isLoopback(name string) bool {
-	name = strings.Trim(name, "[]")
-	if strings.EqualFold(name, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(name)
-	return err == nil && ip.IsLoopback()
 }

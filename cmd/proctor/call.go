@@ -21,7 +21,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/probe"
 	"github.com/proctor-mcp/proctor/procmgr"
+	"github.com/proctor-mcp/proctor/tools"
 	"github.com/proctor-mcp/proctor/transport"
 )
 
@@ -174,7 +176,7 @@ func callServer(ctx context.Context, sys system, o *callOptions, id caller.Ident
 		return nil, usage("--url is %q; it must be http://HOST:PORT/mcp", o.url)
 	}
 	headers := map[string]string{}
-	if o.tokenFile != "" || sys.getenv(tokenVariable) != "" || loopback(u.Hostname()) {
+	if o.tokenFile != "" || sys.getenv(tokenVariable) != "" || probe.Loopback(u.Hostname()) != nil {
 		// The token that serve keeps is for this machine alone. Without one the
 		// server says what it wants.
 		t, err := findToken(sys, o.tokenFile)
@@ -204,7 +206,7 @@ func callServer(ctx context.Context, sys system, o *callOptions, id caller.Ident
 	case errors.Is(err, mcptransport.ErrLegacySSEServer):
 		return nil, failure{fmt.Errorf("there is no MCP server at %s; the path is /mcp", o.url)}
 	case err != nil:
-		return nil, failure{fmt.Errorf("no answer of an MCP server from %s: %.200v", o.url, cause(err))}
+		return nil, failure{fmt.Errorf("no answer of an MCP server from %s: %.200v", o.url, tools.Cause(err))}
 	}
 	return result, nil
 }

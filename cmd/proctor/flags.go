@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/proctor-mcp/proctor/tools"
 )
 
 // checkFlags refuses flags of text that are empty, most often because a variable is:
@@ -26,7 +28,7 @@ func flagError(_ *cobra.Command, err error) error {
 	if !errors.As(err, &invalid) {
 		return err
 	}
-	want := "another value: " + cause(err).Error()
+	want := "another value: " + tools.Cause(err).Error()
 	switch invalid.GetFlag().Value.Type() {
 	case "int", "int64":
 		want = "a whole number"

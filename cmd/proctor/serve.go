@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/proctor-mcp/proctor/probe"
+	"github.com/proctor-mcp/proctor/tools"
 	"github.com/proctor-mcp/proctor/transport"
 )
 
@@ -99,7 +100,7 @@ func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) erro
 			for _, l := range listeners {
 				l.Close()
 			}
-			return failure{fmt.Errorf("cannot listen on %s: %w; %s", address, cause(err), listenHint(address, err))}
+			return failure{fmt.Errorf("cannot listen on %s: %w; %s", address, tools.Cause(err), listenHint(address, err))}
 		}
 		listeners = append(listeners, l)
 	}
@@ -109,7 +110,7 @@ func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) erro
 			address = "unix:" + address
 		}
 		p.log.Info("listening", "address", address, "paths", "/mcp /sse", "token", tokenFrom)
-		if host, _, _ := net.SplitHostPort(o.listen[i]); !strings.HasPrefix(o.listen[i], "unix:") && !loopback(host) {
+		if host, _, _ := net.SplitHostPort(o.listen[i]); !strings.HasPrefix(o.listen[i], "unix:") && probe.Loopback(host) == nil {
 			p.log.Warn("others on the network can reach this address, and the token travels unencrypted; put TLS in front, and name the hosts that clients use with --allow-host", "address", o.listen[i])
 		}
 	}
@@ -165,7 +166,7 @@ func (o *serveOptions) checkAddresses() error {
 			return usage("--listen is %q, which is every network of this machine; name a host, such as 127.0.0.1%s", address, address)
 		case !isPort(port):
 			return usage("--listen is %q; its port must be a number up to 65535, such as in %s; 0 is any that is free", address, defaultListen)
-		case o.noAuth && !loopback(host):
+		case o.noAuth && probe.Loopback(host) == nil:
 			return usage("--no-auth works on loopback only, and --listen is %q; leave --no-auth out", address)
 		}
 	}
@@ -187,20 +188,6 @@ func (o *serveOptions) checkAddresses() error {
 		}
 	}
 	return nil
-}
-
-// cause is the innermost error, which says what happened without saying again
-// where.
-func cause(err error) error {
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
-		err = inner
-	}
-	return err
-}
-
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // welcome tells a person how to go on. It never shows the token.
