@@ -12,9 +12,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
@@ -63,8 +62,9 @@ func (a arguments) decode(raw json.RawMessage, in any) error {
 	switch {
 	case err != nil:
 		return &argumentError{[]string{"arguments: not valid JSON"}}
-	case !utf8.Valid(raw) || loneSurrogate(raw):
-		// Decoding would put U+FFFD in their place and run something else.
+	case !jsontext.Value(raw).IsValid(jsontext.AllowDuplicateNames(true)):
+		// It is JSON, but with bytes that are not UTF-8, or with half a surrogate
+		// pair. Decoding would replace them by U+FFFD and run another command.
 		return &argumentError{[]string{"arguments: not valid Unicode"}}
 	}
 	schema := a.schema()
@@ -80,42 +80,6 @@ func (a arguments) decode(raw json.RawMessage, in any) error {
 		return &argumentError{[]string{"arguments: " + err.Error()}}
 	}
 	return nil
-}
-
-// loneSurrogate says that a string in valid JSON has an escape of half a
-// surrogate pair, which stands for no character (RFC 8259, section 8.2).
-func loneSurrogate(text []byte) bool {
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 {
-			return false
-		}
-		if text = text[i:]; text[1] != 'u' {
-			text = text[2:]
-			continue
-		}
-		first, second := escaped(text), rune(-1)
-		text = text[6:]
-		if utf16.IsSurrogate(first) {
-			second = escaped(text)
-			if utf16.DecodeRune(first, second) == utf8.RuneError {
-				return true
-			}
-			text = text[6:]
-		}
-	}
-}
-
-// escaped returns the code unit of the escape \uXXXX that text begins with, or -1.
-func escaped(text []byte) rune {
-	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
-		return -1
-	}
-	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
-	if err != nil {
-		return -1
-	}
-	return rune(n)
 }
 
 // bounded replaces the numbers in v by ones that are written out. The validator
