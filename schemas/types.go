@@ -188,8 +188,12 @@ type Remarks struct {
 	Notices []string `json:"notices,omitempty"`
 }
 
-// SetNotices sets what has ended unseen.
+// SetNotices sets the notices: one line for each process that has ended and that
+// no answer has reported yet.
 func (r *Remarks) SetNotices(list []string) { r.Notices = list }
+
+// A Result is the result of any tool.
+type Result interface{ SetNotices([]string) }
 
 // Truncated says what an output does not show.
 type Truncated struct {

@@ -1,6 +1,8 @@
 package tools
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -9,6 +11,18 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/output"
 	"github.com/proctor-mcp/proctor/schemas"
 )
+
+// encode returns a result as JSON. Unlike json.Marshal it leaves < and > as they
+// are: a command and its output have many, and nothing here becomes HTML.
+func encode(result schemas.Result) json.RawMessage {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(result); err != nil {
+		panic(err) // results hold nothing that cannot be encoded
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+}
 
 // process puts a process into the terms of the schema.
 func process(p procmgr.Process) schemas.Process {
@@ -148,7 +162,7 @@ func status(p procmgr.Process) string {
 
 func age(p procmgr.Process) time.Duration {
 	if p.State.Running() {
-		return max(0, time.Since(p.StartedAt))
+		return max(0, p.At.Sub(p.StartedAt))
 	}
 	return max(0, p.Exit.At.Sub(p.StartedAt))
 }

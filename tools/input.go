@@ -49,7 +49,7 @@ func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answ
 	}
 	var waited procmgr.Waited
 	if err == nil {
-		w.Since, w.Cursor, w.Behind = time.Now(), cursor, cursor
+		w.Since, w.Cursor, w.Behind = t.clock.Now(), cursor, cursor
 		if in.WaitFor == nil {
 			w.Idle = inputIdle
 		}
@@ -146,13 +146,13 @@ func (t *Tools) render(ctx context.Context, c *call, out output.Reader, p procmg
 		sizes = append(sizes, screen.Resize{At: s.At, Rows: s.Rows, Cols: s.Cols})
 	}
 	const most = 20 * time.Millisecond
-	breath, begin := t.breath(ctx, c), time.Now()
+	breath, begin := t.breath(ctx, c), t.clock.Now()
 	return screen.Render(func(buffer []byte, offset int64) (int, int64) {
-		if time.Since(begin) > most {
+		if t.clock.Since(begin) > most {
 			if !breath() {
 				return 0, offset
 			}
-			begin = time.Now()
+			begin = t.clock.Now()
 		}
 		part := out.Read(buffer, offset)
 		return len(part.Data), part.At

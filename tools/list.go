@@ -38,11 +38,11 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 		text.WriteString("No processes. Start one with process_start.")
 	}
 	const turn = 5 * time.Millisecond
-	began := time.Now()
+	began := t.clock.Now()
 	for _, p := range list {
-		if in.Usage && time.Since(began) > turn { // to measure takes time: others first
+		if in.Usage && t.clock.Since(began) > turn { // to measure takes time: others first
 			t.pause(ctx, c)()
-			began = time.Now()
+			began = t.clock.Now()
 		}
 		shown := inList(p)
 		fmt.Fprintf(&text, "%s  %s", p.ID, status(p))

@@ -64,7 +64,7 @@ func (t *Tools) processesResource(c *call, _ string) (mcp.TextResourceContents, 
 	for _, p := range list {
 		r.Processes = append(r.Processes, inList(p))
 	}
-	return mcp.TextResourceContents{MIMEType: "application/json", Text: string(r.AppendJSON(nil))}, nil
+	return mcp.TextResourceContents{MIMEType: "application/json", Text: string(encode(&r))}, nil
 }
 
 func (t *Tools) outputResource(c *call, uri string) (mcp.TextResourceContents, error) {

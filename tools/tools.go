@@ -150,7 +150,7 @@ type answer struct {
 func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(context.Context, *call, In) (answer, error)) {
 	arguments := newArguments(tool.Name)
 	s.AddTool(tool, func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		begin := time.Now()
+		begin := t.clock.Now()
 		ctx, cancel := withStream(ctx)
 		defer cancel()
 		c := &call{base: t.log}
@@ -176,7 +176,7 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 			outcome, level = "refused", slog.LevelInfo
 		}
 		if t.log.Enabled(ctx, level) {
-			c.log().Log(ctx, level, "tool call", "tool", tool.Name, "outcome", outcome, "duration", time.Since(begin).Round(time.Microsecond))
+			c.log().Log(ctx, level, "tool call", "tool", tool.Name, "outcome", outcome, "duration", t.clock.Since(begin).Round(time.Microsecond))
 		}
 		if err != nil {
 			text, level := words(tool.Name, err), slog.LevelDebug
@@ -190,9 +190,8 @@ func add[In any](t *Tools, s *server.MCPServer, tool mcp.Tool, handle func(conte
 			t.notice(c, &a)
 		}
 		// The data says what the text says, with the names of its fields.
-		data := a.data.AppendJSON(make([]byte, 0, 1024+len(a.text)*3/2))
 		return deliver(ctx, &mcp.CallToolResult{
-			Content: []mcp.Content{mcp.NewTextContent(a.text)}, RawStructuredContent: data,
+			Content: []mcp.Content{mcp.NewTextContent(a.text)}, RawStructuredContent: encode(a.data),
 		}), nil
 	})
 }
@@ -259,9 +258,11 @@ func (t *Tools) within(ctx context.Context, c *call, asked *schemas.Int, otherwi
 		wait = unpromisedWait
 		c.note("wait_ms was shortened to %d, since many clients give up after 60 s; call process_output to wait on.", unpromisedWait.Milliseconds())
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := context.WithCancel(ctx)
+	over := t.clock.AfterFunc(wait, cancel, "wait")
 	stop := context.AfterFunc(t.waiting, cancel)
 	return ctx, func() {
+		over.Stop()
 		stop()
 		cancel()
 	}

@@ -68,7 +68,7 @@ func (e encoder) result(id json.RawMessage, slot *tools.Slot) []byte {
 	}
 	b = append(b, ']')
 	if len(r.RawStructuredContent) > 0 {
-		b = append(append(b, `,"structuredContent":`...), bytes.TrimSpace(r.RawStructuredContent)...)
+		b = append(append(b, `,"structuredContent":`...), r.RawStructuredContent...)
 	}
 	if r.IsError {
 		b = append(b, `,"isError":true`...)

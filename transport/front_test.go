@@ -99,9 +99,9 @@ func TestACancelledCallIsSilentAndItsProcessLivesOn(t *testing.T) {
 	}
 }
 
-// progress starts a process that waits, on a clock of the test's own, and
-// returns what the client is told after five seconds of it.
-func progressMessage(t *testing.T, clock *quartz.Mock, sent func(message string), next func() string) {
+// progressMessage starts a process, on a clock of the test's own, and checks what
+// its client reads of it after five seconds.
+func progressMessage(t *testing.T, s *serving, clock *quartz.Mock, sent func(message string), next func() string) {
 	t.Helper()
 	trap := clock.Trap().TickerFunc("progress")
 	defer trap.Close()
@@ -116,11 +116,18 @@ func progressMessage(t *testing.T, clock *quartz.Mock, sent func(message string)
 			Message       string
 		}
 	}
-	for !strings.Contains(got.Params.Message, "compiling") { // it may take more than one tick to print
-		clock.Advance(5 * time.Second).MustWait(t.Context())
-		if err := json.Unmarshal([]byte(next()), &got); err != nil {
-			t.Fatal(err)
+	proctest.Within(t, "the process to print", func() bool {
+		for _, scope := range []procmgr.Scope{procmgr.NoChat("stdio"), procmgr.Chat("transcript")} {
+			for _, p := range first(s.manager.List(scope, procmgr.FilterRunning, 1)) {
+				_, view, err := s.manager.Output(scope, p.ID)
+				return err == nil && view.Text == "compiling\n"
+			}
 		}
+		return false
+	})
+	clock.Advance(5 * time.Second).MustWait(t.Context())
+	if err := json.Unmarshal([]byte(next()), &got); err != nil {
+		t.Fatal(err)
 	}
 	if got.Method != "notifications/progress" || got.Params.ProgressToken != "tok" || got.Params.Progress < 5 || !strings.Contains(got.Params.Message, "10 bytes of output: compiling") {
 		t.Errorf("got %+v", got)
@@ -133,10 +140,13 @@ func progressMessage(t *testing.T, clock *quartz.Mock, sent func(message string)
 	}
 }
 
+func first[A, B any](a A, _ B) A { return a }
+
 func TestProgressOnStdio(t *testing.T) {
 	clock := quartz.NewMock(t)
-	in, out, _ := newServingWith(t, t.TempDir(), io.Discard, clock).stdio(t, caller.Identity{Token: "stdio"})
-	progressMessage(t, clock, func(m string) { send(t, in, m+"\n") }, func() string {
+	s := newServingWith(t, t.TempDir(), io.Discard, clock)
+	in, out, _ := s.stdio(t, caller.Identity{Token: "stdio"})
+	progressMessage(t, s, clock, func(m string) { send(t, in, m+"\n") }, func() string {
 		line, err := out.ReadString('\n')
 		if err != nil {
 			t.Fatal(err)
@@ -147,12 +157,13 @@ func TestProgressOnStdio(t *testing.T) {
 
 func TestProgressOnHTTP(t *testing.T) {
 	clock := quartz.NewMock(t)
-	base := newServingWith(t, t.TempDir(), io.Discard, clock).http(t, nil)
+	s := newServingWith(t, t.TempDir(), io.Discard, clock)
+	base := s.http(t, nil)
 	c := &http.Client{Transport: &http.Transport{}}
 	defer c.CloseIdleConnections()
 	responses := make(chan *http.Response, 1)
 	var events *bufio.Reader
-	progressMessage(t, clock, func(m string) {
+	progressMessage(t, s, clock, func(m string) {
 		go func() { responses <- post(t, c, base+"/mcp", m) }()
 	}, func() string {
 		if events == nil {
@@ -166,11 +177,12 @@ func TestProgressOnHTTP(t *testing.T) {
 
 func TestProgressOnSSE(t *testing.T) {
 	clock := quartz.NewMock(t)
-	base := newServingWith(t, t.TempDir(), io.Discard, clock).http(t, nil)
+	s := newServingWith(t, t.TempDir(), io.Discard, clock)
+	base := s.http(t, nil)
 	c := &http.Client{Transport: &http.Transport{}}
 	defer c.CloseIdleConnections()
 	events, endpoint := openSSE(t, c, base)
-	progressMessage(t, clock, func(m string) { post(t, c, endpoint, m).Body.Close() }, func() string { return event(t, events) })
+	progressMessage(t, s, clock, func(m string) { post(t, c, endpoint, m).Body.Close() }, func() string { return event(t, events) })
 }
 
 // TestNobodyCancelsForAnother lets clients with the same ids cancel.
