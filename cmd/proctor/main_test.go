@@ -41,8 +41,8 @@ type checked struct{ *testing.M }
 func (c checked) Run() int {
 	return proctest.Run(c.M, func(tests func() int) int {
 		code := tests()
-		if binary, err := build(); err == nil {
-			os.RemoveAll(filepath.Dir(binary))
+		if built != "" {
+			os.RemoveAll(built)
 		}
 		return code
 	})
@@ -62,6 +62,9 @@ func TestScripts(t *testing.T) {
 
 const patience = 30 * time.Second
 
+// built is the directory that build has made.
+var built string
+
 // build returns the program, built as a user builds it: without the race
 // detector, whose memory is its own.
 var build = sync.OnceValues(func() (string, error) {
@@ -69,11 +72,14 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	if err := os.Chmod(dir, 0o755); err != nil { // other users run it too
 		return "", err
 	}
 	binary := filepath.Join(dir, "proctor")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-o", binary, ".")
+	cmd.Env = append(os.Environ(), proctest.GoEnviron()...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return binary, nil
@@ -238,7 +244,7 @@ func quoted(s string) string {
 }
 
 func TestARealBuildIsFollowedToItsExit(t *testing.T) {
-	s := launch(t, []string{"HOME=" + os.Getenv("HOME")}, "stdio", "--workdir", "../../fair")
+	s := launch(t, proctest.GoEnviron(), "stdio", "--workdir", "../../fair")
 	r := s.call("process_start", `{"command":"go vet . && go test -count=1 . && exit 42","wait_ms":1}`)
 	if !r.Running {
 		t.Fatalf("it did not run past its wait: %+v", r)
