@@ -25,7 +25,7 @@ func ownWorld() (leave func(), err error) {
 	catchIgnoredSignals()
 	unix.Umask(0o022)
 	closeOnExec()
-	given = os.Environ()
+	given := append(goCaches(), os.Environ()...)
 	os.Clearenv()
 	for _, variable := range given {
 		if name, value, _ := strings.Cut(variable, "="); kept(name) {
@@ -47,16 +47,22 @@ func kept(name string) bool {
 		strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "CGO_")
 }
 
-// given is the environment that the test binary was started with.
-var given []string
-
-// GoEnviron returns the variables that lead the go command to the caches and
-// settings of the person who runs the tests: it is theirs that builds.
-func GoEnviron() (env []string) {
-	for _, variable := range given {
-		if name, _, _ := strings.Cut(variable, "="); slices.Contains([]string{"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}, name) {
-			env = append(env, variable)
-		}
+// goCaches returns the variables by which the go command finds, without the home of
+// the person who runs the tests, that person's settings and caches. What stands in
+// the settings need not be in a variable.
+func goCaches() (env []string) {
+	settings := ""
+	if dir, err := os.UserConfigDir(); err == nil {
+		file := filepath.Join(dir, "go", "env")
+		text, _ := os.ReadFile(file)
+		settings = "\n" + string(text)
+		env = append(env, "GOENV="+file)
+	}
+	if dir, err := os.UserCacheDir(); err == nil && !strings.Contains(settings, "\nGOCACHE=") {
+		env = append(env, "GOCACHE="+filepath.Join(dir, "go-build"))
+	}
+	if dir, err := os.UserHomeDir(); err == nil && !strings.Contains(settings, "\nGOPATH=") {
+		env = append(env, "GOPATH="+filepath.Join(dir, "go"))
 	}
 	return env
 }

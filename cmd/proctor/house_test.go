@@ -18,8 +18,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/proctor-mcp/proctor/proctest"
 )
 
 const (
@@ -64,7 +62,6 @@ var forbidden = []struct{ pkg, imports, why string }{
 func TestImports(t *testing.T) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), proctest.GoEnviron()...)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)

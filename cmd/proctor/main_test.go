@@ -77,9 +77,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "proctor")
-	cmd := exec.Command("go", "build", "-o", binary, ".")
-	cmd.Env = append(os.Environ(), proctest.GoEnviron()...)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return binary, nil
@@ -244,7 +242,7 @@ func quoted(s string) string {
 }
 
 func TestARealBuildIsFollowedToItsExit(t *testing.T) {
-	s := launch(t, proctest.GoEnviron(), "stdio", "--workdir", "../../fair")
+	s := launch(t, nil, "stdio", "--workdir", "../../fair")
 	r := s.call("process_start", `{"command":"go vet . && go test -count=1 . && exit 42","wait_ms":1}`)
 	if !r.Running {
 		t.Fatalf("it did not run past its wait: %+v", r)
