@@ -11,10 +11,8 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -221,44 +219,4 @@ func constant(d *ast.GenDecl, v *ast.ValueSpec) bool {
 		}
 	}
 	return len(v.Values) > 0
-}
-
-// TestREADMENamesEveryFlag compares the table of flags with what --help knows.
-func TestREADMENamesEveryFlag(t *testing.T) {
-	readme, err := os.ReadFile(root + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, ok := strings.Cut(string(readme), "\n## Flags\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	if !ok {
-		t.Fatal("README has no section Flags")
-	}
-	told := map[string]bool{}
-	for _, m := range regexp.MustCompile("`--([a-z-]+)").FindAllStringSubmatch(section, -1) {
-		told[m[1]] = true
-	}
-	known := map[string]bool{}
-	for _, args := range [][]string{{"stdio", "--help"}, {"serve", "--help"}, {"call", "--help"}, {"help", "limits"}} {
-		var help bytes.Buffer
-		if code := run(t.Context(), system{args: args, stdout: &help, stderr: &help}); code != exitOK {
-			t.Fatalf("%s: exit %d", args, code)
-		}
-		if lines := strings.Count(help.String(), "\n"); lines > 35 || args[0] != "help" && !strings.Contains(help.String(), "Example") {
-			t.Errorf("%s has %d lines; it must fit a screen and have an example", args, lines)
-		}
-		for _, m := range regexp.MustCompile(`(?m)^ +(?:-[a-z], )?--([a-z-]+)`).FindAllStringSubmatch(help.String(), -1) {
-			known[m[1]] = true
-		}
-	}
-	for flag := range known {
-		if !told[flag] && flag != "help" {
-			t.Errorf("README does not tell of --%s", flag)
-		}
-	}
-	for flag := range told {
-		if !known[flag] {
-			t.Errorf("README tells of --%s, which is gone", flag)
-		}
-	}
 }

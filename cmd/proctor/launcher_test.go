@@ -3,6 +3,8 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/user"
@@ -13,18 +15,33 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// readmeLauncher returns the launcher of README that begins with a program.
-func readmeLauncher(t *testing.T, program string) string {
+// documentedLauncher returns the launcher in docs/launchers.md that begins with a
+// program.
+func documentedLauncher(t *testing.T, program string) string {
 	t.Helper()
-	readme, err := os.ReadFile(root + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile(`--launcher "(` + program + ` [^"]*)"`).FindSubmatch(readme)
+	found := regexp.MustCompile(`--launcher "(` + program + ` [^"]*)"`).FindStringSubmatch(document(t, "docs/launchers.md"))
 	if found == nil {
-		t.Fatalf("README has no launcher %s", program)
+		t.Fatalf("docs/launchers.md has no launcher %s", program)
 	}
-	return string(found[1])
+	return found[1]
+}
+
+// text calls a tool and returns what an agent would read.
+func (s *server) text(tool, arguments string) string {
+	s.t.Helper()
+	s.id++
+	fmt.Fprintf(s.in, `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`+"\n", s.id, tool, arguments)
+	line, err := s.out.ReadBytes('\n')
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var answer struct {
+		Result struct{ Content []struct{ Text string } }
+	}
+	if err := json.Unmarshal(line, &answer); err != nil || len(answer.Result.Content) != 1 {
+		s.t.Fatalf("%v: %s", err, line)
+	}
+	return answer.Result.Content[0].Text
 }
 
 // run returns the text of a start.
@@ -40,7 +57,7 @@ func (s *server) check(command, want string) {
 	}
 }
 
-func TestREADMEBubblewrap(t *testing.T) {
+func TestDocumentedBubblewrap(t *testing.T) {
 	proctest.NeedProgram(t, "bwrap")
 	home, err := os.MkdirTemp("/var/tmp", "proctor-test-") // what is below /tmp is covered
 	if err != nil {
@@ -56,7 +73,7 @@ func TestREADMEBubblewrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	launcher := strings.ReplaceAll(readmeLauncher(t, "bwrap"), "$HOME", home)
+	launcher := strings.ReplaceAll(documentedLauncher(t, "bwrap"), "$HOME", home)
 	s := launch(t, []string{"HOME=" + home}, "stdio", "--workdir", work, "--launcher", launcher)
 
 	connect := "curl -s -m 5 -o /dev/null telnet://" + l.Addr().String() + " </dev/null; echo curl $?"
@@ -84,7 +101,7 @@ func TestREADMEBubblewrap(t *testing.T) {
 	}
 }
 
-func TestREADMEAnotherUser(t *testing.T) {
+func TestDocumentedUser(t *testing.T) {
 	const name = "proctor-test" // test.sh makes it
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: only root becomes another user")
@@ -93,7 +110,7 @@ func TestREADMEAnotherUser(t *testing.T) {
 	if err != nil {
 		t.Skip("SKIPPED: test.sh makes the user:", err)
 	}
-	launcher := strings.NewReplacer("agent", name, "/home/agent", "/").Replace(readmeLauncher(t, "setpriv"))
+	launcher := strings.NewReplacer("agent", name, "/home/agent", "/").Replace(documentedLauncher(t, "setpriv"))
 	s := launch(t, nil, "stdio", "--workdir", "/", "--launcher", launcher)
 	s.check("id -u; id -G; echo $HOME", other.Uid+"\n")
 	s.check("grep -E 'CapEff|NoNewPrivs' /proc/self/status", "0000000000000000\nNoNewPrivs:\t1\n")
@@ -104,8 +121,8 @@ func TestREADMEAnotherUser(t *testing.T) {
 	}
 }
 
-func TestREADMESSH(t *testing.T) {
-	launcher := strings.Replace(readmeLauncher(t, "ssh"), "build.example.com", strings.Join(proctest.SSHD(t), " "), 1)
+func TestDocumentedSSH(t *testing.T) {
+	launcher := strings.Replace(documentedLauncher(t, "ssh"), "build.example.com", strings.Join(proctest.SSHD(t), " "), 1)
 	s := launch(t, nil, "stdio", "--chat-id", "team/c", "--launcher", launcher)
 	s.check(`echo "$CODER_CHAT_ID is 'here'"; exit 7`, "team/c is 'here'")
 	s.check("exit 7", "exited with code 7")

@@ -4,8 +4,8 @@
 //	go run ./docs/session
 //
 // A session is a text: each line that begins with "→" is a call of a tool, and the
-// lines below it are the answer. The command calls the tools again, writes each
-// answer that has changed into the text, and draws the picture in README. A test
+// lines below it are the answer. The command calls the tools again, rewrites a
+// session if one of its answers has changed, and draws the picture in README. A test
 // does the same and fails if an answer or the picture has changed.
 package main
 
@@ -173,14 +173,11 @@ func write(steps []step) string {
 	return b.String()
 }
 
-// merge returns the steps as they were played, with the old answer where the new
-// one says the same.
-func merge(old, played []step) (merged []step) {
-	for i, s := range played {
-		if same(s.answer, old[i].answer) {
-			s = old[i]
-		}
-		merged = append(merged, s)
+// merge returns the steps as they were played, or the old ones if all their answers
+// say the same.
+func merge(old, played []step) []step {
+	if slices.EqualFunc(old, played, func(a, b step) bool { return same(a.answer, b.answer) }) {
+		return old
 	}
-	return merged
+	return played
 }

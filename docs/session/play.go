@@ -66,7 +66,7 @@ func play(ctx context.Context, program, data, work string, steps []step) (played
 		if err := json.Unmarshal(line, &answer); err != nil || len(answer.Result.Content) != 1 {
 			return nil, fmt.Errorf("%s %s: not an answer with one text: %s", s.tool, s.arguments, line)
 		}
-		s.answer = strings.ReplaceAll(ids.short(answer.Result.Content[0].Text), port, shownPort)
+		s.answer = regexp.MustCompile(`\b`+port+`\b`).ReplaceAllString(ids.short(answer.Result.Content[0].Text), shownPort)
 		s.answer = strings.TrimRight(s.answer, "\n")
 		played = append(played, s)
 	}

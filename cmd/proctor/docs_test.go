@@ -1,0 +1,328 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kballard/go-shellquote"
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// document returns a page of the documentation by its name below the root.
+func document(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// documents returns every page of the documentation by its name below the root.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	pages := map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		names, err := fs.Glob(os.DirFS(root), pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			pages[name] = document(t, name)
+		}
+	}
+	return pages
+}
+
+// part returns what stands between a heading and the next one of its level or above.
+func part(t *testing.T, page, heading string) string {
+	t.Helper()
+	_, after, ok := strings.Cut("\n"+document(t, page), "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("%s has no heading %q", page, heading)
+	}
+	level := strings.IndexByte(heading, ' ')
+	if next := regexp.MustCompile(`(?m)^#{1,` + string(rune('0'+level)) + `} `).FindStringIndex(after); next != nil {
+		after = after[:next[0]]
+	}
+	return after
+}
+
+// rows returns the cells of every table in a text, without headings.
+func rows(text string) (table [][]string) {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if !strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| |") || i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		table = append(table, cells)
+	}
+	return table
+}
+
+// quotedNames returns what stands in backquotes in a text, code blocks left out.
+func quotedNames(text string) (names []string) {
+	text = regexp.MustCompile("(?s)```.*?```").ReplaceAllString(text, "")
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// blocks returns the code blocks of a language in a page.
+func blocks(page, language string) (found []string) {
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(page, -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
+
+// TestREADMEBeginsWithTwoCommands checks what README promises: one command starts
+// Proctor, one runs all tests, and it is read in one go.
+func TestREADMEBeginsWithTwoCommands(t *testing.T) {
+	readme := document(t, "README.md")
+	commands := blocks(readme, "sh")
+	if len(commands) < 2 || commands[0] != "go run ./cmd/proctor serve\n" || commands[1] != "./test.sh\n" {
+		t.Errorf("README begins with %q", commands)
+	}
+	if lines := strings.Count(readme, "\n"); lines > 200 {
+		t.Errorf("README has %d lines", lines)
+	}
+}
+
+// TestLinks follows every link of the documentation to a file and a heading.
+func TestLinks(t *testing.T) {
+	pages := documents(t)
+	for name, page := range pages {
+		for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(page, -1) {
+			file, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(file, "://") {
+				continue
+			}
+			target := name
+			if file != "" {
+				target = filepath.Join(filepath.Dir(name), file)
+			}
+			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+				t.Errorf("%s links to %s: %v", name, m[1], err)
+			} else if anchor != "" && !slices.Contains(anchors(pages[target]), anchor) {
+				t.Errorf("%s links to %s; %s has no such heading", name, m[1], target)
+			}
+		}
+	}
+	for name := range pages {
+		if base := filepath.Base(name); filepath.Dir(name) == "docs" && base != "README.md" &&
+			(!strings.Contains(pages["docs/README.md"], "("+base+")") || !strings.Contains(pages["README.md"], "(docs/"+base+")")) {
+			t.Errorf("README or the index does not link to %s", name)
+		}
+	}
+}
+
+// anchors returns what GitHub makes of the headings of a page.
+func anchors(page string) (found []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
+		plain := regexp.MustCompile(`[^\w\s-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		found = append(found, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return found
+}
+
+// TestCommandsAreAccepted gives every proctor command of the documentation to the
+// program, which must know its flags.
+func TestCommandsAreAccepted(t *testing.T) {
+	checked := 0
+	for name, page := range documents(t) {
+		for _, block := range blocks(page, "sh") {
+			for line := range strings.Lines(strings.ReplaceAll(block, "\\\n", " ")) {
+				at := regexp.MustCompile(`(^| -- |^go run \./cmd/)proctor `).FindStringIndex(line)
+				if at == nil {
+					continue
+				}
+				checked++
+				args, err := shellquote.Split(line[at[1]:])
+				if err != nil {
+					t.Errorf("%s: %q: %v", name, line, err)
+				}
+				var out bytes.Buffer
+				if code := run(t.Context(), system{args: append(args, "--help"), stdout: &out, stderr: &out}); code != exitOK {
+					t.Errorf("%s: %q: %s", name, line, &out)
+				}
+			}
+		}
+	}
+	if checked < 8 {
+		t.Errorf("%d commands were found", checked)
+	}
+}
+
+// entries returns the JSON in a page that configures a client.
+func entries(page string) (found []string) {
+	for _, block := range blocks(page, "json") {
+		found = append(found, strings.TrimSpace(block))
+	}
+	for _, name := range quotedNames(page) {
+		if strings.HasPrefix(name, `{"`) && !strings.Contains(name, "method") {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// TestClientEntries checks that each entry for a client is JSON, and starts what
+// there is or names the address of the server.
+func TestClientEntries(t *testing.T) {
+	clients := entries(document(t, "docs/clients.md"))
+	for _, entry := range append(clients, entries(document(t, "README.md"))...) {
+		if !json.Valid([]byte(entry)) {
+			t.Errorf("not JSON: %s", entry)
+			continue
+		}
+		if strings.Contains(entry, "http://"+defaultListen+"/mcp") {
+			continue
+		}
+		argv := regexp.MustCompile(`"command": "(proctor)", "args": \[([^\]]*)\]|"command": \["(proctor)", ([^\]]*)\]`).FindStringSubmatch(entry)
+		if argv == nil || argv[1]+argv[3] != "proctor" {
+			t.Errorf("starts no proctor: %s", entry)
+			continue
+		}
+		var args []string
+		if err := json.Unmarshal([]byte("["+argv[2]+argv[4]+"]"), &args); err != nil {
+			t.Errorf("%s: %v", entry, err)
+		}
+		var out bytes.Buffer
+		if code := run(t.Context(), system{args: append(args, "--help"), stdout: &out, stderr: &out}); code != exitOK || !strings.Contains(out.String(), "one MCP client") {
+			t.Errorf("%s: %s", entry, &out)
+		}
+	}
+	if len(clients) < 10 {
+		t.Errorf("%d entries were found", len(clients))
+	}
+	for _, entry := range entries(document(t, "README.md")) {
+		if !slices.Contains(clients, entry) {
+			t.Errorf("docs/clients.md has not the entry of README: %s", entry)
+		}
+	}
+}
+
+// TestTheMapIsWhole compares the folders and the flags of test.sh in CONTRIBUTING
+// with those that there are.
+func TestTheMapIsWhole(t *testing.T) {
+	mapped := map[string]bool{}
+	for _, row := range rows(part(t, "CONTRIBUTING.md", "## The map")) {
+		for _, name := range quotedNames(row[0] + row[1]) {
+			if strings.Contains(name, ".") {
+				continue // a file
+			}
+			top, _, _ := strings.Cut(name, "/")
+			mapped[top] = true
+			_, here := os.Stat(filepath.Join(root, name))
+			_, below := os.Stat(filepath.Join(root, "procmgr", name))
+			if here != nil && below != nil {
+				t.Errorf("CONTRIBUTING names %s, which is gone", name)
+			}
+		}
+	}
+	folders, err := fs.Glob(os.DirFS(root), "[a-z]*/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range folders {
+		if dir := strings.Split(name, "/")[0]; !mapped[dir] {
+			t.Errorf("CONTRIBUTING does not name %s", dir)
+			mapped[dir] = true
+		}
+	}
+
+	flag := regexp.MustCompile(`\./test\.sh (--[a-z]+)`)
+	var usage, told []string
+	for _, m := range flag.FindAllStringSubmatch(document(t, "test.sh"), -1) {
+		usage = append(usage, m[1])
+	}
+	for _, m := range flag.FindAllStringSubmatch(part(t, "CONTRIBUTING.md", "## The tests"), -1) {
+		if m[1] != "--help" {
+			told = append(told, m[1])
+		}
+	}
+	slices.Sort(usage)
+	slices.Sort(told)
+	if !slices.Equal(slices.Compact(usage), slices.Compact(told)) {
+		t.Errorf("CONTRIBUTING tells of %v, ./test.sh --help of %v", told, usage)
+	}
+}
+
+// TestExampleConfiguration starts or reaches every entry of mcp.json.example.
+func TestExampleConfiguration(t *testing.T) {
+	text, err := os.ReadFile(root + "/mcp.json.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "a-token-for-the-example"
+	s := launch(t, []string{"PROCTOR_TOKEN=" + secret}, "serve", "--listen", "127.0.0.1:0", "--log-format", "json")
+	replaced := strings.NewReplacer("${PROCTOR_TOKEN}", secret, defaultListen, s.address()).Replace(string(text))
+	var config struct {
+		MCPServers map[string]struct {
+			Type, Command, URL string
+			Args               []string
+			Headers            map[string]string
+		}
+	}
+	if err := json.Unmarshal([]byte(replaced), &config); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for name, entry := range config.MCPServers {
+		seen[entry.Type] = true
+		var c *client.Client
+		switch entry.Type {
+		case "":
+			if entry.Command != "proctor" {
+				t.Errorf("%s starts %s", name, entry.Command)
+			}
+			c, err = client.NewStdioMCPClient(binary, os.Environ(), entry.Args...)
+		case "http":
+			c, err = client.NewStreamableHttpClient(entry.URL, transport.WithHTTPHeaders(entry.Headers))
+		case "sse":
+			c, err = client.NewSSEMCPClient(entry.URL, transport.WithHeaders(entry.Headers))
+		}
+		if err != nil || c == nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var request mcp.CallToolRequest
+		request.Params.Name = "process_start"
+		request.Params.RawArguments = json.RawMessage(`{"command":"echo in ${CODER_CHAT_ID:-no chat}"}`)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		result, err := ask(ctx, c, request.Params.Name, request.Params.RawArguments)
+		cancel()
+		c.Close()
+		want := "in my-chat"
+		if entry.Headers["Coder-Chat-Id"] == "" {
+			want = "in no chat"
+		}
+		if err != nil || !strings.Contains(result.Content[0].(mcp.TextContent).Text, want) {
+			t.Errorf("%s: got %v, %v", name, result, err)
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("the example shows %v; it must show stdio, http and sse", seen)
+	}
+}
