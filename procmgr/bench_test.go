@@ -35,7 +35,7 @@ func BenchmarkExit(b *testing.B) {
 	m := newManager(b, Options{})
 	for b.Loop() {
 		p := sh(b, m, "true")
-		if err := m.Wait(b.Context(), p.Scope, p.ID); err != nil {
+		if err := of(b, m, p).Wait(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -61,7 +61,7 @@ func BenchmarkList(b *testing.B) {
 			startIdle(b, m, live)
 			b.ReportAllocs()
 			for b.Loop() {
-				if list, _ := m.List(Chat("c"), FilterAll, live); len(list) != live {
+				if list, _ := m.In(Chat("c")).List(FilterAll, live); len(list) != live {
 					b.Fatalf("%d of %d are listed", len(list), live)
 				}
 			}
@@ -87,8 +87,8 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(size)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, view, err := m.Output(p.Scope, p.ID); err != nil || view.Original() != size {
-			b.Fatalf("%d bytes, %v", view.Original(), err)
+		if _, view := of(b, m, p).View(); view.Original() != size {
+			b.Fatalf("%d bytes", view.Original())
 		}
 	}
 }
@@ -104,7 +104,7 @@ func BenchmarkPorts(b *testing.B) {
 			awaitPort(b, m, p)
 			b.ReportAllocs()
 			for b.Loop() {
-				if ports, err := m.Ports(p.Scope, p.ID); err != nil || len(ports) != 1 {
+				if ports, err := of(b, m, p).Ports(); err != nil || len(ports) != 1 {
 					b.Fatal(ports, err)
 				}
 			}
@@ -136,8 +136,10 @@ func startIdle(b *testing.B, m *Manager, n int) []Process {
 	errs := make([]error, n)
 	for i := range n {
 		wg.Go(func() {
-			started, err := m.Start(b.Context(), Chat("c"), Spec{Command: idle})
-			list[i], errs[i] = started.Process, err
+			started, err := m.In(Chat("c")).Start(b.Context(), Spec{Command: idle})
+			if errs[i] = err; err == nil {
+				list[i] = started.Snapshot()
+			}
 		})
 	}
 	wg.Wait()
@@ -151,10 +153,10 @@ func startIdle(b *testing.B, m *Manager, n int) []Process {
 
 func killGone(b *testing.B, m *Manager, p Process) {
 	b.Helper()
-	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+	if _, err := of(b, m, p).Signal(SignalKill, NoGrace); err != nil {
 		b.Fatal(err)
 	}
-	if err := m.WaitGone(b.Context(), p.Scope, p.ID); err != nil {
+	if err := of(b, m, p).WaitGone(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 }

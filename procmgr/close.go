@@ -15,45 +15,50 @@ import (
 const killTime = time.Second
 
 // Close ends every process of every scope, with its kill domain: terminate, after
-// Options.Grace kill. It returns when all have ended and nothing of the manager
-// runs any more, after Grace and a second at the latest, or when ctx ends; the
-// error then names what is left. New starts get ErrClosed; a start in flight is
-// ended like the rest. A second Close waits for the first and returns nil.
-func (m *Manager) Close(ctx context.Context) error {
+// Options.Grace kill. It returns when all are gone and nothing of the manager runs any
+// more, after Grace and a second at the latest, or when ctx ends; the error then names
+// what is left. What it returns beside says whether anything may have escaped.
+//
+// No command is started once Close was called. Starts that wait for their turn, for a
+// hook or for another start with their request id get ErrClosed; a command that the
+// system is about to start is ended like the rest, also if that takes longer than
+// Close. A second Close waits for the first and returns no error.
+func (m *Manager) Close(ctx context.Context) (Reach, error) {
 	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
+	first := !m.isClosing()
+	m.close()
+	reach := m.reach()
+	reach.Escapes = reach.Escapes && m.seq > 0
+	m.mu.Unlock()
+	if !first {
 		select {
-		case <-m.closeDone:
+		case <-m.closed:
 		case <-ctx.Done():
 		}
-		return nil
+		return reach, nil
 	}
-	m.closed = true
-	m.closeDone = make(chan struct{})
-	m.mu.Unlock()
-	defer close(m.closeDone)
+	defer close(m.closed)
+	return reach, m.endAll(ctx)
+}
 
+func (m *Manager) endAll(ctx context.Context) error {
 	killed, cancel := context.WithCancel(ctx)
 	defer cancel()
 	graceful, graceOver := context.WithCancel(killed)
 	defer graceOver()
 	defer m.opts.Clock.AfterFunc(m.opts.Grace, graceOver, "close", "grace").Stop()
 	defer m.opts.Clock.AfterFunc(m.opts.Grace+killTime, cancel, "close", "kill").Stop()
-	hung := !within(graceful, m.starting.Wait)
-	all := m.stopTimers()
 
+	launched := within(graceful, m.launching.Wait)
+	all := m.takeAll(launched)
 	var wg sync.WaitGroup
-	left := make([]string, len(all)) // ids, empty of those that have ended
+	left := make([]string, len(all)) // ids; empty for processes that are gone
 	for i, p := range all {
 		wg.Go(func() {
 			if !p.end(graceful, killed) {
 				left[i] = p.facts.ID
 			}
-			p.mu.Lock()
-			p.timers.stop()
-			p.mu.Unlock()
-			p.spawned.Release()
+			p.release()
 		})
 	}
 	wg.Wait()
@@ -62,11 +67,11 @@ func (m *Manager) Close(ctx context.Context) error {
 	switch {
 	case len(left) > 0:
 		return fmt.Errorf("cannot end every process; %d left: %s", len(left), strings.Join(left[:min(named, len(left))], " "))
-	case hung:
-		return errors.New("a start has not come back")
+	case !launched:
+		return errors.New("the system has not come back from starting a command, which is ended as soon as it does")
 	case !within(killed, m.spawner.Wait):
 		return errors.New("the output of a process is still being read")
-	case !within(killed, m.logging.Wait):
+	case !within(killed, m.background.Wait):
 		return errors.New("the log does not take the end of a process")
 	}
 	if m.space.Folder != nil {
@@ -75,7 +80,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	return nil
 }
 
-// within says that f returns before ctx ends.
+// within reports whether f returns before ctx ends.
 func within(ctx context.Context, f func()) bool {
 	done := make(chan struct{})
 	go func() {
@@ -90,43 +95,16 @@ func within(ctx context.Context, f func()) bool {
 	}
 }
 
-// stopTimers returns everything that may live and keeps it from being forgotten
-// meanwhile.
-func (m *Manager) stopTimers() (all []*process) {
+// takeAll returns every process, none of which is forgotten from now on. Starts that
+// come back later end what they have started, unless all were launched.
+func (m *Manager) takeAll(launched bool) []*process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, scope := range m.scopes {
-		for _, p := range scope {
-			all = append(all, p)
+	m.late = !launched
+	for _, b := range m.scopes {
+		for _, r := range b.requests {
+			stopTimer(r.expiry)
 		}
 	}
-	for _, scope := range m.requests {
-		for _, r := range scope {
-			if r.expiry != nil {
-				r.expiry.Stop()
-			}
-		}
-	}
-	return all
-}
-
-// end terminates, then kills when graceful ends, and says whether all is gone
-// before killed ends.
-func (p *process) end(graceful, killed context.Context) bool {
-	if p.stop(SignalTerminate, ReasonShutdown, NoGrace) == nil && p.awaitGone(graceful) == nil {
-		return true
-	}
-	_ = p.stop(SignalKill, ReasonShutdown, NoGrace) // what is left then says it
-	return p.awaitGone(killed) == nil
-}
-
-// awaitGone returns nil once the process has ended and nothing that it forked is
-// alive, or the context's error.
-func (p *process) awaitGone(ctx context.Context) error {
-	select {
-	case <-p.empty:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return m.scopes.processes()
 }

@@ -59,8 +59,8 @@ func (e environment) setRequested(scope Scope, id string, spec *Spec) {
 }
 
 // inherited returns what the environment of a process begins with.
-func (o *Options) inherited(tty bool) environment {
-	e := newEnvironment(o.Environ)
+func (o *EnvOptions) inherited(tty bool) environment {
+	e := newEnvironment(o.Inherit)
 	maps.DeleteFunc(e, func(name, _ string) bool { return o.denied(name) })
 	if !o.AllowQuestions {
 		e.set("GIT_TERMINAL_PROMPT=0") // an agent should not know a password
@@ -77,11 +77,11 @@ func (o *Options) inherited(tty bool) environment {
 	return e
 }
 
-func (o *Options) denied(name string) bool {
+func (o *EnvOptions) denied(name string) bool {
 	if strings.HasPrefix(name, envPrefix) || name == "OLDPWD" {
 		return true
 	}
-	for _, pattern := range o.DenyEnv {
+	for _, pattern := range o.Deny {
 		prefix, any := strings.CutSuffix(pattern, "*")
 		if name == pattern || any && strings.HasPrefix(name, prefix) {
 			return true
@@ -92,11 +92,11 @@ func (o *Options) denied(name string) bool {
 
 // environ returns the environment of a process, each name once. Later steps
 // override earlier ones.
-func (o *Options) environ(log *slog.Logger, scope Scope, id, dir string, spec *Spec) []string {
+func (o *EnvOptions) environ(log *slog.Logger, scope Scope, id, dir string, spec *Spec) []string {
 	e := o.inherited(spec.TTY != Size{})
 	e["PWD"] = dir // the inherited one names this program's directory
-	if o.UpdateEnv != nil {
-		if updated, err := o.UpdateEnv(e.list()); err != nil {
+	if o.Update != nil {
+		if updated, err := o.Update(e.list()); err != nil {
 			log.Warn("environment hook failed; its result is not used", "error", err)
 		} else {
 			e = newEnvironment(updated)
@@ -130,7 +130,7 @@ func (o *Options) workdir(requested string) (string, error) {
 // defaultDir returns the configured directory, else the home directory, else this
 // program's own.
 func (o *Options) defaultDir() string {
-	for _, dir := range []string{o.Dir(), newEnvironment(o.Environ)["HOME"]} {
+	for _, dir := range []string{o.Dir(), newEnvironment(o.Env.Inherit)["HOME"]} {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			if abs, err := filepath.Abs(dir); err == nil {
 				return abs

@@ -31,18 +31,18 @@ func environmentOf(t *testing.T, m *Manager, scope Scope, spec Spec) map[string]
 
 func TestEnvironment(t *testing.T) {
 	m := newManager(t, Options{
-		Environ: []string{
+		Env: EnvOptions{Inherit: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=/", "KEEP=1", "PAGER=less", "OLDPWD=/x", "PWD=/x", "DUP=1", "DUP=2",
 			"PROCTOR_TOKEN=secret", "AWS_KEY=secret", "AWS_ID=secret", "NPM=secret", "CODER_CHAT_ID=outer", "A=B=C",
 		},
-		DenyEnv:   []string{"AWS_*", "NPM"},
-		UpdateEnv: func(env []string) ([]string, error) { return append(env, "HOOK=1", "EDITOR=hook"), nil },
+			Deny:   []string{"AWS_*", "NPM"},
+			Update: func(env []string) ([]string, error) { return append(env, "HOOK=1", "EDITOR=hook"), nil }},
 	})
 	spec := Spec{Dir: "/tmp", Env: map[string]string{
 		"EDITOR": "vi", "path": "lower", "CODER_CHAT_ID": "forged", "PROCTOR_PROCESS_ID": "forged", "EMPTY": "",
 	}}
 	got := environmentOf(t, m, Chat("c/1"), spec)
-	list, _ := m.List(Chat("c/1"), FilterAll, 1)
+	list, _ := m.In(Chat("c/1")).List(FilterAll, 1)
 	want := map[string]string{
 		"PATH": os.Getenv("PATH"), "path": "lower", "HOME": "/", "KEEP": "1", "PWD": "/tmp", "DUP": "2", "A": "B=C",
 		"EMPTY": "", "HOOK": "1", "EDITOR": "vi", "VISUAL": "true", "GIT_EDITOR": "true", "GIT_SEQUENCE_EDITOR": "true",
@@ -74,14 +74,14 @@ func TestPathOfTheProcessIsNotThatOfTheShell(t *testing.T) {
 	if _, out := wait(t, m, start(t, m, Chat("c"), Spec{Command: "echo $PATH", Env: env})); out != dir+"\n" {
 		t.Errorf("got %q", out)
 	}
-	if _, err := m.Start(t.Context(), Chat("c"), Spec{Argv: []string{"true"}, Env: env}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := m.In(Chat("c")).Start(t.Context(), Spec{Argv: []string{"true"}, Env: env}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("argv: got %v", err)
 	}
 }
 
 func TestQuestionsCanBeAllowed(t *testing.T) {
 	given := []string{"PATH=" + os.Getenv("PATH"), "HOME=/", "PAGER=less", "EDITOR=vi", "TERM=vt100"}
-	m := newManager(t, Options{Environ: given, AllowQuestions: true})
+	m := newManager(t, Options{Env: EnvOptions{Inherit: given, AllowQuestions: true}})
 	for _, tty := range []Size{{}, {Rows: 24, Cols: 80}} {
 		got := environmentOf(t, m, Chat("c"), Spec{Dir: "/", TTY: tty})
 		delete(got, "PROCTOR_DOMAIN")
@@ -102,12 +102,14 @@ func TestQuestionsCanBeAllowed(t *testing.T) {
 func TestFailingEnvironmentHookIsLoggedAndLeftOut(t *testing.T) {
 	var text bytes.Buffer
 	m := newManager(t, Options{
-		Environ:   []string{"PATH=" + os.Getenv("PATH"), "KEEP=1"},
-		UpdateEnv: func([]string) ([]string, error) { return []string{"KEEP=2"}, errors.New("no luck") },
-		Log:       slog.New(slog.NewTextHandler(&text, nil)),
+		Env: EnvOptions{
+			Inherit: []string{"PATH=" + os.Getenv("PATH"), "KEEP=1"},
+			Update:  func([]string) ([]string, error) { return []string{"KEEP=2"}, errors.New("no luck") },
+		},
+		Log: slog.New(slog.NewTextHandler(&text, nil)),
 	})
 	p, out := wait(t, m, sh(t, m, "echo $KEEP"))
-	if err := m.Close(t.Context()); err != nil { // then nobody writes to the log
+	if _, err := m.Close(t.Context()); err != nil { // then nobody writes to the log
 		t.Fatal(err)
 	}
 	var warning string
@@ -132,8 +134,8 @@ func TestWorkdir(t *testing.T) {
 	}
 	path := "PATH=" + os.Getenv("PATH")
 	dir := base
-	m := newManager(t, Options{Environ: []string{path, "HOME=" + home}, Dir: func() string { return dir }})
-	homeless := newManager(t, Options{Environ: []string{path, "HOME=/no/such/home"}})
+	m := newManager(t, Options{Env: EnvOptions{Inherit: []string{path, "HOME=" + home}}, Dir: func() string { return dir }})
+	homeless := newManager(t, Options{Env: EnvOptions{Inherit: []string{path, "HOME=/no/such/home"}}})
 	for _, c := range []struct {
 		what, configured, requested, want string
 		m                                 *Manager

@@ -2,7 +2,6 @@ package procmgr
 
 import (
 	"cmp"
-	"context"
 	"slices"
 
 	"github.com/proctor-mcp/proctor/procmgr/output"
@@ -29,18 +28,21 @@ type Handle struct {
 func (s Scoped) Find(id string) (Handle, error) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	if p, ok := s.m.scopes[s.scope][id]; ok {
+	if p := s.m.scopes.find(s.scope, id); p != nil {
 		return Handle{s.m, p}, nil
 	}
 	return Handle{}, ErrNotFound
 }
+
+// ID returns the process id.
+func (h Handle) ID() string { return h.p.facts.ID }
 
 // Facts returns what never changes. It is cheaper than a snapshot.
 func (h Handle) Facts() Facts { return h.p.facts }
 
 // Snapshot returns what is known of the process now. It may look through /proc, so
 // take one for each answer.
-func (h Handle) Snapshot() Process { return h.p.look(h.m.spawner.AnySuspended()) }
+func (h Handle) Snapshot() Process { return h.p.snapshot(h.m.spawner.AnySuspended()) }
 
 // Output returns a reader of the output, which goes on to grow while the process runs.
 // What is read after a [Handle.Snapshot] that shows an exit holds everything that the
@@ -58,7 +60,7 @@ func (h Handle) View() (Process, output.View) {
 // Usage returns what the process has used so far together with what it forked, also
 // when it has ended. An error means that this cannot be seen.
 func (h Handle) Usage() (Usage, error) {
-	if h.p.lives() {
+	if h.p.isAlive() {
 		return h.p.spawned.Usage()
 	}
 	return h.Snapshot().Exit.Usage, nil
@@ -70,7 +72,7 @@ func (h Handle) Usage() (Usage, error) {
 // that they cannot be seen: errors.ErrUnsupported for a remote process
 // (Facts.Remote), and for all on other systems than Linux.
 func (h Handle) Ports() ([]Port, error) {
-	if !h.p.lives() {
+	if !h.p.isAlive() {
 		return nil, nil
 	}
 	return h.p.launcher.ports(h.p.spawned)
@@ -79,15 +81,11 @@ func (h Handle) Ports() ([]Port, error) {
 // Survivors returns what of the process is alive: the command and what it forked. A
 // zombie is dead. An error means that this cannot be seen.
 func (h Handle) Survivors() ([]Member, error) {
-	if !h.p.lives() {
+	if !h.p.isAlive() {
 		return nil, nil
 	}
 	return h.p.spawned.Members()
 }
-
-// WaitGone returns nil once the process has ended and nothing of it is alive, or the
-// context's error.
-func (h Handle) WaitGone(ctx context.Context) error { return h.p.awaitGone(ctx) }
 
 // Filter selects processes by whether something of them is alive: the command or
 // what it forked.
@@ -116,12 +114,15 @@ func (s Scoped) Handles(filter Filter, limit int) (handles []Handle, omitted int
 		Handle
 		running bool
 	}
+	var entries []entry
 	s.m.mu.Lock()
-	entries := make([]entry, 0, len(s.m.scopes[s.scope]))
-	for _, p := range s.m.scopes[s.scope] {
-		running := p.lives()
-		if filter == FilterAll || running == (filter == FilterRunning) {
-			entries = append(entries, entry{Handle{s.m, p}, running})
+	if b := s.m.scopes[s.scope]; b != nil {
+		entries = make([]entry, 0, len(b.processes))
+		for _, p := range b.processes {
+			running := p.isAlive()
+			if filter == FilterAll || running == (filter == FilterRunning) {
+				entries = append(entries, entry{Handle{s.m, p}, running})
+			}
 		}
 	}
 	s.m.mu.Unlock()

@@ -22,7 +22,7 @@ import (
 
 func give(t *testing.T, m *Manager, p Process, in Input) {
 	t.Helper()
-	if _, n, err := m.Input(t.Context(), p.Scope, p.ID, in); err != nil || n != len(in.Text) {
+	if _, n, err := of(t, m, p).Input(t.Context(), in); err != nil || n != len(in.Text) {
 		t.Fatalf("%d of %d bytes taken, %v", n, len(in.Text), err)
 	}
 }
@@ -31,11 +31,7 @@ func give(t *testing.T, m *Manager, p Process, in Input) {
 func waitsFor(t *testing.T, m *Manager, p Process, want InputWait) {
 	t.Helper()
 	proctest.Await(t, fmt.Sprintf("%s waits for input: %q", p.Command, want), func() bool {
-		now, _, err := m.Read(p.Scope, p.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return now.WaitsForInput == want
+		return of(t, m, p).Snapshot().WaitsForInput == want
 	})
 }
 
@@ -51,14 +47,14 @@ func TestInputByPipe(t *testing.T) {
 	if p, out := wait(t, m, p); out != "a\nb\nc\n" || p.Exit.Code != 0 {
 		t.Errorf("got %q, %+v", out, p.Exit)
 	}
-	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Text: []byte("d")}); !errors.Is(err, ErrNotRunning) {
+	if _, _, err := of(t, m, p).Input(t.Context(), Input{Text: []byte("d")}); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
 	}
 
 	// A pipe from another program is not what it waits for; the one before does.
 	p = start(t, m, chat, Spec{Command: "sleep 100 | cat", KeepStdin: true})
-	if p, _, err := m.Read(chat, p.ID); p.WaitsForInput != "" || err != nil {
-		t.Errorf("got %q, %v", p.WaitsForInput, err)
+	if p := of(t, m, p).Snapshot(); p.WaitsForInput != "" {
+		t.Errorf("got %q", p.WaitsForInput)
 	}
 	p = start(t, m, chat, Spec{Command: "cat | cat", KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
@@ -74,7 +70,7 @@ func TestInputByPipe(t *testing.T) {
 	p = start(t, m, chat, Spec{Command: `exec python3 -c 'import select; p = select.poll(); p.register(0, 1); p.poll()'`, KeepStdin: true})
 	waitsFor(t, m, p, InputLikely)
 	for _, sig := range []Signal{SignalStop, SignalContinue} {
-		if err := m.Signal(chat, p.ID, sig, NoGrace); err != nil {
+		if _, err := of(t, m, p).Signal(sig, NoGrace); err != nil {
 			t.Fatal(err)
 		}
 		if sig == SignalStop {
@@ -116,7 +112,7 @@ func TestInputThatIsNotTaken(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		if _, n, err := m.Input(ctx, chat, p.ID, Input{Text: make([]byte, MaxInputBytes)}); !errors.Is(err, ErrInputFull) || n != size {
+		if _, n, err := of(t, m, p).Input(ctx, Input{Text: make([]byte, MaxInputBytes)}); !errors.Is(err, ErrInputFull) || n != size {
 			t.Errorf("%d bytes taken, %v", n, err)
 		}
 	})
@@ -125,34 +121,31 @@ func TestInputThatIsNotTaken(t *testing.T) {
 	waiting.Wait()
 	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond) // clock: what a caller wants to wait
 	defer cancel()
-	if _, n, err := m.Input(ctx, chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrInputFull) || n != 0 {
+	if _, n, err := of(t, m, p).Input(ctx, Input{Text: []byte("x")}); !errors.Is(err, ErrInputFull) || n != 0 {
 		t.Errorf("%d bytes taken, %v", n, err)
 	}
 	// It is closed by the reader, by EOF, and was never there.
 	p = start(t, m, chat, Spec{Command: "exec <&-; echo closed; exec sleep 100", KeepStdin: true})
 	awaitOutput(t, m, p, "closed")
-	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrInputClosed) {
+	if _, _, err := of(t, m, p).Input(t.Context(), Input{Text: []byte("x")}); !errors.Is(err, ErrInputClosed) {
 		t.Errorf("got %v", err)
 	}
 	p = start(t, m, chat, Spec{Command: "cat; exec sleep 100", KeepStdin: true})
 	give(t, m, p, Input{Text: []byte("x"), EOF: true})
-	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrInputClosed) {
+	if _, _, err := of(t, m, p).Input(t.Context(), Input{Text: []byte("x")}); !errors.Is(err, ErrInputClosed) {
 		t.Errorf("got %v", err)
 	}
 	p = start(t, m, chat, Spec{Command: "exec sleep 100"})
-	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrNoInput) {
+	if _, _, err := of(t, m, p).Input(t.Context(), Input{Text: []byte("x")}); !errors.Is(err, ErrNoInput) {
 		t.Errorf("got %v", err)
 	}
 	p = start(t, m, chat, Spec{Command: "exec cat", KeepStdin: true})
-	if _, _, err := m.Input(t.Context(), chat, p.ID, Input{Size: Size{Rows: 24, Cols: 80}}); !errors.Is(err, ErrNoTerminal) {
+	if _, _, err := of(t, m, p).Input(t.Context(), Input{Size: Size{Rows: 24, Cols: 80}}); !errors.Is(err, ErrNoTerminal) {
 		t.Errorf("got %v", err)
-	}
-	if _, _, err := m.Input(t.Context(), Chat("b"), p.ID, Input{Text: []byte("x")}); !errors.Is(err, ErrNotFound) {
-		t.Errorf("another chat: %v", err)
 	}
 	for _, spec := range []Spec{{Command: "x", TTY: Size{Rows: 24}}, {Command: "x", TTY: Size{Rows: 1000, Cols: 80}}, {Command: "x", TTY: Size{Rows: 24, Cols: 80}, Split: true}} {
 		var invalid *InputError
-		if _, err := m.Start(t.Context(), chat, spec); !errors.As(err, &invalid) {
+		if _, err := m.In(chat).Start(t.Context(), spec); !errors.As(err, &invalid) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -160,7 +153,7 @@ func TestInputThatIsNotTaken(t *testing.T) {
 
 func TestTerminal(t *testing.T) {
 	proctest.Need(t, "python3", "bash", "dash")
-	m := newManager(t, Options{Environ: append(os.Environ(), "COLUMNS=7", "LINES=7", "EDITOR=vi")})
+	m := newManager(t, Options{Env: EnvOptions{Inherit: append(os.Environ(), "COLUMNS=7", "LINES=7", "EDITOR=vi")}})
 	chat := Chat("a")
 	p := start(t, m, chat, Spec{Command: `tty; stty size; echo "$TERM/$EDITOR/$COLUMNS/$GIT_TERMINAL_PROMPT"; read x </dev/tty; echo "got $x"; stty size; exit 3`, TTY: Size{Rows: 24, Cols: 80}})
 	if out := awaitOutput(t, m, p, "xterm-256color/vi//0"); !strings.Contains(out, "/dev/pts/") || !strings.Contains(out, "24 80") {
@@ -198,7 +191,7 @@ func TestTerminal(t *testing.T) {
 	give(t, m, p, Input{Text: []byte("echo still $((40+2))\n")})
 	awaitOutput(t, m, p, "still 42")
 	long := Input{Text: bytes.Repeat([]byte("x"), 5000)}
-	if _, n, err := m.Input(t.Context(), chat, p.ID, long); !errors.Is(err, ErrInputLine) || n != 0 {
+	if _, n, err := of(t, m, p).Input(t.Context(), long); !errors.Is(err, ErrInputLine) || n != 0 {
 		t.Errorf("%d bytes taken, %v", n, err)
 	}
 	give(t, m, p, Input{EOF: true})
@@ -206,14 +199,14 @@ func TestTerminal(t *testing.T) {
 	// What is stopped does not read.
 	p = start(t, m, chat, Spec{Command: `exec python3 -c "import os; os.read(0,1)"`, KeepStdin: true})
 	waitsFor(t, m, p, InputCertain)
-	if err := m.Signal(chat, p.ID, SignalStop, NoGrace); err != nil {
+	if _, err := of(t, m, p).Signal(SignalStop, NoGrace); err != nil {
 		t.Fatal(err)
 	}
 	waitsFor(t, m, p, "")
 	// A shell ignores SIGTERM, and obeys when it is hung up.
 	p = start(t, m, chat, Spec{Command: "exec bash --norc -i", TTY: Size{Rows: 24, Cols: 80}})
 	waitsFor(t, m, p, InputLikely)
-	if err := m.Signal(chat, p.ID, SignalTerminate, NoGrace); err != nil {
+	if _, err := of(t, m, p).Signal(SignalTerminate, NoGrace); err != nil {
 		t.Fatal(err)
 	}
 	if p, _ = wait(t, m, p); p.Exit.Reason != ReasonRequested {
@@ -246,7 +239,7 @@ func TestManyTerminals(t *testing.T) {
 		case 1:
 			give(t, m, p, Input{Text: []byte{3}})
 		default:
-			if err := m.Signal(chat, p.ID, SignalKill, NoGrace); err != nil {
+			if _, err := of(t, m, p).Signal(SignalKill, NoGrace); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -310,17 +303,13 @@ func TestWhoWaitsForInput(t *testing.T) {
 		}
 		for i, program := range programs {
 			for range 5 {
-				now, _, err := m.Read(chat, all[i].ID)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got := now.WaitsForInput; got != program.want {
+				if got := of(t, m, all[i]).Snapshot().WaitsForInput; got != program.want {
 					wrong[got]++
 					t.Errorf("%s: it waits for input: %q, want %q", program.name, got, program.want)
 					break
 				}
 			}
-			if err := m.Signal(chat, all[i].ID, SignalKill, NoGrace); err != nil {
+			if _, err := of(t, m, all[i]).Signal(SignalKill, NoGrace); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -21,7 +21,7 @@ func bubblewrap(t *testing.T, options ...string) []string {
 
 func signal(t *testing.T, m *Manager, p Process, sig Signal) {
 	t.Helper()
-	if err := m.Signal(p.Scope, p.ID, sig, NoGrace); err != nil {
+	if _, err := of(t, m, p).Signal(sig, NoGrace); err != nil {
 		t.Fatalf("%s: %v", sig, err)
 	}
 }
@@ -63,10 +63,7 @@ func TestBubblewrapIsSuspended(t *testing.T) {
 	p := sh(t, m, `echo ready; while [ ! -e go ]; do sleep 0.01; done; echo went on; exit 7`)
 	awaitOutput(t, m, p, "ready")
 	signal(t, m, p, SignalStop)
-	suspended := func() bool {
-		now, _, err := m.Output(p.Scope, p.ID)
-		return err == nil && now.Suspended
-	}
+	suspended := func() bool { return of(t, m, p).Snapshot().Suspended }
 	proctest.Within(t, "suspended", suspended)
 	if err := os.WriteFile(p.Dir+"/go", nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -88,7 +85,7 @@ func TestADaemonInBubblewrapIsCountedAndKilled(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	signal(t, m, p, SignalKill)
-	if err := m.WaitGone(t.Context(), p.Scope, p.ID); err != nil || len(proctest.Sleepers(token)) != 0 {
+	if err := of(t, m, p).WaitGone(t.Context()); err != nil || len(proctest.Sleepers(token)) != 0 {
 		t.Errorf("%v, %d live", err, len(proctest.Sleepers(token)))
 	}
 }
@@ -112,7 +109,7 @@ func TestLauncherOfAStart(t *testing.T) {
 		}
 	}
 	start(t, m, Chat("c"), Spec{Command: ":", RequestID: "once", Launcher: []string{}})
-	if _, err := m.Start(t.Context(), Chat("c"), Spec{Command: ":", RequestID: "once"}); !errors.Is(err, ErrRequestConflict) {
+	if _, err := m.In(Chat("c")).Start(t.Context(), Spec{Command: ":", RequestID: "once"}); !errors.Is(err, ErrRequestConflict) {
 		t.Errorf("another launcher is other input: got %v", err)
 	}
 	p := start(t, m, Chat("c"), Spec{Command: `trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done`, Launcher: []string{"nice"}})
@@ -141,15 +138,15 @@ func TestSSH(t *testing.T) {
 	}
 
 	var refused *RemoteError
-	if _, err := m.Start(t.Context(), Chat("c"), Spec{Command: ":", Dir: "/"}); !errors.As(err, &refused) || refused.Field != "workdir" {
+	if _, err := m.In(Chat("c")).Start(t.Context(), Spec{Command: ":", Dir: "/"}); !errors.As(err, &refused) || refused.Field != "workdir" {
 		t.Errorf("got %v", err)
 	}
 	p = sh(t, m, "while echo tick; do sleep 0.05; done") // it ends when nobody listens
 	awaitOutput(t, m, p, "tick")
-	if ports, err := m.Ports(p.Scope, p.ID); !errors.Is(err, errors.ErrUnsupported) {
+	if ports, err := of(t, m, p).Ports(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("got ports %v, %v", ports, err)
 	}
-	if err := m.Signal(p.Scope, p.ID, SignalUser1, NoGrace); !errors.As(err, &refused) || refused.Field != "signal" || refused.Got != "user1" {
+	if _, err := of(t, m, p).Signal(SignalUser1, NoGrace); !errors.As(err, &refused) || refused.Field != "signal" || refused.Got != "user1" {
 		t.Errorf("got %v", err)
 	}
 	signal(t, m, p, SignalTerminate)

@@ -23,7 +23,7 @@ import (
 // refused starts a process that must be refused, and returns why.
 func refused(t *testing.T, m *Manager, scope Scope, spec Spec) *LimitError {
 	t.Helper()
-	s, err := m.Start(t.Context(), scope, spec)
+	s, err := m.In(scope).Start(t.Context(), spec)
 	var limit *LimitError
 	if !errors.As(err, &limit) {
 		t.Fatalf("got %+v, %v; want a limit", s, err)
@@ -33,7 +33,7 @@ func refused(t *testing.T, m *Manager, scope Scope, spec Spec) *LimitError {
 
 func kill(t *testing.T, m *Manager, p Process) {
 	t.Helper()
-	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+	if _, err := of(t, m, p).Signal(SignalKill, NoGrace); err != nil {
 		t.Fatal(err)
 	}
 	waitGone(t, m, p)
@@ -50,7 +50,7 @@ func TestRunningProcessesOfAScopeAreBounded(t *testing.T) {
 	if got := refused(t, m, Chat("a"), spec); *got != want {
 		t.Errorf("got %+v, want %+v", *got, want)
 	}
-	if s, err := m.Start(t.Context(), Chat("a"), once); err != nil || !s.Attached || s.ID != second.ID {
+	if s, err := m.In(Chat("a")).Start(t.Context(), once); err != nil || !s.Attached || s.ID() != second.ID {
 		t.Errorf("a start that was made before: got %+v, %v", s, err)
 	}
 
@@ -63,7 +63,7 @@ func TestRunningProcessesOfAScopeAreBounded(t *testing.T) {
 	refused(t, m, Chat("c"), again)
 
 	kill(t, m, first)
-	if s, err := m.Start(t.Context(), Chat("c"), again); err != nil || s.Attached {
+	if s, err := m.In(Chat("c")).Start(t.Context(), again); err != nil || s.Attached {
 		t.Errorf("after an end: got %+v, %v", s, err)
 	}
 }
@@ -73,11 +73,11 @@ func TestWhatCountsAsRunning(t *testing.T) {
 	m := newManager(t, Options{MaxRunningPerScope: 1})
 	for range 3 {
 		var system *StartError
-		if _, err := m.Start(t.Context(), Chat("c"), Spec{Argv: []string{"/no/such/program"}}); !errors.As(err, &system) {
+		if _, err := m.In(Chat("c")).Start(t.Context(), Spec{Argv: []string{"/no/such/program"}}); !errors.As(err, &system) {
 			t.Fatalf("got %v", err)
 		}
 		var input *InputError
-		if _, err := m.Start(t.Context(), Chat("c"), Spec{Command: "true", Dir: "/no/such"}); !errors.As(err, &input) {
+		if _, err := m.In(Chat("c")).Start(t.Context(), Spec{Command: "true", Dir: "/no/such"}); !errors.As(err, &input) {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -93,8 +93,8 @@ func TestWhatCountsAsRunning(t *testing.T) {
 	waitGone(t, m, sh(t, m, "true"))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if got, want := m.counts[Chat("c")], (counts{running: 0, finished: 2}); got != want || m.running != 0 {
-		t.Errorf("counted %+v and %d in all, want %+v", got, m.running, want)
+	if got := m.scopes[Chat("c")]; got.running != 0 || got.finished != 2 || m.running != 0 {
+		t.Errorf("counted %d running, %d finished, and %d running in all", got.running, got.finished, m.running)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestLimitsHoldUnderAThousandStarts(t *testing.T) {
 	done := make(chan struct{})
 	for i := range starts {
 		wg.Go(func() {
-			_, err := m.Start(t.Context(), Chat(fmt.Sprint(i%scopes)), Spec{Command: "exec " + command})
+			_, err := m.In(Chat(fmt.Sprint(i%scopes))).Start(t.Context(), Spec{Command: "exec " + command})
 			var limit *LimitError
 			switch {
 			case err == nil:
@@ -140,7 +140,7 @@ func TestLimitsHoldUnderAThousandStarts(t *testing.T) {
 	}
 	proctest.Within(t, "the sleepers to sleep", func() bool { return len(proctest.Sleepers(token)) == all })
 	for i := range scopes {
-		if list, _ := m.List(Chat(fmt.Sprint(i)), FilterRunning, 100); len(list) > perScope {
+		if list, _ := m.In(Chat(fmt.Sprint(i))).List(FilterRunning, 100); len(list) > perScope {
 			t.Errorf("chat %d runs %d", i, len(list))
 		}
 	}
@@ -154,7 +154,7 @@ func TestFinishedProcessesGiveWay(t *testing.T) {
 	once := start(t, m, Chat("c"), Spec{Command: "true", RequestID: "r"})
 	waitGone(t, m, once)
 	second, third := end(), end()
-	m.Told(third.Scope, third.ID)
+	of(t, m, third).MarkReported()
 	for _, step := range []struct {
 		what string
 		p    Process
@@ -170,10 +170,10 @@ func TestFinishedProcessesGiveWay(t *testing.T) {
 	if gone(m, running) || gone(m, other) {
 		t.Error("what runs, or another chat's, gave way")
 	}
-	if list, _ := m.List(Chat("c"), FilterEnded, 100); len(list) != 3 {
+	if list, _ := m.In(Chat("c")).List(FilterEnded, 100); len(list) != 3 {
 		t.Errorf("%d are kept", len(list))
 	}
-	if s, err := m.Start(t.Context(), Chat("c"), Spec{Command: "true", RequestID: "r"}); err != nil || !s.Forgotten || s.ID != once.ID {
+	if s, err := m.In(Chat("c")).Start(t.Context(), Spec{Command: "true", RequestID: "r"}); err != nil || !s.Snapshot().Forgotten || s.ID() != once.ID {
 		t.Errorf("its request id: got %+v, %v", s, err)
 	}
 }
@@ -188,10 +188,13 @@ func TestStartThatGivesUpItsTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	counted := func() counts {
+	counted := func() int {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.counts[Chat("c")]
+		if b := m.scopes[Chat("c")]; b != nil {
+			return b.running
+		}
+		return 0
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	spec := Spec{Command: "true", RequestID: "r"}
@@ -201,19 +204,19 @@ func TestStartThatGivesUpItsTurn(t *testing.T) {
 	}
 	first, second := make(chan answer, 1), make(chan answer, 1)
 	ask := func(ctx context.Context, answers chan answer) {
-		s, err := m.Start(ctx, Chat("c"), spec)
+		s, err := m.In(Chat("c")).Start(ctx, spec)
 		answers <- answer{s, err}
 	}
 	go ask(ctx, first)
-	proctest.Within(t, "the first to count", func() bool { return counted().running == 1 })
+	proctest.Within(t, "the first to count", func() bool { return counted() == 1 })
 	cancel()
-	if got := <-first; !errors.Is(got.err, context.Canceled) || counted() != (counts{}) {
-		t.Errorf("got %+v, and still counted %+v", got, counted())
+	if got := <-first; !errors.Is(got.err, context.Canceled) || counted() != 0 {
+		t.Errorf("got %+v, and still counted %d", got, counted())
 	}
 
 	ctx, cancel = context.WithCancel(t.Context())
 	go ask(ctx, first)
-	proctest.Within(t, "the first to count", func() bool { return counted().running == 1 })
+	proctest.Within(t, "the first to count", func() bool { return counted() == 1 })
 	go ask(t.Context(), second)
 	cancel()
 	if got := <-first; !errors.Is(got.err, context.Canceled) {
@@ -230,13 +233,10 @@ func TestStartThatGivesUpItsTurn(t *testing.T) {
 func TestOutputGivesWay(t *testing.T) {
 	// Two full outputs fit, each of 32 to 40 KiB, and three do not.
 	const full, most = output.ViewHead + output.ViewTail, 90 << 10
-	m := newManager(t, Options{OutputMemory: most})
+	m := newManager(t, Options{Output: OutputOptions{Memory: most}})
 	flood := strings.TrimPrefix(proctest.Child("flood", strconv.Itoa(full)), "exec ")
 	view := func(p Process) output.View {
-		_, v, err := m.Output(p.Scope, p.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, v := of(t, m, p).View()
 		return v
 	}
 	running := func(chat, then string) Process {
@@ -260,7 +260,7 @@ func TestOutputGivesWay(t *testing.T) {
 
 	untold := waitGone(t, m, start(t, m, Chat("a"), Spec{Command: flood}))
 	told := waitGone(t, m, start(t, m, Chat("b"), Spec{Command: flood}))
-	m.Told(told.Scope, told.ID)
+	of(t, m, told).MarkReported()
 	longest := running("c", "read x < "+fifo+"; echo anew; exec sleep 100")
 	givesWay(told)
 	if view(untold).Dropped != 0 {
@@ -285,11 +285,7 @@ func TestOutputGivesWay(t *testing.T) {
 		kill(t, m, p)
 	}
 	for _, p := range []Process{untold, told, longest, next, last} {
-		live, err := m.find(p.Scope, p.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		live.forgetElapsed()
+		m.forgetElapsed(of(t, m, p).p)
 	}
 	if n := m.space.Memory.Used(); n != 0 {
 		t.Errorf("all are forgotten, and %d bytes are counted", n)
@@ -302,19 +298,15 @@ func TestNoticesLeaveTheAwaited(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, "exit 3")
 	wait(t, m, p)
-	live, err := m.find(p.Scope, p.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := live.await()
-	if list, more := m.Notices(p.Scope, 5); len(list) != 0 || more != 0 {
+	gone := of(t, m, p).p.await()
+	if list, more := m.In(p.Scope).TakeNotices(5); len(list) != 0 || more != 0 {
 		t.Errorf("got %v and %d more", list, more)
 	}
 	gone()
-	if list, _ := m.Notices(p.Scope, 5); len(list) != 1 || list[0].ID != p.ID {
+	if list, _ := m.In(p.Scope).TakeNotices(5); len(list) != 1 || list[0].ID != p.ID {
 		t.Errorf("got %v", list)
 	}
-	if list, _ := m.Notices(p.Scope, 5); len(list) != 0 {
+	if list, _ := m.In(p.Scope).TakeNotices(5); len(list) != 0 {
 		t.Errorf("told twice: %v", list)
 	}
 }

@@ -33,10 +33,7 @@ func awaitPort(t testing.TB, m *Manager, p Process) int {
 	var port int
 	number := regexp.MustCompile(`port (\d+)[. ]`)
 	proctest.Within(t, "a port is printed", func() bool {
-		_, view, err := m.Output(p.Scope, p.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, view := of(t, m, p).View()
 		if found := number.FindStringSubmatch(view.Text); found != nil {
 			port, _ = strconv.Atoi(found[1])
 		}
@@ -77,11 +74,11 @@ func TestPorts(t *testing.T) {
 			for _, address := range c.want {
 				want = append(want, Port{Port: port, Address: address})
 			}
-			if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, want) {
+			if got, err := of(t, m, p).Ports(); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %v, %v; want %v", got, err, want)
 			}
 			kill(t, m, p)
-			if got, err := m.Ports(p.Scope, p.ID); err != nil || got != nil {
+			if got, err := of(t, m, p).Ports(); err != nil || got != nil {
 				t.Errorf("ended: got %v, %v", got, err)
 			}
 		})
@@ -102,7 +99,7 @@ u = socket.socket(type=socket.SOCK_DGRAM); u.bind(("127.0.0.1", 0))
 many = [socket.create_server(("127.0.0.2", 0)) for _ in range(100)]
 print("port %d." % s.getsockname()[1]); time.sleep(300)'`)
 	port := awaitPort(t, m, p)
-	got, err := m.Ports(p.Scope, p.ID)
+	got, err := of(t, m, p).Ports()
 	n := 0
 	for i, listening := range got {
 		if i > 0 && got[i-1].Port > listening.Port {
@@ -125,7 +122,7 @@ func TestPortsBehindBubblewrap(t *testing.T) {
 	m := newManager(t, Options{Launcher: bubblewrap(t, "--unshare-net")})
 	p := sh(t, m, listener(t, "127.0.0.1"))
 	port := awaitPort(t, m, p)
-	if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, []Port{{Port: port, Address: "127.0.0.1"}}) {
+	if got, err := of(t, m, p).Ports(); err != nil || !reflect.DeepEqual(got, []Port{{Port: port, Address: "127.0.0.1"}}) {
 		t.Errorf("got %v, %v; want %d", got, err, port)
 	}
 }
@@ -138,7 +135,7 @@ func TestPortsOfAnotherUser(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, become+listener(t, "127.0.0.1"))
 	port := awaitPort(t, m, p)
-	if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, []Port{{Port: port, Address: "127.0.0.1"}}) {
+	if got, err := of(t, m, p).Ports(); err != nil || !reflect.DeepEqual(got, []Port{{Port: port, Address: "127.0.0.1"}}) {
 		t.Errorf("got %v, %v; want %d", got, err, port)
 	}
 }
@@ -149,7 +146,7 @@ func TestPortsAmongShortProcesses(t *testing.T) {
 	p := sh(t, m, listener(t, "127.0.0.1")+" & while :; do /bin/true; done")
 	want := []Port{{Port: awaitPort(t, m, p), Address: "127.0.0.1"}}
 	for range 200 {
-		if got, err := m.Ports(p.Scope, p.ID); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := of(t, m, p).Ports(); err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %v, %v; want %v", got, err, want)
 		}
 	}
@@ -158,7 +155,7 @@ func TestPortsAmongShortProcesses(t *testing.T) {
 func TestNoPorts(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, "exec sleep 100")
-	if got, err := m.Ports(p.Scope, p.ID); err != nil || got != nil {
+	if got, err := of(t, m, p).Ports(); err != nil || got != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
 }

@@ -52,8 +52,8 @@ func TestMain(m *testing.M) {
 // newManager returns a manager that is closed at the end of the test.
 func newManager(t testing.TB, opts Options) *Manager {
 	t.Helper()
-	if opts.Environ == nil {
-		opts.Environ = os.Environ()
+	if opts.Env.Inherit == nil {
+		opts.Env.Inherit = os.Environ()
 	}
 	if opts.Grace == 0 {
 		opts.Grace = 200 * time.Millisecond
@@ -63,7 +63,7 @@ func newManager(t testing.TB, opts Options) *Manager {
 	}
 	m := New(opts)
 	t.Cleanup(func() {
-		if err := m.Close(context.Background()); err != nil {
+		if _, err := m.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -72,11 +72,21 @@ func newManager(t testing.TB, opts Options) *Manager {
 
 func start(t testing.TB, m *Manager, scope Scope, spec Spec) Process {
 	t.Helper()
-	s, err := m.Start(t.Context(), scope, spec)
+	s, err := m.In(scope).Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.Process
+	return s.Snapshot()
+}
+
+// of returns the handle of a process.
+func of(t testing.TB, m *Manager, p Process) Handle {
+	t.Helper()
+	h, err := m.In(p.Scope).Find(p.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
 func sh(t testing.TB, m *Manager, command string) Process {
@@ -87,7 +97,7 @@ func sh(t testing.TB, m *Manager, command string) Process {
 // pidOf returns the pid of a process that has forked nothing.
 func pidOf(t testing.TB, m *Manager, p Process) int {
 	t.Helper()
-	members, err := m.Survivors(p.Scope, p.ID)
+	members, err := of(t, m, p).Survivors()
 	if err != nil || len(members) != 1 {
 		t.Fatalf("%q is %v, %v", p.Command, members, err)
 	}
@@ -96,13 +106,10 @@ func pidOf(t testing.TB, m *Manager, p Process) int {
 
 func wait(t testing.TB, m *Manager, p Process) (Process, string) {
 	t.Helper()
-	if err := m.Wait(t.Context(), p.Scope, p.ID); err != nil {
+	if err := of(t, m, p).Wait(t.Context()); err != nil {
 		t.Fatalf("wait for %q: %v", p.Command, err)
 	}
-	p, view, err := m.Output(p.Scope, p.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, view := of(t, m, p).View()
 	return p, view.Text
 }
 
@@ -111,10 +118,7 @@ func awaitOutput(t testing.TB, m *Manager, p Process, text string) string {
 	t.Helper()
 	var got string
 	proctest.Within(t, fmt.Sprintf("output %q", text), func() bool {
-		_, view, err := m.Output(p.Scope, p.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, view := of(t, m, p).View()
 		got = view.Text
 		return strings.Contains(got, text)
 	})
@@ -154,16 +158,16 @@ func TestShellAndWrap(t *testing.T) {
 func TestWaitEndsWithTheContextAndTheProcessGoesOn(t *testing.T) {
 	m := newManager(t, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
-	s, err := m.Start(ctx, Chat("c"), Spec{Command: "echo ready; exec sleep 100"})
+	s, err := m.In(Chat("c")).Start(ctx, Spec{Command: "echo ready; exec sleep 100"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	awaitOutput(t, m, s.Process, "ready")
+	awaitOutput(t, m, s.Snapshot(), "ready")
 	cancel()
-	if err := m.Wait(ctx, Chat("c"), s.ID); !errors.Is(err, context.Canceled) {
+	if err := s.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if list, _ := m.List(Chat("c"), FilterRunning, 10); len(list) != 1 {
+	if list, _ := m.In(Chat("c")).List(FilterRunning, 10); len(list) != 1 {
 		t.Errorf("the process did not go on: %v", list)
 	}
 }
@@ -174,12 +178,12 @@ func TestManyWaiters(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			if err := m.Wait(t.Context(), p.Scope, p.ID); err != nil {
+			if err := of(t, m, p).Wait(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+	if _, err := of(t, m, p).Signal(SignalKill, NoGrace); err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()
@@ -192,25 +196,17 @@ func TestScopesAreApart(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, "exec sleep 100")
 	for _, other := range []Scope{Chat("d"), NoChat("c"), NoChat(""), {}, Chat("")} {
-		unknown := m.Signal(other, "no-such-id", SignalKill, NoGrace)
-		for what, err := range map[string]error{
-			"signal":    m.Signal(other, p.ID, SignalKill, NoGrace),
-			"wait":      m.Wait(t.Context(), other, p.ID),
-			"output":    func() error { _, _, err := m.Output(other, p.ID); return err }(),
-			"survivors": func() error { _, err := m.Survivors(other, p.ID); return err }(),
-			"ports":     func() error { _, err := m.Ports(other, p.ID); return err }(),
-		} {
-			if !errors.Is(err, ErrNotFound) || err.Error() != unknown.Error() {
-				t.Errorf("%s by %v: got %v, want %v", what, other, err, unknown)
-			}
+		_, unknown := m.In(other).Find("no-such-id")
+		_, err := m.In(other).Find(p.ID)
+		if !errors.Is(err, ErrNotFound) || err.Error() != unknown.Error() {
+			t.Errorf("%v finds it: got %v, want %v", other, err, unknown)
 		}
-		m.Told(other, p.ID)
-		if list, omitted := m.List(other, FilterAll, 10); len(list) != 0 || omitted != 0 {
+		if list, omitted := m.In(other).List(FilterAll, 10); len(list) != 0 || omitted != 0 {
 			t.Errorf("list of %v: %v", other, list)
 		}
 	}
 	for _, none := range []Scope{{}, Chat(""), Chat("a b"), Chat(strings.Repeat("x", 129))} {
-		if _, err := m.Start(t.Context(), none, Spec{Command: "true"}); !errors.Is(err, ErrScope) {
+		if _, err := m.In(none).Start(t.Context(), Spec{Command: "true"}); !errors.Is(err, ErrScope) {
 			t.Errorf("start in %v: %v", none, err)
 		}
 	}
@@ -224,17 +220,17 @@ func TestTwentyChatsAtOnce(t *testing.T) {
 		wg.Go(func() {
 			mine := map[string]bool{}
 			for range 5 {
-				s, err := m.Start(t.Context(), scope, Spec{Command: "echo $CODER_CHAT_ID; exec sleep 100"})
+				s, err := m.In(scope).Start(t.Context(), Spec{Command: "echo $CODER_CHAT_ID; exec sleep 100"})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				mine[s.ID] = true
-				if out := awaitOutput(t, m, s.Process, "\n"); out != scope.ChatID()+"\n" {
+				mine[s.ID()] = true
+				if out := awaitOutput(t, m, s.Snapshot(), "\n"); out != scope.ChatID()+"\n" {
 					t.Errorf("%v read %q", scope, out)
 				}
 			}
-			list, _ := m.List(scope, FilterAll, 1000)
+			list, _ := m.In(scope).List(FilterAll, 1000)
 			if len(list) != len(mine) {
 				t.Errorf("%v lists %d processes, want %d", scope, len(list), len(mine))
 			}
@@ -242,7 +238,7 @@ func TestTwentyChatsAtOnce(t *testing.T) {
 				if !mine[p.ID] {
 					t.Errorf("%v sees %s", scope, p.ID)
 				}
-				if err := m.Signal(scope, p.ID, SignalKill, NoGrace); err != nil {
+				if _, err := of(t, m, p).Signal(SignalKill, NoGrace); err != nil {
 					t.Error(err)
 				}
 				wait(t, m, p)
@@ -269,7 +265,7 @@ func TestListOrderAndLimit(t *testing.T) {
 		{FilterRunning, 10, []string{newRun.ID, oldRun.ID}, 0},
 		{FilterEnded, 1, []string{newEnd.ID}, 1},
 	} {
-		list, omitted := m.List(Chat("c"), c.filter, c.limit)
+		list, omitted := m.In(Chat("c")).List(c.filter, c.limit)
 		var got []string
 		for _, p := range list {
 			got = append(got, p.ID)
@@ -284,23 +280,23 @@ func TestTerminateIsObeyedOrNot(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, proctest.Child("ignore-term"))
 	awaitOutput(t, m, p, "ready")
-	if err := m.Signal(p.Scope, p.ID, SignalTerminate, NoGrace); err != nil {
+	if _, err := of(t, m, p).Signal(SignalTerminate, NoGrace); err != nil {
 		t.Fatal(err)
 	}
-	p, _, _ = m.Output(p.Scope, p.ID)
+	p = of(t, m, p).Snapshot()
 	if p.State != StateStopping || !p.State.Running() {
 		t.Errorf("got state %s, want stopping", p.State)
 	}
-	if err := m.Signal(p.Scope, p.ID, SignalTerminate, time.Millisecond); err != nil {
+	if _, err := of(t, m, p).Signal(SignalTerminate, time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	if p, _ := wait(t, m, p); p.Exit.Signal != "SIGKILL" || p.Exit.Reason != ReasonRequested {
 		t.Errorf("after the grace: got %+v", p.Exit)
 	}
-	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); !errors.Is(err, ErrNotRunning) {
+	if _, err := of(t, m, p).Signal(SignalKill, NoGrace); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("signal to an ended process: %v", err)
 	}
-	if err := m.Signal(p.Scope, p.ID, "SIGHUP", NoGrace); !errors.Is(err, ErrUnsupportedSignal) {
+	if _, err := of(t, m, p).Signal("SIGHUP", NoGrace); !errors.Is(err, ErrUnsupportedSignal) {
 		t.Errorf("unsupported signal: %v", err)
 	}
 }
@@ -310,7 +306,7 @@ func TestGraceReachesWhatTheLeaderLeaves(t *testing.T) {
 	m := newManager(t, Options{Clock: clock})
 	p := sh(t, m, `trap 'exit 0' TERM; `+proctest.Child("ignore-term")[len("exec "):]+` & echo; wait`)
 	awaitOutput(t, m, p, "ready")
-	if err := m.Signal(p.Scope, p.ID, SignalTerminate, time.Second); err != nil {
+	if _, err := of(t, m, p).Signal(SignalTerminate, time.Second); err != nil {
 		t.Fatal(err)
 	}
 	p, _ = wait(t, m, p)
@@ -328,7 +324,7 @@ func TestDescendantsAreCountedAndSignalled(t *testing.T) {
 	if p.State != StateExited || p.Descendants != 1 {
 		t.Fatalf("got %+v", p)
 	}
-	if err := m.Signal(p.Scope, p.ID, SignalKill, NoGrace); err != nil {
+	if _, err := of(t, m, p).Signal(SignalKill, NoGrace); err != nil {
 		t.Fatal(err)
 	}
 	p = waitGone(t, m, p)
@@ -350,7 +346,7 @@ func TestLateOutputIsKept(t *testing.T) {
 	give()
 	awaitOutput(t, m, p, "late\n")
 	proctest.Within(t, "output closed", func() bool {
-		p, _, _ := m.Output(p.Scope, p.ID)
+		p := of(t, m, p).Snapshot()
 		return !p.OutputOpen
 	})
 }
@@ -375,7 +371,7 @@ func TestSuspended(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, "kill -STOP $$")
 	proctest.Within(t, "suspended", func() bool {
-		list, _ := m.List(p.Scope, FilterRunning, 1)
+		list, _ := m.In(p.Scope).List(FilterRunning, 1)
 		return len(list) == 1 && list[0].Suspended
 	})
 }
@@ -395,14 +391,10 @@ func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
 	limited := start(t, m, Chat("c"), Spec{Command: proctest.Child("hold"), Timeout: time.Second})
 	asked := sh(t, m, proctest.Child("hold"))
 	for _, p := range []Process{limited, asked} {
-		live, err := m.find(p.Scope, p.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		proctest.Within(t, "exit seen", live.spawned.Ended)
+		proctest.Within(t, "exit seen", of(t, m, p).p.spawned.Ended)
 	}
 	clock.Advance(time.Second).MustWait(t.Context())
-	if err := m.Signal(asked.Scope, asked.ID, SignalTerminate, NoGrace); err != nil {
+	if _, err := of(t, m, asked).Signal(SignalTerminate, NoGrace); err != nil {
 		t.Fatal(err)
 	}
 	if p, _ := wait(t, m, asked); p.Exit.Reason != ReasonExited || p.Exit.Code != 3 {
@@ -414,9 +406,9 @@ func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
 }
 
 func TestRefusedSignalChangesNothing(t *testing.T) {
-	m := newManager(t, Options{testSignal: func(*spawn.Process, Signal) error { return ErrNotPermitted }})
+	m := newManager(t, Options{test: testHooks{signal: func(*spawn.Process, Signal) error { return ErrNotPermitted }}})
 	p := start(t, m, Chat("c"), Spec{Command: "cat; exit 5", Stdin: []byte("x")})
-	if err := m.Signal(p.Scope, p.ID, SignalTerminate, 0); !errors.Is(err, ErrNotPermitted) && !errors.Is(err, ErrNotRunning) {
+	if _, err := of(t, m, p).Signal(SignalTerminate, 0); !errors.Is(err, ErrNotPermitted) && !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
 	}
 	if p, _ := wait(t, m, p); p.Exit.Reason != ReasonExited || p.Exit.Code != 5 {
@@ -444,21 +436,21 @@ func TestInvalidSpecs(t *testing.T) {
 			if field != "command" {
 				spec.Command = "true"
 			}
-			_, err := m.Start(t.Context(), Chat("c"), spec)
+			_, err := m.In(Chat("c")).Start(t.Context(), spec)
 			var input *InputError
 			if !errors.As(err, &input) || input.Field != field {
 				t.Errorf("%s %d: got %v", field, i, err)
 			}
 		}
 	}
-	if list, _ := m.List(Chat("c"), FilterAll, 100); len(list) != 0 {
+	if list, _ := m.In(Chat("c")).List(FilterAll, 100); len(list) != 0 {
 		t.Errorf("something was started: %v", list)
 	}
 }
 
 func TestSystemRefusesTheStart(t *testing.T) {
 	m := newManager(t, Options{})
-	_, err := m.Start(t.Context(), Chat("c"), Spec{Argv: []string{"/no/such/program"}})
+	_, err := m.In(Chat("c")).Start(t.Context(), Spec{Argv: []string{"/no/such/program"}})
 	var start *StartError
 	if !errors.As(err, &start) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
@@ -478,7 +470,7 @@ func TestShortagesAreNamed(t *testing.T) {
 	for i := range 60 { // the kernel never takes more than 6 MiB
 		env[fmt.Sprint("V", i)] = strings.Repeat("x", MaxEnvBytes-len("V00="))
 	}
-	_, err := m.Start(t.Context(), Chat("c"), Spec{Command: "true", Env: env})
+	_, err := m.In(Chat("c")).Start(t.Context(), Spec{Command: "true", Env: env})
 	check(err, syscall.E2BIG, ShortageArguments)
 
 	var before syscall.Rlimit
@@ -489,7 +481,7 @@ func TestShortagesAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for err = nil; err == nil; {
-		_, err = m.Start(t.Context(), Chat("c"), Spec{Command: "exec sleep 100"})
+		_, err = m.In(Chat("c")).Start(t.Context(), Spec{Command: "exec sleep 100"})
 	}
 	check(err, syscall.EMFILE, ShortageDescriptors)
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
@@ -501,10 +493,10 @@ func TestShortagesAreNamed(t *testing.T) {
 func TestEveryRecordNamesTheProcess(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	m := New(Options{Environ: os.Environ(), Host: host})
+	m := New(Options{Env: EnvOptions{Inherit: os.Environ()}, Host: host})
 	p := start(t, m, Chat("c"), Spec{Command: "echo secret", Log: log})
 	wait(t, m, p)
-	if err := m.Close(t.Context()); err != nil {
+	if _, err := m.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(text.String()) {

@@ -2,110 +2,148 @@ package procmgr
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-
-	"github.com/coder/quartz"
 )
 
-// request is a start that carries an id, kept for RequestTTL.
-type request struct {
-	digest [sha256.Size]byte
-	ready  chan struct{} // closed once the start has succeeded or failed
-	err    error         // why it failed, set before ready
-
-	// Guarded by Manager.mu.
-	process *process // until it is forgotten
-	last    Process  // from then on, without its command
-	expiry  *quartz.Timer
+// Started is the answer to a start.
+type Started struct {
+	Handle
+	// Attached reports whether an earlier start with this request id started the
+	// process. Its snapshot may say Forgotten then.
+	Attached bool
 }
 
-// startOnce starts a process unless this request id did so before.
-func (m *Manager) startOnce(ctx context.Context, scope Scope, spec Spec) (Started, error) {
-	r, first, err := m.reserve(scope, &spec)
+// Start starts a process and returns once its program runs. Few start at a time, in
+// turn by scope; ctx only bounds how long a start waits for its turn or for another
+// with the same request id.
+//
+// Errors: *InputError for a Spec that cannot be used, *RemoteError for one whose
+// Dir its launcher cannot use, *StartError when the system refused, *LimitError,
+// ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests, or the context's.
+// After an error nothing runs and the request id is free.
+func (s Scoped) Start(ctx context.Context, spec Spec) (Started, error) {
+	if !s.scope.valid() {
+		return Started{}, ErrScope
+	}
+	if err := spec.validate(); err != nil {
+		return Started{}, err
+	}
+	if spec.RequestID != "" {
+		return s.startOnce(ctx, &spec)
+	}
+	p, err := s.m.start(ctx, s.scope, &spec)
 	if err != nil {
 		return Started{}, err
 	}
-	if first {
-		if _, r.err = m.start(ctx, scope, &spec, r); r.err != nil {
-			m.release(scope, spec.RequestID)
-		} else {
-			m.expireLater(scope, spec.RequestID, r)
+	return Started{Handle{s.m, p}, false}, nil
+}
+
+// errInterrupted says that the call that was to start a process did not come to that.
+var errInterrupted = errors.New("start was interrupted")
+
+// startOnce starts a process unless this request id did so before.
+func (s Scoped) startOnce(ctx context.Context, spec *Spec) (Started, error) {
+	for {
+		r, first, err := s.reserve(spec)
+		switch {
+		case err != nil:
+			return Started{}, err
+		case first:
+			p, err := s.startFirst(ctx, spec, r)
+			if err != nil {
+				return Started{}, err
+			}
+			return Started{Handle{s.m, p}, false}, nil
 		}
-		close(r.ready)
+		select {
+		case <-r.settled:
+		case <-ctx.Done():
+			return Started{}, ctx.Err()
+		case <-s.m.closing.Done():
+			return Started{}, ErrClosed
+		}
+		switch {
+		case r.err == nil:
+			return Started{s.handleOf(r, spec), true}, nil
+		case !errors.Is(r.err, errInterrupted):
+			return Started{}, r.err
+		}
 	}
-	select {
-	case <-r.ready:
-	case <-ctx.Done():
-		return Started{}, ctx.Err()
+}
+
+// startFirst starts the process of a request that is new, and settles the request.
+func (s Scoped) startFirst(ctx context.Context, spec *Spec, r *request) (p *process, err error) {
+	err = errInterrupted // what others learn if a hook panics
+	defer func() {
+		r.err = err
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			r.err = errInterrupted
+		}
+		if err != nil {
+			s.release(spec.RequestID)
+		} else {
+			s.expireLater(spec.RequestID, r)
+		}
+		close(r.settled)
+	}()
+	return s.m.start(ctx, s.scope, spec)
+}
+
+// handleOf returns the process of a request, or what is left of it.
+func (s Scoped) handleOf(r *request, spec *Spec) Handle {
+	s.m.mu.Lock()
+	p, last := r.process, r.last
+	s.m.mu.Unlock()
+	if p == nil {
+		last.Command = spec.commandLine()
+		p = newForgotten(&s.m.opts, s.m, last)
 	}
-	if !first && ctx.Err() == nil && (errors.Is(r.err, context.Canceled) || errors.Is(r.err, context.DeadlineExceeded)) {
-		return m.startOnce(ctx, scope, spec) // the call that ended was another's
-	}
-	if r.err != nil {
-		return Started{}, r.err
-	}
-	m.mu.Lock()
-	p, known := r.process, r.last
-	m.mu.Unlock()
-	if p != nil {
-		known = p.snapshot()
-	} else {
-		known.Command = spec.commandLine()
-	}
-	s := Started{Process: known, Attached: !first}
-	if p != nil {
-		s.Handle = Handle{m, p}
-	}
-	return s, nil
+	return Handle{s.m, p}
 }
 
 // reserve returns the request of that id, and whether it is new.
-func (m *Manager) reserve(scope Scope, spec *Spec) (r *request, first bool, err error) {
+func (s Scoped) reserve(spec *Spec) (r *request, first bool, err error) {
 	digest := spec.digest()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r, known := m.requests[scope][spec.RequestID]; known {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	requests := s.m.scopes.of(s.scope).requests
+	defer s.m.scopes.tidy(s.scope)
+	if r := requests[spec.RequestID]; r != nil {
 		if r.digest != digest {
 			return nil, false, ErrRequestConflict
 		}
 		return r, false, nil
 	}
-	if len(m.requests[scope]) >= MaxRequestIDs {
+	if len(requests) >= MaxRequestIDs {
 		return nil, false, ErrTooManyRequests
 	}
-	if m.requests[scope] == nil {
-		m.requests[scope] = map[string]*request{}
-	}
-	r = &request{digest: digest, ready: make(chan struct{})}
-	m.requests[scope][spec.RequestID] = r
+	r = &request{digest: digest, settled: make(chan struct{})}
+	requests[spec.RequestID] = r
 	return r, true, nil
 }
 
-func (m *Manager) release(scope Scope, id string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.requests[scope], id)
-	if len(m.requests[scope]) == 0 {
-		delete(m.requests, scope)
-	}
+func (s Scoped) release(id string) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	delete(s.m.scopes.of(s.scope).requests, id)
+	s.m.scopes.tidy(s.scope)
 }
 
 // expireLater frees the id after RequestTTL, but not while its process is known.
-func (m *Manager) expireLater(scope Scope, id string, r *request) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
+func (s Scoped) expireLater(id string, r *request) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if s.m.isClosing() {
 		return
 	}
-	r.expiry = m.opts.Clock.AfterFunc(RequestTTL, func() {
-		m.mu.Lock()
+	r.expiry = s.m.opts.Clock.AfterFunc(RequestTTL, func() {
+		s.m.mu.Lock()
 		known := r.process != nil
-		m.mu.Unlock()
+		s.m.mu.Unlock()
 		if known {
-			m.expireLater(scope, id, r)
+			s.expireLater(id, r)
 			return
 		}
-		m.release(scope, id)
+		s.release(id)
 	}, "request")
 }

@@ -1,77 +1,61 @@
 package procmgr
 
 import (
-	"context"
 	"slices"
 	"time"
 )
 
-// NoGrace says that no kill follows a terminate.
-const NoGrace time.Duration = -1
+// Reach is how far a signal or [Manager.Close] could reach.
+type Reach struct {
+	KillDomain KillDomain
+	// Escapes reports whether descendants may have left the kill domain, and live on
+	// unseen. That is so for a process group, which any process can leave, and for a
+	// launcher that runs the command elsewhere.
+	Escapes bool
+}
 
-// Signal sends sig to the whole kill domain of the process ([Manager.KillDomain]),
-// also when only descendants are left. With SignalTerminate and a grace that is
-// not negative, SignalKill follows after it unless nothing is left.
+func (m *Manager) reach() Reach {
+	domain := m.KillDomain()
+	return Reach{domain, domain == KillDomainProcessGroup}
+}
+
+// Signal sends sig to the whole kill domain of the process, also when only
+// descendants are left. With SignalTerminate and a grace that is not negative,
+// SignalKill follows after it unless the process is gone.
 //
-// Errors: ErrNotFound, ErrNotRunning when nothing is left to signal,
-// ErrUnsupportedSignal, ErrNotPermitted, *RemoteError for a signal other than
-// SignalTerminate and SignalKill to a process that runs elsewhere, or another
-// refusal of the system.
-func (h Handle) Signal(sig Signal, grace time.Duration) (err error) {
-	p := h.p
+// Errors: ErrNotRunning when nothing is left to signal, ErrUnsupportedSignal,
+// ErrNotPermitted, *RemoteError for a signal other than SignalTerminate and
+// SignalKill to a process that runs elsewhere, or another refusal of the system.
+func (h Handle) Signal(sig Signal, grace time.Duration) (Reach, error) {
+	p, reach := h.p, h.m.reach()
+	reach.Escapes = reach.Escapes || p.facts.Remote != ""
 	if !slices.Contains(Signals(), sig) {
-		return ErrUnsupportedSignal
+		return reach, ErrUnsupportedSignal
 	}
 	if err := p.launcher.reachesSignal(sig); err != nil {
-		return err
+		return reach, err
 	}
+	if !p.isAlive() {
+		return reach, ErrNotRunning
+	}
+	var err error
 	switch sig {
 	case SignalTerminate:
 		err = p.stop(sig, ReasonRequested, grace)
 	case SignalKill:
 		err = p.stop(sig, ReasonRequested, NoGrace)
 	default:
-		// It may end by this or not: that is between it and the signal.
+		// Whether the process ends by this signal is its own decision.
 		p.mu.Lock()
-		p.sent = fatalName(sig)
+		p.life.sent = fatalName(sig)
 		p.mu.Unlock()
 		err = p.signal(sig)
 	}
 	if err == nil {
 		p.log.Info("signal sent", "signal", string(sig))
 	}
-	return err
+	return reach, err
 }
-
-// Signal is [Handle.Signal].
-func (m *Manager) Signal(scope Scope, id string, sig Signal, grace time.Duration) error {
-	h, err := m.In(scope).Find(id)
-	if err != nil {
-		return err
-	}
-	return h.Signal(sig, grace)
-}
-
-// Survivors is [Handle.Survivors].
-func (m *Manager) Survivors(scope Scope, id string) ([]Member, error) {
-	h, err := m.In(scope).Find(id)
-	if err != nil {
-		return nil, err
-	}
-	return h.Survivors()
-}
-
-// WaitGone is [Handle.WaitGone].
-func (m *Manager) WaitGone(ctx context.Context, scope Scope, id string) error {
-	h, err := m.In(scope).Find(id)
-	if err != nil {
-		return err
-	}
-	return h.WaitGone(ctx)
-}
-
-// KillDomain is what a signal reaches here.
-func (m *Manager) KillDomain() KillDomain { return m.spawner.KillDomain() }
 
 // fatalName returns the system's name of a signal that can end a process and is not
 // sent to end it, else "".

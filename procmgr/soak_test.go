@@ -63,7 +63,7 @@ func TestEveryRunIsWhole(t *testing.T) {
 					if p.Exit.Code != code || p.Exit.Reason != ReasonExited || out != text+"\n" || p.OutputOpen {
 						t.Errorf("run %s: %+v, output %q", text, p, out)
 					}
-					m.Told(p.Scope, p.ID)
+					of(t, m, p).MarkReported()
 				}
 			})
 		}
@@ -72,7 +72,7 @@ func TestEveryRunIsWhole(t *testing.T) {
 			return
 		}
 		// They are forgotten, so that what stays is a leak.
-		list, _ := m.List(Chat("c"), FilterAll, batch)
+		list, _ := m.In(Chat("c")).List(FilterAll, batch)
 		for _, p := range list {
 			waitGone(t, m, p)
 			proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
@@ -80,7 +80,7 @@ func TestEveryRunIsWhole(t *testing.T) {
 		for range 2 { // the second of Told and Emptied sets the time
 			clock.Advance(DefaultForgetAfter).MustWait(t.Context())
 		}
-		if list, _ := m.List(Chat("c"), FilterAll, batch); len(list) > 0 {
+		if list, _ := m.In(Chat("c")).List(FilterAll, batch); len(list) > 0 {
 			t.Fatalf("%d are not forgotten", len(list))
 		}
 		if done == 0 {

@@ -19,6 +19,8 @@ const (
 	MaxEnvBytes = MaxCommandBytes
 	// MaxStdinBytes is how much input a process can be given at its start.
 	MaxStdinBytes = 1 << 20
+	// MaxRows and MaxCols bound the size of a terminal.
+	MaxRows, MaxCols = 120, 300
 	// MaxRequestIDBytes is the longest request id.
 	MaxRequestIDBytes = 256
 )
@@ -134,4 +136,12 @@ func (s *Spec) digest() [sha256.Size]byte {
 		add(key, s.Env[key])
 	}
 	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// validateSize returns an *InputError for a size that no terminal may have.
+func validateSize(s Size, field string) error {
+	if s != (Size{}) && (s.Rows < 1 || s.Rows > MaxRows || s.Cols < 1 || s.Cols > MaxCols) {
+		return &InputError{field, fmt.Sprintf("%d rows and %d columns", s.Rows, s.Cols), fmt.Sprintf("1 to %d rows and 1 to %d columns", MaxRows, MaxCols)}
+	}
+	return nil
 }

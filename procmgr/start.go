@@ -8,150 +8,70 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/proctor-mcp/proctor/fair"
 	"github.com/proctor-mcp/proctor/procmgr/output"
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// Started is the answer to a start.
-type Started struct {
-	Process
-	// Handle reaches the process. It is zero if Process is Forgotten.
-	Handle Handle
-	// Attached says that an earlier start with this request id gave the process.
-	Attached bool
-}
-
-// Start is [Scoped.Start].
-func (m *Manager) Start(ctx context.Context, scope Scope, spec Spec) (Started, error) {
-	return m.In(scope).Start(ctx, spec)
-}
-
-// Start starts a process and returns once its program runs. Few start at a time, in
-// turn by scope; ctx only bounds how long a start waits for its turn or for another
-// with the same request id.
-//
-// Errors: *InputError for a Spec that cannot be used, *RemoteError for one whose
-// Dir its launcher cannot use, *StartError when the system refused, *LimitError,
-// ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests, or the context's.
-// After an error nothing runs and the request id is free.
-func (s Scoped) Start(ctx context.Context, spec Spec) (Started, error) {
-	m, scope := s.m, s.scope
-	if !scope.valid() {
-		return Started{}, ErrScope
+// start starts a process in turn, if there is room for one more. After [Manager.Close]
+// was called it starts nothing and returns ErrClosed.
+func (m *Manager) start(ctx context.Context, scope Scope, spec *Spec) (p *process, err error) {
+	m.mu.Lock()
+	seq, err := uint64(0), ErrClosed
+	if !m.isClosing() {
+		seq, err = m.admitLocked(scope)
 	}
-	if err := spec.validate(); err != nil {
-		return Started{}, err
-	}
-	if spec.RequestID != "" {
-		return m.startOnce(ctx, scope, spec)
-	}
-	p, err := m.start(ctx, scope, &spec, nil)
-	if err != nil {
-		return Started{}, err
-	}
-	return Started{Process: p.snapshot(), Handle: Handle{m, p}}, nil
-}
-
-// start starts a process in turn, if there is room for one more. r is the request
-// that asks for it, or nil.
-func (m *Manager) start(ctx context.Context, scope Scope, spec *Spec, r *request) (p *process, err error) {
-	seq, err := m.beginStart(scope)
+	m.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if p == nil { // also after a panic of a hook
-			m.mu.Lock()
-			m.countLocked(scope, -1, 0)
-			m.mu.Unlock()
+			m.dismiss(scope)
 		}
-		m.starting.Done()
 	}()
-	turn, err := m.starts.Turn(ctx, scope)
+	turn, err := m.turn(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
 	defer turn.Leave()
-	return m.launch(scope, spec, r, seq)
+	return m.launch(scope, spec, seq)
 }
 
-// beginStart counts a start as running and in flight, and returns its place in the
-// order of starts.
-func (m *Manager) beginStart(scope Scope) (seq uint64, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return 0, ErrClosed
+// turn waits for the scope's turn to start something.
+func (m *Manager) turn(ctx context.Context, scope Scope) (*fair.Turn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.closing, cancel)()
+	turn, err := m.starts.Turn(ctx, scope)
+	if err != nil && m.isClosing() {
+		return nil, ErrClosed
 	}
-	if err := m.admitLocked(scope); err != nil {
-		return 0, err
-	}
-	m.starting.Add(1)
-	m.seq++
-	return m.seq, nil
-}
-
-// launcher returns what is put before a command.
-func (m *Manager) launcher(spec *Spec) launcher {
-	if spec.Launcher != nil {
-		return newLauncher(spec.Launcher)
-	}
-	return newLauncher(m.opts.Launcher)
+	return turn, err
 }
 
 // launch starts a process and puts it where its scope finds it.
-func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*process, error) {
-	m.mu.Lock()
-	closed := m.closed
-	m.mu.Unlock()
-	if closed { // while it waited for its turn
-		return nil, ErrClosed
-	}
-	launcher := m.launcher(spec)
-	if err := launcher.reachesDir(spec.Dir); err != nil {
-		return nil, err
-	}
-	dir, err := m.opts.workdir(spec.Dir)
+func (m *Manager) launch(scope Scope, spec *Spec, seq uint64) (*process, error) {
+	p, cmd, err := m.prepare(scope, spec)
 	if err != nil {
 		return nil, err
 	}
-	id := uuid.NewString()
-	log := cmp.Or(spec.Log, m.opts.Log)
-	p := &process{
-		seq: seq, m: m,
-		launcher: launcher,
-		output:   output.Store{Space: m.space},
-		log:      log.With("chat_id", scope.String(), "process_id", id),
-		request:  r,
-		done:     make(chan struct{}),
-		empty:    make(chan struct{}),
-		state:    StateRunning,
-		open:     true,
+	p.seq = seq
+	// The hooks may have taken long. What comes now Close waits for.
+	m.mu.Lock()
+	if m.isClosing() {
+		m.mu.Unlock()
+		return nil, ErrClosed
 	}
-	argv, command := spec.Argv, spec.commandLine()
-	// What the environment of a process says is for its own programs; the shell
-	// is ours.
-	var search []string
-	if len(argv) == 0 {
-		argv = append(slices.Clone(m.opts.Shell), command)
-		search = m.opts.Environ
-	}
-	p.facts = Facts{
-		ID: id, Scope: scope, Command: command, Dir: dir, Label: spec.Label,
-		KeepsInput: spec.KeepStdin || spec.TTY != Size{}, TTY: spec.TTY, Split: spec.Split,
-		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launcher.remote,
-	}
-	cmd := spawn.Command{Argv: m.opts.Wrap(argv), Search: search, Dir: dir, Env: m.opts.environ(p.log, scope, id, dir, spec), Stdin: spec.Stdin, KeepStdin: spec.KeepStdin, TTY: spec.TTY, Split: spec.Split, Scope: scope.name()}
-	if spec.TTY != (Size{}) {
-		p.sizes = []Resize{{0, spec.TTY}}
-	}
-	launcher.apply(&cmd, m.opts.Environ, remoteEnv(scope, id, spec))
-	p.spawned, err = m.opts.testStart(m.spawner, cmd,
-		spawn.Events{
-			Stdout:       func(b []byte) { p.output.Append(output.Stdout, b) },
-			Stderr:       func(b []byte) { p.output.Append(output.Stderr, b) },
-			OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied,
-		})
+	m.launching.Add(1)
+	m.mu.Unlock()
+	defer m.launching.Done()
+
+	p.spawned, err = m.opts.test.start(m.spawner, cmd, spawn.Events{
+		Stdout:       func(b []byte) { p.output.Append(output.Stdout, b) },
+		Stderr:       func(b []byte) { p.output.Append(output.Stderr, b) },
+		OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied,
+	})
 	var limit *spawn.LimitError
 	switch {
 	case errors.As(err, &limit):
@@ -159,22 +79,81 @@ func (m *Manager) launch(scope Scope, spec *Spec, r *request, seq uint64) (*proc
 		defer m.mu.Unlock()
 		return nil, m.limitErrorLocked(scope, *limit)
 	case err != nil:
-		return nil, &StartError{Dir: dir, Err: err}
+		return nil, &StartError{Dir: p.facts.Dir, Err: err}
 	}
-	if spec.Timeout > 0 {
+	if spec.Timeout > 0 { // nobody else knows it yet
 		p.timers.limit = m.opts.Clock.AfterFunc(spec.Timeout, p.limitElapsed, "limit")
 	}
-	m.mu.Lock()
-	if m.scopes[scope] == nil {
-		m.scopes[scope] = map[string]*process{}
+	late := m.publish(p)
+	p.log.Info("process started", "background", spec.Background)
+	p.log.Debug("process command", "command", p.facts.Command, "workdir", p.facts.Dir)
+	p.spawned.Follow()
+	if late {
+		m.endLate(p)
+		return p, ErrClosed
 	}
-	m.scopes[scope][id] = p
-	if r != nil {
+	return p, nil
+}
+
+// prepare asks the hooks of an embedding program and returns the process that is to
+// be and what to start.
+func (m *Manager) prepare(scope Scope, spec *Spec) (p *process, cmd spawn.Command, err error) {
+	launcher := newLauncher(m.opts.Launcher)
+	if spec.Launcher != nil {
+		launcher = newLauncher(spec.Launcher)
+	}
+	if err := launcher.reachesDir(spec.Dir); err != nil {
+		return nil, cmd, err
+	}
+	dir, err := m.opts.workdir(spec.Dir)
+	if err != nil {
+		return nil, cmd, err
+	}
+	id := uuid.NewString()
+	log := cmp.Or(spec.Log, m.opts.Log).With("chat_id", scope.String(), "process_id", id)
+	p = newProcess(&m.opts, m, log, Facts{
+		ID: id, Scope: scope, RequestID: spec.RequestID, Command: spec.commandLine(), Dir: dir, Label: spec.Label,
+		KeepsInput: spec.KeepStdin || spec.TTY != Size{}, TTY: spec.TTY, Split: spec.Split,
+		Background: spec.Background, StartedAt: m.opts.Clock.Now(), Remote: launcher.remote,
+	})
+	p.output.Space, p.launcher = m.space, launcher
+	if spec.TTY != (Size{}) {
+		p.sizes = []Resize{{0, spec.TTY}}
+	}
+	cmd = spawn.Command{
+		Argv: spec.Argv, Dir: dir, Env: m.opts.Env.environ(log, scope, id, dir, spec),
+		Stdin: spec.Stdin, KeepStdin: spec.KeepStdin, TTY: spec.TTY, Split: spec.Split, Scope: scope.name(),
+	}
+	if len(spec.Argv) == 0 {
+		cmd.Argv = append(slices.Clone(m.opts.Shell), spec.Command)
+		// The PATH of a process is for its own programs; the shell is this program's.
+		cmd.Search = m.opts.Env.Inherit
+	}
+	cmd.Argv = m.opts.Wrap(cmd.Argv)
+	launcher.apply(&cmd, m.opts.Env.Inherit, remoteEnv(scope, id, spec))
+	return p, cmd, nil
+}
+
+// publish makes a process known to its scope. It reports whether Close waits for it
+// no longer.
+func (m *Manager) publish(p *process) (late bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.scopes.of(p.facts.Scope)
+	b.processes[p.facts.ID] = p
+	if r := b.requests[p.facts.RequestID]; r != nil {
 		r.process = p
 	}
-	m.mu.Unlock()
-	p.log.Info("process started", "background", spec.Background)
-	p.log.Debug("process command", "command", command, "workdir", dir)
-	p.spawned.Follow()
-	return p, nil
+	return m.late
+}
+
+// endLate ends a process whose start took longer than Close would wait.
+func (m *Manager) endLate(p *process) {
+	killed, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer m.opts.Clock.AfterFunc(killTime, cancel, "close", "late").Stop()
+	if p.stop(SignalKill, ReasonShutdown, NoGrace); p.awaitGone(killed) != nil {
+		p.log.Warn("cannot end a process that started while the manager was closed")
+	}
+	p.release()
 }

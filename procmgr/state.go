@@ -16,7 +16,7 @@ const (
 	StateLost     State = "lost"     // its command has ended, nobody knows how
 )
 
-// Running says that the command has not ended.
+// Running reports whether the command has not ended.
 func (s State) Running() bool { return s == StateRunning || s == StateStopping }
 
 // edges are the legal steps.
@@ -29,13 +29,13 @@ func edges() map[State][]State {
 	}
 }
 
-// transitionLocked takes the one legal way to change the state. Another is a
-// bug in this package.
-func (p *process) transitionLocked(to State) {
-	if !slices.Contains(edges()[p.state], to) {
-		panic(fmt.Sprintf("procmgr: process %s cannot go from %s to %s", p.facts.ID, p.state, to))
+// transition is the one way to change a state. A step that is not legal is a bug in
+// this package.
+func (s *State) transition(to State) {
+	if !slices.Contains(edges()[*s], to) {
+		panic(fmt.Sprintf("procmgr: a process cannot go from %s to %s", *s, to))
 	}
-	p.state = to
+	*s = to
 }
 
 // Reason is why a process ended.
@@ -43,10 +43,10 @@ type Reason string
 
 const (
 	ReasonExited    Reason = "exited"    // by itself, with an exit code
-	ReasonSignaled  Reason = "signaled"  // by a signal that was not sent through Manager.Signal
-	ReasonRequested Reason = "requested" // after Manager.Signal asked for it
+	ReasonSignaled  Reason = "signaled"  // by a signal that was not sent through Handle.Signal
+	ReasonRequested Reason = "requested" // after Handle.Signal asked for it
 	ReasonTimeout   Reason = "timeout"   // it reached its time limit
-	// By the kernel, at a limit of memory.
+	// The kernel ended it at a limit of memory.
 	ReasonMemoryLimit                = Reason(LimitMemory)
 	ReasonMemoryLimitPerScope        = Reason(LimitMemoryPerScope)
 	ReasonShutdown            Reason = "shutdown" // the manager was closed

@@ -157,7 +157,7 @@ func TestWaitForAPortAndAURL(t *testing.T) {
 }
 
 func TestPartsOfAnOutput(t *testing.T) {
-	a := newAgentWith(t, io.Discard, procmgr.Options{OutputDir: filepath.Join(t.TempDir(), "output")})
+	a := newAgentWith(t, io.Discard, procmgr.Options{Output: procmgr.OutputOptions{Dir: filepath.Join(t.TempDir(), "output")}})
 	p := a.call("process_start", `{"command":"seq 100000; printf '1%%\\r2%%\\r\\033[32m100%%\\033[0m\\nerror: no such thing\\nthe end\\n'","wait_ms":20000}`)
 	size := int64(588895 + 20 + 21 + 8)
 	if p.Truncated == nil || p.NextCursor != size {
@@ -223,7 +223,7 @@ func TestPartsOfAnOutput(t *testing.T) {
 
 // What is no longer kept is told by whatever did not look at it.
 func TestGaps(t *testing.T) {
-	a := newAgentWith(t, io.Discard, procmgr.Options{OutputDir: filepath.Join(t.TempDir(), "output"), OutputMax: 2 << 20})
+	a := newAgentWith(t, io.Discard, procmgr.Options{Output: procmgr.OutputOptions{Dir: filepath.Join(t.TempDir(), "output"), Max: 2 << 20}})
 	p := a.call("process_start", `{"command":"seq 1000000","wait_ms":30000}`)
 	const size, kept = 6888896, 2 << 20
 	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","search":{"pattern":"^500000$"}}`); r.GapBytes != size-kept ||
@@ -242,7 +242,7 @@ func TestNoOutputFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for dir, why := range map[string]string{file: "is not a directory", "": "no folder", "/proc/proctor": "no such file or directory"} {
-		a := newAgentWith(t, io.Discard, procmgr.Options{OutputDir: dir})
+		a := newAgentWith(t, io.Discard, procmgr.Options{Output: procmgr.OutputOptions{Dir: dir}})
 		if r := a.call("process_start", `{"command":"seq 100000","wait_ms":30000}`); !strings.Contains(r.text, "cannot write to its --output-dir") || !strings.Contains(r.text, why) {
 			t.Errorf("%s: %s", dir, r.text)
 		}

@@ -49,7 +49,7 @@ func (t *Tools) input(ctx context.Context, c *call, in schemas.InputInput) (answ
 	}
 	var waited procmgr.Waited
 	if err == nil {
-		w.Since, w.Cursor, w.Behind = t.clock.Now(), cursor, cursor
+		w.IdleFromNow, w.Cursor, w.Behind = true, cursor, cursor
 		if in.WaitFor == nil {
 			w.Idle = inputIdle
 		}

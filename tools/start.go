@@ -89,7 +89,7 @@ func (t *Tools) start(ctx context.Context, c *call, in schemas.StartInput) (answ
 }
 
 // began is the answer with what a process has written so far.
-func began(s procmgr.Started, text string, r schemas.OutputResult, c *call) answer {
+func began(s procmgr.StartedProcess, text string, r schemas.OutputResult, c *call) answer {
 	return answer{text, &schemas.StartResult{
 		Process: process(s.Process), ProcessOutput: r.ProcessOutput, Waited: r.Waited,
 		Attached: s.Attached, Forgotten: s.Forgotten, Remarks: schemas.Remarks{Notes: c.notes},

@@ -47,10 +47,10 @@ func newAgent(t testing.TB, log io.Writer) *agent {
 func newAgentWith(t testing.TB, log io.Writer, opts procmgr.Options) *agent {
 	t.Helper()
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	opts.Environ, opts.Grace = os.Environ(), 100*time.Millisecond
+	opts.Env.Inherit, opts.Grace = os.Environ(), 100*time.Millisecond
 	m := procmgr.New(opts)
 	t.Cleanup(func() {
-		if err := m.Close(context.Background()); err != nil {
+		if _, err := m.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -208,7 +208,7 @@ func TestHugeOutputIsCountedExactly(t *testing.T) {
 }
 
 func TestDroppedOutputIsSaid(t *testing.T) {
-	a := newAgentWith(t, io.Discard, procmgr.Options{OutputMemory: 48 << 10})
+	a := newAgentWith(t, io.Discard, procmgr.Options{Output: procmgr.OutputOptions{Memory: 48 << 10}})
 	first := a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":20000}`)
 	a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":20000}`)
 	r := a.call("process_output", `{"process_id":"`+first.ProcessID+`"}`)

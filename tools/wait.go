@@ -40,7 +40,7 @@ func (t *Tools) wait(ctx context.Context, c *call, in schemas.WaitInput) (answer
 		// What has ended just now and unseen is what the caller waits for.
 		list, _ := t.manager.List(c.Scope, procmgr.FilterAll, allOfChat)
 		for _, p := range list {
-			if p.State.Running() || !p.Told {
+			if p.State.Running() || !p.Reported {
 				ids = append(ids, p.ID)
 			}
 		}

@@ -57,10 +57,10 @@ func newServingWith(t testing.TB, dir string, log io.Writer, clock quartz.Clock)
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	m := procmgr.New(procmgr.Options{
-		Environ: os.Environ(), Dir: func() string { return dir }, Grace: 100 * time.Millisecond, Log: logger,
+		Env: procmgr.EnvOptions{Inherit: os.Environ()}, Dir: func() string { return dir }, Grace: 100 * time.Millisecond, Log: logger,
 	})
 	t.Cleanup(func() {
-		if err := m.Close(context.Background()); err != nil {
+		if _, err := m.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -156,6 +156,11 @@ func TestHouseRules(t *testing.T) {
 				report(at, "only programs take signals")
 			}
 		}
+		if !test && !strings.HasPrefix(name, "cmd/") && !strings.HasPrefix(name, "control/") {
+			for _, at := range called(f, "procmgr", "Owner", "NewOwned") {
+				report(at, "only cmd and control may see every scope")
+			}
+		}
 		// These unlock before they return, and their threads stay.
 		if dir != "procmgr/spawn/early" && dir != "proctest" && name != "procmgr/spawn/host_linux.go" && name != "procmgr/spawn/threads_linux.go" {
 			for _, at := range called(f, "runtime", "LockOSThread") {

@@ -162,23 +162,20 @@ func (o *options) program(sys system) (*program, error) {
 		return nil, err
 	}
 	manager := procmgr.New(procmgr.Options{
-		Host:        sys.host,
-		Shell:       []string{o.shell, "-c"},
-		Launcher:    launcher,
-		Environ:     sys.environ,
-		DenyEnv:     o.envDeny,
-		Dir:         func() string { return o.workdir },
-		ForgetAfter: o.forgetAfter,
-		Grace:       o.grace,
-		Log:         log.Logger,
-
+		Host:               sys.host,
+		Shell:              []string{o.shell, "-c"},
+		Launcher:           launcher,
+		Env:                procmgr.EnvOptions{Inherit: sys.environ, Deny: o.envDeny},
+		Dir:                func() string { return o.workdir },
+		ForgetAfter:        o.forgetAfter,
 		KeepFinished:       o.keepFinished,
 		MaxRunningPerScope: o.maxRunningPerChat,
 		MaxRunning:         o.maxRunning,
-		OutputMemory:       int64(o.outputMemory),
-		OutputTotal:        int64(o.outputTotal),
-		OutputMax:          int64(o.outputMax),
-		OutputDir:          o.outputDir,
+		Output: procmgr.OutputOptions{
+			Dir: o.outputDir, Max: int64(o.outputMax), Total: int64(o.outputTotal), Memory: int64(o.outputMemory),
+		},
+		Grace: o.grace,
+		Log:   log.Logger,
 	})
 	p := &program{manager: manager, tools: tools.New(tools.Options{
 		Manager: manager, Rules: o.rules, Log: log.Logger,
@@ -256,7 +253,11 @@ func (p *program) close() error {
 	defer cancel()
 	close(p.closing)
 	<-p.ready
-	if err := p.manager.Close(ctx); err != nil {
+	reach, err := p.manager.Close(ctx)
+	if reach.Escapes {
+		p.log.Info("descendants that have left their kill domain may live on", "kill_domain", string(reach.KillDomain))
+	}
+	if err != nil {
 		return failure{err}
 	}
 	return nil

@@ -18,7 +18,7 @@ func main() {
 	os.Exit(host.Run(func() int { // the main thread reaps orphans; the program runs in here
 		host.LogTo(slog.Default())
 		host.Sweep() // ends what an earlier program has left that was killed
-		m := procmgr.New(procmgr.Options{Host: host, Environ: os.Environ()})
+		m := procmgr.New(procmgr.Options{Host: host, Env: procmgr.EnvOptions{Inherit: os.Environ()}})
 		defer m.Close(context.Background()) // ends what still runs
 		if err := run(context.Background(), m); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -31,17 +31,16 @@ func main() {
 // run leaves a daemon behind and ends it.
 func run(ctx context.Context, m *procmgr.Manager) error {
 	chat := m.In(procmgr.Chat("c1"))
-	started, err := chat.Start(ctx, procmgr.Spec{Command: "setsid sleep 1000 & echo left"})
+	p, err := chat.Start(ctx, procmgr.Spec{Command: "setsid sleep 1000 & echo left"})
 	if err != nil {
 		return err
 	}
-	p := started.Handle
 	if err := p.Wait(ctx); err != nil {
 		return err
 	}
 	process, view := p.View()
 	fmt.Printf("exit code %d, descendants %d: %s", process.Exit.Code, process.Descendants, view.Text)
-	if err := p.Signal(procmgr.SignalKill, procmgr.NoGrace); err != nil {
+	if _, err := p.Signal(procmgr.SignalKill, procmgr.NoGrace); err != nil {
 		return err
 	}
 	return p.WaitGone(ctx)
