@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// peer is a server that was started to be measured, and the client that talks to
-// it. The client stamps an answer when its line has arrived and decodes it later,
-// so that it measures the server and not itself. The methods may be called
+// server is a Proctor that was started to be measured, and the client that talks to
+// it. The client takes the time when the line of an answer has arrived, and decodes
+// the line later: it measures the server and not itself. The methods may be called
 // concurrently.
-type peer struct {
+type server struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	log     *os.File      // the log of the server
@@ -73,85 +73,85 @@ const (
 	endLimit = 64 * time.Second
 )
 
-// startPeer starts a server and gets the list of its tools.
-func startPeer(ctx context.Context, argv []string) (*peer, error) {
+// startServer starts a server and gets the list of its tools.
+func startServer(ctx context.Context, argv []string) (*server, error) {
 	log, err := os.CreateTemp("", "proctor-bench-*.log")
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{
+	s := &server{
 		cmd: exec.Command(argv[0], argv[1:]...), log: log,
 		ended: make(chan struct{}), waiting: map[int64]chan arrival{},
 	}
 	// A file, so that this program spends no time on the log.
-	p.cmd.Stderr = log
+	s.cmd.Stderr = log
 	var out io.Reader
-	p.in, err = p.cmd.StdinPipe()
+	s.in, err = s.cmd.StdinPipe()
 	if err == nil {
-		out, err = p.cmd.StdoutPipe()
+		out, err = s.cmd.StdoutPipe()
 	}
 	begun := time.Now()
 	if err == nil {
-		err = p.cmd.Start()
+		err = s.cmd.Start()
 	}
 	if err != nil {
-		p.removeLog()
+		s.removeLog()
 		return nil, err
 	}
-	go p.read(bufio.NewReaderSize(out, 256<<10))
-	if err := p.greet(ctx); err != nil {
-		return nil, cmp.Or(p.close(), err)
+	go s.read(bufio.NewReaderSize(out, 256<<10))
+	if err := s.greet(ctx); err != nil {
+		return nil, cmp.Or(s.close(), err)
 	}
-	p.greeted = time.Since(begun)
-	return p, nil
+	s.greeted = time.Since(begun)
+	return s, nil
 }
 
-func (p *peer) greet(ctx context.Context) error {
+func (s *server) greet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, greetLimit)
 	defer cancel()
 	const hello = `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"proctor-bench","version":"1"}}`
-	if _, _, err := p.request(ctx, "initialize", hello); err != nil {
+	if _, _, err := s.request(ctx, "initialize", hello); err != nil {
 		return err
 	}
-	if err := p.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n"); err != nil {
+	if err := s.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n"); err != nil {
 		return err
 	}
-	_, _, err := p.request(ctx, "tools/list", "{}")
+	_, _, err := s.request(ctx, "tools/list", "{}")
 	return err
 }
 
 // close ends the server with all its processes. If the server failed, it returns
 // an error with the end of the log.
-func (p *peer) close() error {
-	defer p.removeLog()
-	p.in.Close()
+func (s *server) close() error {
+	defer s.removeLog()
+	s.in.Close()
 	timer := time.NewTimer(endLimit)
 	defer timer.Stop()
 	select {
-	case <-p.ended:
+	case <-s.ended:
 	case <-timer.C:
 		// An error means that the server has just ended.
-		_ = p.cmd.Process.Kill()
+		_ = s.cmd.Process.Kill()
 	}
-	err := p.cmd.Wait()
+	err := s.cmd.Wait()
 	if err == nil {
 		return nil
 	}
 	const most = 1 << 10
 	text := make([]byte, most)
-	end, _ := p.log.Seek(0, io.SeekEnd)
-	n, _ := p.log.ReadAt(text, max(0, end-most))
+	end, _ := s.log.Seek(0, io.SeekEnd)
+	n, _ := s.log.ReadAt(text, max(0, end-most))
 	return fmt.Errorf("the server failed (%w): %s", err, bytes.TrimSpace(text[:n]))
 }
 
-func (p *peer) removeLog() {
-	p.log.Close()
-	os.Remove(p.log.Name())
+func (s *server) removeLog() {
+	s.log.Close()
+	os.Remove(s.log.Name())
 }
 
 // read hands each answer to the request that waits for it, until the server ends.
-func (p *peer) read(in *bufio.Reader) {
-	defer close(p.ended)
+func (s *server) read(in *bufio.Reader) {
+	defer close(s.ended)
 	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil {
@@ -162,10 +162,10 @@ func (p *peer) read(in *bufio.Reader) {
 		if !ok {
 			continue // a notification
 		}
-		p.mu.Lock()
-		ch := p.waiting[id]
-		delete(p.waiting, id)
-		p.mu.Unlock()
+		s.mu.Lock()
+		ch := s.waiting[id]
+		delete(s.waiting, id)
+		s.mu.Unlock()
 		if ch != nil {
 			ch <- arrival{line, at}
 		}
@@ -190,10 +190,10 @@ func answerID(line []byte) (id int64, ok bool) {
 	return *message.ID, true
 }
 
-func (p *peer) send(message string) error {
-	p.writing.Lock()
-	defer p.writing.Unlock()
-	_, err := io.WriteString(p.in, message)
+func (s *server) send(message string) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_, err := io.WriteString(s.in, message)
 	return err
 }
 
@@ -202,29 +202,29 @@ var errEnded = errors.New("the server ended before it answered")
 
 // request sends a request and waits for its answer. It also returns when the
 // request was sent.
-func (p *peer) request(ctx context.Context, method, params string) (a arrival, sent time.Time, err error) {
+func (s *server) request(ctx context.Context, method, params string) (a arrival, sent time.Time, err error) {
 	ch := make(chan arrival, 1)
-	p.mu.Lock()
-	p.last++
-	id := p.last
-	p.waiting[id] = ch
-	p.mu.Unlock()
+	s.mu.Lock()
+	s.last++
+	id := s.last
+	s.waiting[id] = ch
+	s.mu.Unlock()
 	defer func() {
-		p.mu.Lock()
-		delete(p.waiting, id)
-		p.mu.Unlock()
+		s.mu.Lock()
+		delete(s.waiting, id)
+		s.mu.Unlock()
 	}()
 	message := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`+"\n", id, method, params)
 	timer := time.NewTimer(answerLimit)
 	defer timer.Stop()
 	sent = time.Now()
-	if err := p.send(message); err != nil {
+	if err := s.send(message); err != nil {
 		return a, sent, errEnded
 	}
 	select {
 	case a = <-ch:
 		return a, sent, nil
-	case <-p.ended:
+	case <-s.ended:
 		return a, sent, errEnded
 	case <-timer.C:
 		return a, sent, fmt.Errorf("no answer to %s in %v", method, answerLimit)
@@ -235,12 +235,12 @@ func (p *peer) request(ctx context.Context, method, params string) (a arrival, s
 
 // call calls a tool in a chat, or without a chat if chat is "". It returns a tool's
 // error as an error.
-func (p *peer) call(ctx context.Context, chat, tool, arguments string) (answer, error) {
+func (s *server) call(ctx context.Context, chat, tool, arguments string) (answer, error) {
 	meta := ""
 	if chat != "" {
 		meta = fmt.Sprintf(`,"_meta":{"coder.com/chat-id":%q}`, chat)
 	}
-	came, sent, err := p.request(ctx, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":%s%s}`, tool, arguments, meta))
+	came, sent, err := s.request(ctx, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":%s%s}`, tool, arguments, meta))
 	if err != nil {
 		return answer{}, err
 	}
@@ -269,8 +269,8 @@ func (p *peer) call(ctx context.Context, chat, tool, arguments string) (answer, 
 
 // status returns a number from /proc/PID/status of the server, such as VmRSS in
 // KiB. ok is false if there is none.
-func (p *peer) status(name string) (n int, ok bool) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+func (s *server) status(name string) (n int, ok bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return 0, false
 	}

@@ -18,21 +18,22 @@ import (
 	"time"
 )
 
-// What these tests print says something, and what they demand is demanded, only if
-// they are asked for much.
+// These flags make the tests of this file measure. Without them each test runs for a
+// moment, so that it does not rot, and checks answers but neither times nor memory.
 var (
 	floodMiB = flag.Int("flood", 0, "how many MiB TestGreatFlood sends through a process")
 	wakes    = flag.Int("wakes", 0, "how many times TestWakeUp waits for each condition")
 )
 
-// TestWakeUp measures from what a call waits for until its answer. The process is a
-// cat that reads a fifo, so that its time is in the figure as well.
+// TestWakeUp measures the time from an event that a call waits for to the answer of
+// the call. The event comes from a cat that reads a fifo; the figure includes the
+// time that cat takes.
 func TestWakeUp(t *testing.T) {
 	n := *wakes
 	if n == 0 {
 		n = 5
 	}
-	p := newPeer(t, serverArgv(t))
+	s := newServer(t, serverArgv(t))
 	ctx := t.Context()
 	dir := t.TempDir()
 	for _, kind := range []struct {
@@ -45,7 +46,7 @@ func TestWakeUp(t *testing.T) {
 	} {
 		var took series
 		for range n {
-			d, err := wakeUp(ctx, p, dir, kind.condition, kind.exits)
+			d, err := wakeUp(ctx, s, dir, kind.condition, kind.exits)
 			took.add(d, err)
 		}
 		took.check(t, kind.name)
@@ -56,14 +57,14 @@ func TestWakeUp(t *testing.T) {
 	}
 }
 
-// wakeUp has one call wait for a line, or for the exit of its process.
-func wakeUp(ctx context.Context, p *peer, dir, condition string, exits bool) (time.Duration, error) {
+// wakeUp measures one call that waits for a line, or for the exit of its process.
+func wakeUp(ctx context.Context, s *server, dir, condition string, exits bool) (time.Duration, error) {
 	fifo := filepath.Join(dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		return 0, err
 	}
 	defer os.Remove(fifo)
-	a, err := p.call(ctx, victim, "process_start", fmt.Sprintf(`{"command":"exec cat %s","background":true}`, fifo))
+	a, err := s.call(ctx, victim, "process_start", fmt.Sprintf(`{"command":"exec cat %s","background":true}`, fifo))
 	if err != nil {
 		return 0, err
 	}
@@ -78,11 +79,11 @@ func wakeUp(ctx context.Context, p *peer, dir, condition string, exits bool) (ti
 	}
 	answered := make(chan outcome, 1)
 	go func() {
-		a, err := p.call(ctx, victim, "process_output", fmt.Sprintf(`{"process_id":%q,"cursor":0,"wait_for":%s}`, a.ProcessID, condition))
+		a, err := s.call(ctx, victim, "process_output", fmt.Sprintf(`{"process_id":%q,"cursor":0,"wait_for":%s}`, a.ProcessID, condition))
 		answered <- outcome{a, err}
 	}()
-	for range 3 { // by then it waits; if it does not, the figure is only worse
-		if _, err := p.call(ctx, victim, "process_list", "{}"); err != nil {
+	for range 3 { // by then the call most likely waits; if not, the figure is only worse
+		if _, err := s.call(ctx, victim, "process_list", "{}"); err != nil {
 			return 0, err
 		}
 	}
@@ -102,22 +103,22 @@ func wakeUp(ctx context.Context, p *peer, dir, condition string, exits bool) (ti
 	return o.at.Sub(begun), o.err
 }
 
-// TestEcho measures a line to a cat and back, beside a list of what runs.
+// TestEcho measures a line to a cat and back, and compares it with a list.
 func TestEcho(t *testing.T) {
 	n := max(*wakes, 5)
-	p := newPeer(t, serverArgv(t))
+	s := newServer(t, serverArgv(t))
 	ctx := t.Context()
 	for _, kind := range []string{`"keep_stdin":true`, `"tty":{}`} {
-		a, err := p.call(ctx, victim, "process_start", `{"command":"exec cat","background":true,`+kind+`}`)
+		a, err := s.call(ctx, victim, "process_start", `{"command":"exec cat","background":true,`+kind+`}`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var echo, list series
 		for i := range n {
-			l, err := p.call(ctx, victim, "process_list", "{}")
+			l, err := s.call(ctx, victim, "process_list", "{}")
 			list.add(l.took(), err)
 			line := fmt.Sprintf("line %d", i)
-			e, err := p.call(ctx, victim, "process_input", fmt.Sprintf(`{"process_id":%q,"text":"%s\n","wait_for":{"output_matches":"^%s$"}}`, a.ProcessID, line, line))
+			e, err := s.call(ctx, victim, "process_input", fmt.Sprintf(`{"process_id":%q,"text":"%s\n","wait_for":{"output_matches":"^%s$"}}`, a.ProcessID, line, line))
 			if err == nil && !strings.Contains(e.Output, line) {
 				err = fmt.Errorf("wrong answer: %v", e.toolAnswer)
 			}
@@ -131,30 +132,30 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// TestWaitersCostNothing has a hundred calls wait for lines, ends and silence of
-// processes that say nothing.
+// TestWaitersCostNothing measures the CPU time of a server in which a hundred calls
+// wait for lines, for output and for silence of processes that write nothing.
 func TestWaitersCostNothing(t *testing.T) {
 	d := 10 * time.Second
 	if *wakes == 0 {
 		d = quickTime
 	}
-	p := newPeer(t, serverArgv(t))
+	s := newServer(t, serverArgv(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	for i := range 100 {
 		chat := strconv.Itoa(i)
-		a, err := p.call(ctx, chat, "process_start", idleCommand)
+		a, err := s.call(ctx, chat, "process_start", idleCommand)
 		if err != nil {
 			t.Fatal(err)
 		}
 		condition := []string{`{"output_matches":"never"}`, `{"new_output":true}`, `{"idle_ms":600000}`}[i%3]
-		go p.call(ctx, chat, "process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":50000,"wait_for":%s}`, a.ProcessID, condition))
+		go s.call(ctx, chat, "process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":50000,"wait_for":%s}`, a.ProcessID, condition))
 	}
-	if _, err := p.call(ctx, "0", "process_list", "{}"); err != nil {
+	if _, err := s.call(ctx, "0", "process_list", "{}"); err != nil {
 		t.Fatal(err)
 	}
-	before := cpuTime(t, p)
+	before := cpuTime(t, s)
 	<-time.After(d)
-	used := cpuTime(t, p) - before
+	used := cpuTime(t, s) - before
 	cancel()
 	t.Logf("100 waiting calls: %v of CPU time in %v", used, d)
 	if share := float64(used) / float64(d); *wakes > 0 && share > 0.002 {
@@ -162,10 +163,10 @@ func TestWaitersCostNothing(t *testing.T) {
 	}
 }
 
-// cpuTime returns what the server has used, to a hundredth of a second.
-func cpuTime(t *testing.T, p *peer) time.Duration {
+// cpuTime returns the CPU time that the server has used, to 10 ms.
+func cpuTime(t *testing.T, s *server) time.Duration {
 	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,24 +182,25 @@ func cpuTime(t *testing.T, p *peer) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// TestGreatFlood sends very much through a process, looks what that takes, and then
-// takes turns with reading as much and throwing it away.
+// TestGreatFlood lets a process write very much and checks the memory and disk that
+// the server takes for it. Then it compares the rate with that of a reader which
+// throws everything away, in turns.
 func TestGreatFlood(t *testing.T) {
 	size := *floodMiB
 	if size == 0 {
 		size = 64
 	}
-	p := newPeer(t, append(serverArgv(t), "--output-dir", filepath.Join(t.TempDir(), "output")))
+	s := newServer(t, append(serverArgv(t), "--output-dir", filepath.Join(t.TempDir(), "output")))
 	for range 100 {
-		if _, err := p.call(t.Context(), victim, "process_list", "{}"); err != nil {
+		if _, err := s.call(t.Context(), victim, "process_list", "{}"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	idle, _ := p.status("VmRSS")
-	const command = `head -c %dM /dev/zero | tr '\0' x` // it makes what it writes
+	idle, _ := s.status("VmRSS")
+	const command = `head -c %dM /dev/zero | tr '\0' x` // a writer that works for its output
 	flood := func(size int) time.Duration {
-		a, err := p.call(t.Context(), victim, "process_start", fmt.Sprintf(`{"command":%q,"wait_ms":50000}`, fmt.Sprintf(command, size)))
-		if err != nil || a.Running || a.NextCursor != int64(size)<<20 {
+		a, err := s.run(t.Context(), victim, fmt.Sprintf(`{"command":%q,"wait_ms":50000}`, fmt.Sprintf(command, size)))
+		if err != nil || a.NextCursor != int64(size)<<20 {
 			t.Errorf("wrong answer: %v, %v", a.toolAnswer, err)
 		}
 		return a.took()
@@ -212,9 +214,9 @@ func TestGreatFlood(t *testing.T) {
 			t.Logf("%d MiB in %v", size, took)
 		case <-time.After(20 * time.Millisecond):
 		}
-		disk = max(disk, largestFile(p))
+		disk = max(disk, largestFile(s))
 	}
-	peak, _ := p.status("VmHWM")
+	peak, _ := s.status("VmHWM")
 	t.Logf("largest file on disk: %.1f MiB; RSS idle %.1f, at most %.1f MiB", float64(disk)/(1<<20), float64(idle)/1024, float64(peak)/1024)
 	if disk > 17<<20 {
 		t.Errorf("%d bytes on disk", disk)
@@ -230,13 +232,13 @@ func TestGreatFlood(t *testing.T) {
 		ratios = append(ratios, throwAway(t, fmt.Sprintf(command, size/rounds)).Seconds()/took.Seconds())
 	}
 	slices.Sort(ratios)
-	t.Logf("rate to that of throwing away: %.2f (%.2f to %.2f)", ratios[rounds/2], ratios[0], ratios[rounds-1])
+	t.Logf("ratio of the rate to that of throwing everything away: %.2f (%.2f to %.2f)", ratios[rounds/2], ratios[0], ratios[rounds-1])
 	if *floodMiB > 0 && ratios[rounds-1] < 0.9 {
-		t.Error("that is too slow")
+		t.Errorf("the rate is %.2f of that of throwing everything away", ratios[rounds-1])
 	}
 }
 
-// throwAway runs a command, reads what it writes, and returns how long that took.
+// throwAway runs a command, reads its output, and returns how long that took.
 func throwAway(t *testing.T, command string) time.Duration {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", command)
@@ -257,10 +259,10 @@ func throwAway(t *testing.T, command string) time.Duration {
 	return time.Since(begun)
 }
 
-// largestFile returns the bytes on disk of the largest file that the server has
-// open: its outputs have no name.
-func largestFile(p *peer) (size int64) {
-	dir := fmt.Sprintf("/proc/%d/fd/", p.cmd.Process.Pid)
+// largestFile returns the size on disk of the largest file that the server has open.
+// The files of outputs have no name, so they cannot be looked up otherwise.
+func largestFile(s *server) (size int64) {
+	dir := fmt.Sprintf("/proc/%d/fd/", s.cmd.Process.Pid)
 	fds, _ := os.ReadDir(dir)
 	for _, fd := range fds {
 		if info, err := os.Stat(dir + fd.Name()); err == nil && info.Mode().IsRegular() {

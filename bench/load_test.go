@@ -14,45 +14,44 @@ import (
 	"time"
 )
 
-// These tests run for about a second each, so that they do not rot. What they
-// print says something, and what they demand is demanded, only for a time that is
-// asked for.
+// These flags make the tests of this file measure. Without them each test runs for
+// about a second, so that it does not rot, and checks answers but no times.
 var (
-	loadTime    = flag.Duration("load", 0, "how long TestLoad starts and lists among a thousand live processes")
-	hostileTime = flag.Duration("hostile", 0, "how long each part of TestHostile takes")
-	serverFlag  = flag.String("server", "", "server that TestLoad loads, its program and arguments; by default proctor stdio")
+	loadTime    = flag.Duration("load", 0, "how long TestLoad starts and lists processes while a thousand others live")
+	hostileTime = flag.Duration("hostile", 0, "how long each part of TestHostile lasts")
+	serverFlag  = flag.String("server", "", "the server that TestLoad loads: a program and its arguments; default proctor stdio")
 )
 
-// quickTime stands for a time that is not asked for.
+// quickTime is how long a test runs without its flag.
 const quickTime = time.Second
 
-// serverArgv is how the server that is loaded is started. Its limits are the
-// default ones: TestLoad stays below them.
+// serverArgv returns the command line of a server with the default limits on calls and
+// processes, which these tests stay below.
 func serverArgv(t *testing.T, flags ...string) []string {
 	t.Helper()
 	binary, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append([]string{binary, "stdio", "--log-level", "error"}, flags...)
+	return append([]string{binary, "stdio", "--log-level", "error", "--grace", "1m"}, flags...)
 }
 
-// newPeer starts a server that is ended with the test.
-func newPeer(t *testing.T, argv []string) *peer {
+// newServer starts a server that ends with the test.
+func newServer(t *testing.T, argv []string) *server {
 	t.Helper()
-	p, err := startPeer(t.Context(), argv)
+	s, err := startServer(t.Context(), argv)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := p.close(); err != nil {
+		if err := s.close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return p
+	return s
 }
 
-// series are the outcomes of calls of one kind.
+// series holds the outcomes of calls of one kind.
 type series struct {
 	mu     sync.Mutex // guards the fields below
 	times  []time.Duration
@@ -72,7 +71,7 @@ func (s *series) add(d time.Duration, err error) {
 	}
 }
 
-// at returns a percentile, rounded to what matters.
+// at returns a percentile, rounded to 10 µs.
 func (s *series) at(p float64) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,15 +93,15 @@ func (s *series) check(t *testing.T, what string) {
 	}
 }
 
-// String shows what the answer points to as well.
+// String shows the values behind the pointers as well.
 func (a toolAnswer) String() string {
 	text, _ := json.Marshal(a)
 	return string(text)
 }
 
-// every calls f each time it is due, in a goroutine of its own, whatever the
-// calls before are at: a server that is slow is not asked less. It returns once
-// the time is over and all have returned.
+// every calls f once per interval for the time d, each time in a goroutine of its
+// own. It does not wait for earlier calls, so that a slow server is not asked less
+// often. It returns when all calls have returned.
 func every(interval, d time.Duration, f func(i int, due time.Time)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -118,8 +117,8 @@ func every(interval, d time.Duration, f func(i int, due time.Time)) {
 	}
 }
 
-// TestLoad starts 200 processes a second and lists 20 times a second while others
-// live, in many chats.
+// TestLoad starts 200 processes and lists 20 times a second, in many chats, while
+// other processes live.
 func TestLoad(t *testing.T) {
 	d, chats := *loadTime, 500
 	if d == 0 {
@@ -130,34 +129,34 @@ func TestLoad(t *testing.T) {
 	if len(argv) == 0 {
 		argv = serverArgv(t, "--max-running", "0")
 	}
-	p := newPeer(t, argv)
+	s := newServer(t, argv)
 	ctx := t.Context()
 	chat := func(i int) string { return fmt.Sprintf("chat-%d", i%chats) }
 
-	// Another server may leave them behind: they end by themselves.
+	// They end by themselves: another server (-server) may leave them behind.
 	lives := fmt.Sprintf(`{"command":"exec sleep %.0f","background":true}`, (d + time.Minute).Seconds())
 	var idle, starts, lists series
 	var wg sync.WaitGroup
 	for i := range chats * livePerChat {
 		wg.Go(func() {
-			a, err := p.call(ctx, chat(i), "process_start", lives)
+			a, err := s.call(ctx, chat(i), "process_start", lives)
 			idle.add(a.took(), err)
 		})
 	}
 	wg.Wait()
-	idle.check(t, "starts of what lives on")
-	before, _ := p.status("VmRSS")
+	idle.check(t, "starts of processes that live on")
+	before, _ := s.status("VmRSS")
 
-	// A yardstick that knows no chats lists everything: that would slow its starts.
-	a, err := p.call(ctx, chat(0), "process_list", "{}")
+	// A server without chats would list everything, which would slow its starts.
+	a, err := s.call(ctx, chat(0), "process_list", "{}")
 	ownLists := err == nil && len(a.Processes) == livePerChat
 	if !ownLists && *serverFlag == "" {
 		t.Errorf("a chat lists %d processes, %v; want %d", len(a.Processes), err, livePerChat)
 	}
 	wg.Go(func() {
 		every(time.Second/200, d, func(i int, due time.Time) {
-			a, err := p.call(ctx, chat(i), "process_start", `{"command":"true","background":false}`)
-			if err == nil && (a.Running || a.ExitCode == nil || *a.ExitCode != 0) {
+			a, err := s.run(ctx, chat(i), `{"command":"true","background":false}`)
+			if err == nil && (a.ExitCode == nil || *a.ExitCode != 0) {
 				err = fmt.Errorf("wrong answer: %v", a.toolAnswer)
 			}
 			starts.add(a.at.Sub(due), err)
@@ -165,9 +164,9 @@ func TestLoad(t *testing.T) {
 	})
 	if ownLists {
 		every(time.Second/20, d, func(i int, due time.Time) {
-			a, err := p.call(ctx, chat(i), "process_list", "{}")
+			a, err := s.call(ctx, chat(i), "process_list", "{}")
 			if err == nil && len(a.Processes) < livePerChat {
-				err = fmt.Errorf("%d processes are listed", len(a.Processes))
+				err = fmt.Errorf("process_list has %d processes", len(a.Processes))
 			}
 			lists.add(a.at.Sub(due), err)
 		})
@@ -177,9 +176,9 @@ func TestLoad(t *testing.T) {
 	wg.Wait()
 	starts.check(t, "starts")
 
-	after, _ := p.status("VmRSS")
-	peak, _ := p.status("VmHWM")
-	threads, _ := p.status("Threads")
+	after, _ := s.status("VmRSS")
+	peak, _ := s.status("VmHWM")
+	threads, _ := s.status("Threads")
 	t.Logf("%d live processes of %d chats, 200 starts of true a second for %v", chats*livePerChat, chats, d)
 	t.Logf("start until exit known: %v", &starts)
 	t.Logf("server: RSS %d KiB before, %d after, %d at most; %d threads", before, after, peak, threads)
@@ -189,48 +188,48 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// attack begins what a hostile chat does until ctx ends. Each leaves room below
-// the limits of a chat for the others.
-type attack func(ctx context.Context, p *peer, wg *sync.WaitGroup, calls int) error
+// attack begins what a hostile chat does until ctx ends. Each attack leaves room
+// below the limits of a chat for the other attacks.
+type attack func(ctx context.Context, s *server, wg *sync.WaitGroup, calls int) error
 
 const (
 	attacker = "a"
 	victim   = "b"
 )
 
-// startsWithoutEnd keeps many starts on their way.
-func startsWithoutEnd(ctx context.Context, p *peer, wg *sync.WaitGroup, calls int) error {
+// startsWithoutEnd keeps many starts in progress.
+func startsWithoutEnd(ctx context.Context, s *server, wg *sync.WaitGroup, calls int) error {
 	for range calls {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				// Refusals by a limit are part of it.
-				_, _ = p.call(ctx, attacker, "process_start", `{"command":"true"}`)
+				// A limit may refuse some.
+				_, _ = s.call(ctx, attacker, "process_start", `{"command":"true"}`)
 			}
 		})
 	}
 	return nil
 }
 
-// floods runs many endless outputs.
-func floods(ctx context.Context, p *peer, _ *sync.WaitGroup, calls int) error {
+// floods runs many processes that write without end.
+func floods(ctx context.Context, s *server, _ *sync.WaitGroup, calls int) error {
 	for range calls - 2 {
-		if _, err := p.call(ctx, attacker, "process_start", `{"command":"exec yes","background":true}`); err != nil {
+		if _, err := s.call(ctx, attacker, "process_start", `{"command":"exec yes","background":true}`); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// waitsWithoutEnd has very many calls wait.
-func waitsWithoutEnd(ctx context.Context, p *peer, wg *sync.WaitGroup, calls int) error {
-	a, err := p.call(ctx, attacker, "process_start", idleCommand)
+// waitsWithoutEnd keeps very many calls waiting.
+func waitsWithoutEnd(ctx context.Context, s *server, wg *sync.WaitGroup, calls int) error {
+	a, err := s.call(ctx, attacker, "process_start", idleCommand)
 	if err != nil {
 		return err
 	}
 	for range calls * 30 {
 		wg.Go(func() {
 			for {
-				if _, err := p.call(ctx, attacker, "process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":50000}`, a.ProcessID)); err != nil {
+				if _, err := s.call(ctx, attacker, "process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":50000}`, a.ProcessID)); err != nil {
 					return
 				}
 			}
@@ -239,7 +238,8 @@ func waitsWithoutEnd(ctx context.Context, p *peer, wg *sync.WaitGroup, calls int
 	return nil
 }
 
-// TestHostile measures what a chat sees while another does its worst.
+// TestHostile measures how long the calls of a chat take while another chat does its
+// worst.
 func TestHostile(t *testing.T) {
 	d, calls := *hostileTime, 64
 	if d == 0 {
@@ -257,16 +257,16 @@ func TestHostile(t *testing.T) {
 		{"all three", []attack{floods, waitsWithoutEnd, startsWithoutEnd}},
 	} {
 		t.Run(part.name, func(t *testing.T) {
-			p := newPeer(t, serverArgv(t))
+			s := newServer(t, serverArgv(t))
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			for _, attack := range part.attacks {
-				if err := attack(ctx, p, &wg, calls); err != nil {
+				if err := attack(ctx, s, &wg, calls); err != nil {
 					t.Error(err)
 				}
 			}
 			var lists, starts series
-			measure(ctx, p, d, &lists, &starts)
+			measure(ctx, s, d, &lists, &starts)
 			cancel()
 			wg.Wait()
 			lists.check(t, "lists")
@@ -281,20 +281,20 @@ func TestHostile(t *testing.T) {
 }
 
 // measure lists, and starts and kills, 20 times a second each.
-func measure(ctx context.Context, p *peer, d time.Duration, lists, starts *series) {
+func measure(ctx context.Context, s *server, d time.Duration, lists, starts *series) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
 		every(time.Second/20, d, func(_ int, due time.Time) {
-			a, err := p.call(ctx, victim, "process_list", "{}")
+			a, err := s.call(ctx, victim, "process_list", "{}")
 			lists.add(a.at.Sub(due), err)
 		})
 	})
 	every(time.Second/20, d, func(_ int, due time.Time) {
-		a, err := p.call(ctx, victim, "process_start", idleCommand)
+		a, err := s.call(ctx, victim, "process_start", idleCommand)
 		starts.add(a.at.Sub(due), err)
 		if err == nil {
-			if _, err := p.call(ctx, victim, "process_signal", fmt.Sprintf(`{"process_id":%q,"signal":"kill"}`, a.ProcessID)); err != nil {
+			if _, err := s.call(ctx, victim, "process_signal", fmt.Sprintf(`{"process_id":%q,"signal":"kill"}`, a.ProcessID)); err != nil {
 				starts.add(0, err)
 			}
 		}

@@ -24,18 +24,18 @@ const idleCommand = `{"command":"exec sleep 600","background":true}`
 // round measures everything once.
 func (b *benchmark) round(ctx context.Context) error {
 	if err := b.sample(metricStartUp, 4, func() (took time.Duration, err error) {
-		err = b.with(ctx, func(p *peer) error {
-			took = p.greeted
+		err = b.with(ctx, func(s *server) error {
+			took = s.greeted
 			return nil
 		})
 		return took, err
 	}); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context, *peer) error{
+	for _, measure := range []func(context.Context, *server) error{
 		b.measureRuns, b.measureStarts, b.measureKills, b.measureReads, b.measureLists, b.measureBursts, b.measureFlood, b.measureMemory,
 	} {
-		if err := b.with(ctx, func(p *peer) error { return measure(ctx, p) }); err != nil {
+		if err := b.with(ctx, func(s *server) error { return measure(ctx, s) }); err != nil {
 			return err
 		}
 	}
@@ -43,13 +43,13 @@ func (b *benchmark) round(ctx context.Context) error {
 }
 
 // with calls f with a new server.
-func (b *benchmark) with(ctx context.Context, f func(*peer) error) error {
-	p, err := startPeer(ctx, b.argv)
+func (b *benchmark) with(ctx context.Context, f func(*server) error) error {
+	s, err := startServer(ctx, b.argv)
 	if err != nil {
 		return err
 	}
-	err = f(p)
-	return errors.Join(err, p.close())
+	err = f(s)
+	return errors.Join(err, s.close())
 }
 
 func (b *benchmark) add(m metric, value float64) { b.values[m] = append(b.values[m], value) }
@@ -74,82 +74,87 @@ func (b *benchmark) sample(m metric, fraction int, f func() (time.Duration, erro
 	return nil
 }
 
-func (b *benchmark) measureRuns(ctx context.Context, p *peer) error {
+func (b *benchmark) measureRuns(ctx context.Context, s *server) error {
 	return b.sample(metricTrue, 1, func() (time.Duration, error) {
-		a, err := p.run(ctx, `{"command":"true"}`)
+		a, err := s.run(ctx, "", `{"command":"true"}`)
 		return a.took(), err
 	})
 }
 
-// run starts a command and waits for its exit. It returns the last answer, as if
-// that had been sent with the start.
-func (p *peer) run(ctx context.Context, arguments string) (answer, error) {
-	a, err := p.call(ctx, "", "process_start", arguments)
-	return p.untilExit(ctx, a, err)
+// run starts a command in a chat and waits for its exit, however long that takes. It
+// returns the last answer, as if that had been sent with the start.
+func (s *server) run(ctx context.Context, chat, arguments string) (answer, error) {
+	a, err := s.call(ctx, chat, "process_start", arguments)
+	return s.untilExit(ctx, chat, a, err)
+}
+
+// kill kills a process and waits for its exit.
+func (s *server) kill(ctx context.Context, chat, id string) (answer, error) {
+	a, err := s.call(ctx, chat, "process_signal", fmt.Sprintf(`{"process_id":%q,"signal":"kill"}`, id))
+	return s.untilExit(ctx, chat, a, err)
 }
 
 // untilExit waits until an answer reports the exit of the process.
-func (p *peer) untilExit(ctx context.Context, a answer, err error) (answer, error) {
+func (s *server) untilExit(ctx context.Context, chat string, a answer, err error) (answer, error) {
 	sent := a.sent
 	for err == nil && a.Running {
-		a, err = p.call(ctx, "", "process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":30000}`, a.ProcessID))
+		a, err = s.call(ctx, chat, "process_output", fmt.Sprintf(`{"process_id":%q,"wait_ms":30000}`, a.ProcessID))
 	}
 	a.sent = sent
 	return a, err
 }
 
-func (b *benchmark) measureStarts(ctx context.Context, p *peer) error {
+func (b *benchmark) measureStarts(ctx context.Context, s *server) error {
 	return b.sample(metricStart, 1, func() (time.Duration, error) {
-		a, err := p.call(ctx, "", "process_start", idleCommand)
+		a, err := s.call(ctx, "", "process_start", idleCommand)
 		return a.took(), err
 	})
 }
 
-func (b *benchmark) measureKills(ctx context.Context, p *peer) error {
+func (b *benchmark) measureKills(ctx context.Context, s *server) error {
 	return b.sample(metricKill, 1, func() (time.Duration, error) {
-		a, err := p.call(ctx, "", "process_start", idleCommand)
+		a, err := s.call(ctx, "", "process_start", idleCommand)
 		if err == nil {
 			err = pause(ctx, 3*time.Millisecond) // by then the shell has become sleep
 		}
 		if err != nil {
 			return 0, err
 		}
-		a, err = p.call(ctx, "", "process_signal", fmt.Sprintf(`{"process_id":%q,"signal":"kill"}`, a.ProcessID))
-		a, err = p.untilExit(ctx, a, err)
+		a, err = s.kill(ctx, "", a.ProcessID)
 		return a.took(), err
 	})
 }
 
-func (b *benchmark) measureReads(ctx context.Context, p *peer) error {
+func (b *benchmark) measureReads(ctx context.Context, s *server) error {
 	const size = 64 << 10
-	a, err := p.call(ctx, "", "process_start", fmt.Sprintf(`{"command":"head -c %d /dev/zero | tr '\\0' x; exec sleep 600","background":true}`, size))
+	a, err := s.call(ctx, "", "process_start", fmt.Sprintf(`{"command":"head -c %d /dev/zero | tr '\\0' x; exec sleep 600","background":true}`, size))
 	if err != nil {
 		return err
 	}
 	read := fmt.Sprintf(`{"process_id":%q,"wait_ms":0}`, a.ProcessID)
 	for a.NextCursor < size { // it still writes
-		if a, err = p.call(ctx, "", "process_output", read); err != nil {
+		if a, err = s.call(ctx, "", "process_output", read); err != nil {
 			return err
 		}
 	}
 	return b.sample(metricRead, 1, func() (time.Duration, error) {
-		a, err := p.call(ctx, "", "process_output", read)
+		a, err := s.call(ctx, "", "process_output", read)
 		return a.took(), err
 	})
 }
 
-func (b *benchmark) measureLists(ctx context.Context, p *peer) error {
+func (b *benchmark) measureLists(ctx context.Context, s *server) error {
 	live := 0
 	for _, step := range []struct {
 		metric metric
 		live   int
 	}{{metricList1, 1}, {metricList100, 100}, {metricList1000, 1000}} {
-		if _, err := p.startIdle(ctx, step.live-live); err != nil {
+		if _, err := s.startIdle(ctx, step.live-live); err != nil {
 			return err
 		}
 		live = step.live
 		if err := b.sample(step.metric, 1, func() (time.Duration, error) {
-			a, err := p.call(ctx, "", "process_list", `{"limit":1000}`)
+			a, err := s.call(ctx, "", "process_list", `{"limit":1000}`)
 			if err == nil && len(a.Processes) != live {
 				err = fmt.Errorf("process_list has %d of %d processes", len(a.Processes), live)
 			}
@@ -164,7 +169,7 @@ func (b *benchmark) measureLists(ctx context.Context, p *peer) error {
 
 // startIdle starts n idle processes at once. It returns the time until the last
 // start was answered.
-func (p *peer) startIdle(ctx context.Context, n int) (time.Duration, error) {
+func (s *server) startIdle(ctx context.Context, n int) (time.Duration, error) {
 	var wg sync.WaitGroup
 	errs := make([]error, n)
 	last := make([]time.Time, n)
@@ -172,7 +177,7 @@ func (p *peer) startIdle(ctx context.Context, n int) (time.Duration, error) {
 	for i := range n {
 		wg.Go(func() {
 			var a answer
-			a, errs[i] = p.call(ctx, "", "process_start", idleCommand)
+			a, errs[i] = s.call(ctx, "", "process_start", idleCommand)
 			last[i] = a.at
 		})
 	}
@@ -180,13 +185,13 @@ func (p *peer) startIdle(ctx context.Context, n int) (time.Duration, error) {
 	return slices.MaxFunc(last, time.Time.Compare).Sub(begun), errors.Join(errs...)
 }
 
-func (b *benchmark) measureBursts(ctx context.Context, p *peer) error {
-	return b.sample(metricStart100, 20, func() (time.Duration, error) { return p.startIdle(ctx, 100) })
+func (b *benchmark) measureBursts(ctx context.Context, s *server) error {
+	return b.sample(metricStart100, 20, func() (time.Duration, error) { return s.startIdle(ctx, 100) })
 }
 
-func (b *benchmark) measureFlood(ctx context.Context, p *peer) error {
+func (b *benchmark) measureFlood(ctx context.Context, s *server) error {
 	const size = 256 << 20
-	a, err := p.run(ctx, fmt.Sprintf(`{"command":"head -c %d /dev/zero | tr '\\0' x","wait_ms":30000}`, size))
+	a, err := s.run(ctx, "", fmt.Sprintf(`{"command":"head -c %d /dev/zero | tr '\\0' x","wait_ms":30000}`, size))
 	if err != nil {
 		return err
 	}
@@ -194,19 +199,19 @@ func (b *benchmark) measureFlood(ctx context.Context, p *peer) error {
 		return fmt.Errorf("%d of %d bytes arrived", a.NextCursor, size)
 	}
 	b.add(metricFlood, size/1e6/a.took().Seconds())
-	b.addStatus(metricFloodPeak, p, "VmHWM", 1.0/1024)
+	b.addStatus(metricFloodPeak, s, "VmHWM", 1.0/1024)
 	return nil
 }
 
 // addStatus adds a number of /proc/PID/status, where there is one.
-func (b *benchmark) addStatus(m metric, p *peer, name string, unit float64) (n int, ok bool) {
-	if n, ok = p.status(name); ok {
+func (b *benchmark) addStatus(m metric, s *server, name string, unit float64) (n int, ok bool) {
+	if n, ok = s.status(name); ok {
 		b.add(m, float64(n)*unit)
 	}
 	return n, ok
 }
 
-func (b *benchmark) measureMemory(ctx context.Context, p *peer) error {
+func (b *benchmark) measureMemory(ctx context.Context, s *server) error {
 	const (
 		live   = 500
 		settle = time.Second // by then the server has returned the memory that its start used
@@ -214,20 +219,20 @@ func (b *benchmark) measureMemory(ctx context.Context, p *peer) error {
 	if err := pause(ctx, settle); err != nil {
 		return err
 	}
-	before, ok := b.addStatus(metricIdleRSS, p, "VmRSS", 1.0/1024)
+	before, ok := b.addStatus(metricIdleRSS, s, "VmRSS", 1.0/1024)
 	if !ok {
 		return nil // only Linux reports it
 	}
-	if _, err := p.startIdle(ctx, live); err != nil {
+	if _, err := s.startIdle(ctx, live); err != nil {
 		return err
 	}
 	if err := pause(ctx, settle/2); err != nil {
 		return err
 	}
-	if after, ok := p.status("VmRSS"); ok {
+	if after, ok := s.status("VmRSS"); ok {
 		b.add(metricChildRSS, float64(after-before)/live)
 	}
-	b.addStatus(metricThreads, p, "Threads", 1)
+	b.addStatus(metricThreads, s, "Threads", 1)
 	return nil
 }
 

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; from 11m on it compares what the server takes")
+var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; from 11m on it checks that the server does not grow")
 
-// TestSoak uses a server in every way for hours. Each answer must be right, and
-// the server must not grow.
+// TestSoak uses a server in every way, for hours if asked to (-soak). Each answer must
+// be right, and the server must not grow.
 func TestSoak(t *testing.T) {
 	d := *soakTime
 	if d == 0 {
@@ -24,8 +24,9 @@ func TestSoak(t *testing.T) {
 		chats     = 50
 		reportGap = 30 * time.Second
 	)
-	// What is remembered on purpose has its full size before the comparison begins.
-	p := newPeer(t, serverArgv(t, "--forget-after", "2m"))
+	// With 2m, what the server keeps on purpose has its full size before the comparison
+	// begins.
+	s := newServer(t, serverArgv(t, "--forget-after", "2m"))
 	var watched watch
 	ended, watching := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -37,7 +38,7 @@ func TestSoak(t *testing.T) {
 		for {
 			select {
 			case <-seconds.C:
-				watched = append(watched, takenBy(p))
+				watched = append(watched, takenBy(s))
 			case <-reports.C:
 				t.Logf("after %d s: %v", len(watched), watched.lastMinute())
 			case <-ended:
@@ -48,9 +49,9 @@ func TestSoak(t *testing.T) {
 	var outcomes series
 	uses := uses()
 	every(time.Second/20, d, func(i int, due time.Time) {
-		// The kinds of use wander through the chats.
+		// Each chat gets each kind of use in turn.
 		use := uses[(i+i/chats)%len(uses)]
-		a, err := use.run(t.Context(), p, fmt.Sprintf("chat-%d", i%chats))
+		a, err := use.run(t.Context(), s, fmt.Sprintf("chat-%d", i%chats))
 		if err == nil && !use.right(a) {
 			err = fmt.Errorf("wrong answer: %v", a.toolAnswer)
 		}
@@ -63,7 +64,7 @@ func TestSoak(t *testing.T) {
 	close(ended)
 	<-watching
 	outcomes.check(t, "uses")
-	watched = append(watched, takenBy(p))
+	watched = append(watched, takenBy(s))
 	t.Logf("%d uses in %v; at the end %v", len(outcomes.times), d, watched.lastMinute())
 	watched.compare(t)
 }
@@ -71,14 +72,14 @@ func TestSoak(t *testing.T) {
 // use is one way to use a server.
 type use struct {
 	name  string
-	run   func(ctx context.Context, p *peer, chat string) (answer, error)
+	run   func(ctx context.Context, s *server, chat string) (answer, error)
 	right func(answer) bool
 }
 
 func uses() []use {
-	start := func(arguments string) func(context.Context, *peer, string) (answer, error) {
-		return func(ctx context.Context, p *peer, chat string) (answer, error) {
-			return p.call(ctx, chat, "process_start", arguments)
+	start := func(arguments string) func(context.Context, *server, string) (answer, error) {
+		return func(ctx context.Context, s *server, chat string) (answer, error) {
+			return s.run(ctx, chat, arguments)
 		}
 	}
 	exited := func(a answer) bool { return !a.Running && a.ExitCode != nil && *a.ExitCode == 0 }
@@ -86,48 +87,47 @@ func uses() []use {
 		return !a.Running && a.Signal != nil && *a.Signal == signal && a.Reason != nil && *a.Reason == reason
 	}
 	return []use{
-		{"true", start(`{"command":"true"}`),
-			func(a answer) bool { return exited(a) && a.Output == "" }},
+		{"true", start(`{"command":"true"}`), exited},
 		{"output of 100 KiB", start(`{"command":"head -c 102400 /dev/zero | tr '\\0' x"}`),
 			func(a answer) bool { return exited(a) && a.NextCursor == 100<<10 }},
 		{"pipeline", start(`{"command":"printf 'b\\na\\n' | sort | head -n 1"}`),
 			func(a answer) bool { return exited(a) && a.Output == "a\n" }},
 		{"daemon", start(`{"command":"setsid sleep 1 >/dev/null 2>&1 & echo left"}`),
-			// It may have ended before the answer was made.
+			// The daemon may have ended before the answer was made.
 			func(a answer) bool {
 				return exited(a) && a.Output == "left\n" && a.Descendants != nil && (*a.Descendants == 1 || a.took() > time.Second)
 			}},
 		{"timeout", start(`{"command":"exec sleep 600","timeout_ms":200}`),
 			func(a answer) bool { return signaled(a, "SIGTERM", "timeout") }},
 		{"kill",
-			func(ctx context.Context, p *peer, chat string) (answer, error) {
-				a, err := p.call(ctx, chat, "process_start", idleCommand)
+			func(ctx context.Context, s *server, chat string) (answer, error) {
+				a, err := s.call(ctx, chat, "process_start", idleCommand)
 				if err != nil {
 					return a, err
 				}
-				return p.call(ctx, chat, "process_signal", fmt.Sprintf(`{"process_id":%q,"signal":"kill"}`, a.ProcessID))
+				return s.kill(ctx, chat, a.ProcessID)
 			},
 			func(a answer) bool { return signaled(a, "SIGKILL", "requested") }},
 	}
 }
 
-// taken is what a server takes of the machine. Its goroutines cannot be seen from
-// outside.
+// taken is what a server takes of the machine, as far as it can be seen from outside.
 type taken struct{ descriptors, threads, rssKiB float64 }
 
 func (f taken) String() string {
 	return fmt.Sprintf("%.1f descriptors, %.1f threads, RSS %.0f KiB", f.descriptors, f.threads, f.rssKiB)
 }
 
-// takenBy returns what a server takes now. Only root can count its descriptors.
-func takenBy(p *peer) taken {
-	fds, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
-	threads, _ := p.status("Threads")
-	rss, _ := p.status("VmRSS")
+// takenBy returns what a server takes now. Only root can count the descriptors: the
+// server is not dumpable.
+func takenBy(s *server) taken {
+	fds, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+	threads, _ := s.status("Threads")
+	rss, _ := s.status("VmRSS")
 	return taken{float64(len(fds)), float64(threads), float64(rss)}
 }
 
-// watch is what a server took at each second.
+// watch is what a server took in each second.
 type watch []taken
 
 func (w watch) mean() (m taken) {
@@ -144,22 +144,22 @@ func (w watch) lastMinute() taken { return w[max(0, len(w)-60):].mean() }
 // compare fails the test if the server has grown.
 func (w watch) compare(t *testing.T) {
 	if len(w) < compareTo+60 {
-		t.Log("too short to say whether it grows")
+		t.Log("too short to tell whether the server grows")
 		return
 	}
 	before, after := w[compareFrom:compareTo].mean(), w.lastMinute()
 	t.Logf("minutes 5 to 10: %v", before)
 	t.Logf("last minute:     %v", after)
 	if after.exceeds(before) {
-		t.Error("it has grown")
+		t.Error("the server has grown")
 	}
 }
 
 // The seconds that the last minute is compared with.
 const compareFrom, compareTo = 5 * 60, 10 * 60
 
-// exceeds says that it is more by over five percent. Of what is counted by the
-// dozen that is less than one, so a few more are let pass.
+// exceeds reports whether f is over 5 % more than before. Of descriptors and threads
+// that would be less than one, so it allows a few more of those.
 func (f taken) exceeds(before taken) bool {
 	const few = 4
 	return f.rssKiB > before.rssKiB*1.05 ||

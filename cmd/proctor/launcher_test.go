@@ -57,7 +57,7 @@ func (s *server) check(command, want string) {
 	}
 }
 
-func TestDocumentedBubblewrap(t *testing.T) {
+func TestBubblewrap(t *testing.T) {
 	proctest.NeedProgram(t, "bwrap")
 	home, err := os.MkdirTemp("/var/tmp", "proctor-test-") // what is below /tmp is covered
 	if err != nil {
@@ -101,7 +101,7 @@ func TestDocumentedBubblewrap(t *testing.T) {
 	}
 }
 
-func TestDocumentedUser(t *testing.T) {
+func TestAnotherUser(t *testing.T) {
 	const name = "proctor-test" // test.sh makes it
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: only root becomes another user")
@@ -121,7 +121,7 @@ func TestDocumentedUser(t *testing.T) {
 	}
 }
 
-func TestDocumentedSSH(t *testing.T) {
+func TestSSH(t *testing.T) {
 	launcher := strings.Replace(documentedLauncher(t, "ssh"), "build.example.com", strings.Join(proctest.SSHD(t), " "), 1)
 	s := launch(t, nil, "stdio", "--chat-id", "team/c", "--launcher", launcher)
 	s.check(`echo "$CODER_CHAT_ID is 'here'"; exit 7`, "team/c is 'here'")

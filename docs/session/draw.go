@@ -95,6 +95,8 @@ func draw(steps []step) []byte {
 // class chooses the colour of a line by what it reports.
 func class(line string) string {
 	switch {
+	case strings.Contains(line, "still live"):
+		return "goes-on"
 	case regexp.MustCompile(`^(Process )?p\d+:? .*exited with code 0|^Nothing is left alive`).MatchString(line):
 		return "good"
 	case regexp.MustCompile(`^(Process )?p\d+:? .*exited with code`).MatchString(line):
