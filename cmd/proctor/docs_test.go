@@ -20,79 +20,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// document returns a page of the documentation by its name below the root.
-func document(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// documents returns every page of the documentation by its name below the root.
-func documents(t *testing.T) map[string]string {
-	t.Helper()
-	pages := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md"} {
-		names, err := fs.Glob(os.DirFS(root), pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range names {
-			pages[name] = document(t, name)
-		}
-	}
-	return pages
-}
-
-// part returns what stands between a heading and the next one of its level or above.
-func part(t *testing.T, page, heading string) string {
-	t.Helper()
-	_, after, ok := strings.Cut("\n"+document(t, page), "\n"+heading+"\n")
-	if !ok {
-		t.Fatalf("%s has no heading %q", page, heading)
-	}
-	level := strings.IndexByte(heading, ' ')
-	if next := regexp.MustCompile(`(?m)^#{1,` + string(rune('0'+level)) + `} `).FindStringIndex(after); next != nil {
-		after = after[:next[0]]
-	}
-	return after
-}
-
-// rows returns the cells of every table in a text, without headings.
-func rows(text string) (table [][]string) {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		if !strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| |") || i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---") {
-			continue
-		}
-		cells := strings.Split(strings.Trim(line, "|"), "|")
-		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
-		}
-		table = append(table, cells)
-	}
-	return table
-}
-
-// quotedNames returns what stands in backquotes in a text, code blocks left out.
-func quotedNames(text string) (names []string) {
-	text = regexp.MustCompile("(?s)```.*?```").ReplaceAllString(text, "")
-	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
-		names = append(names, m[1])
-	}
-	return names
-}
-
-// blocks returns the code blocks of a language in a page.
-func blocks(page, language string) (found []string) {
-	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(page, -1) {
-		found = append(found, m[1])
-	}
-	return found
-}
-
 // TestREADMEBeginsWithTwoCommands checks what README promises: one command starts
 // Proctor, one runs all tests, and it is read in one go.
 func TestREADMEBeginsWithTwoCommands(t *testing.T) {
@@ -249,20 +176,40 @@ func TestTheMapIsWhole(t *testing.T) {
 		}
 	}
 
-	flag := regexp.MustCompile(`\./test\.sh (--[a-z]+)`)
 	var usage, told []string
-	for _, m := range flag.FindAllStringSubmatch(document(t, "test.sh"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^# +(?:\./test\.sh )?(--[a-z]+)`).FindAllStringSubmatch(document(t, "test.sh"), -1) {
 		usage = append(usage, m[1])
 	}
-	for _, m := range flag.FindAllStringSubmatch(part(t, "CONTRIBUTING.md", "## The tests"), -1) {
-		if m[1] != "--help" {
-			told = append(told, m[1])
-		}
+	for _, m := range regexp.MustCompile(`\./test\.sh (--[a-z]+)`).FindAllStringSubmatch(part(t, "CONTRIBUTING.md", "## The tests"), -1) {
+		told = append(told, m[1])
 	}
 	slices.Sort(usage)
 	slices.Sort(told)
 	if !slices.Equal(slices.Compact(usage), slices.Compact(told)) {
 		t.Errorf("CONTRIBUTING tells of %v, ./test.sh --help of %v", told, usage)
+	}
+}
+
+// TestREADMENamesWhatIsInstalled looks in README for every package that test.sh
+// installs.
+func TestREADMENamesWhatIsInstalled(t *testing.T) {
+	var packages []string
+	for _, m := range regexp.MustCompile(`(?s)while read -r program package;.*?<<'END'\n(.*?)\nEND`).FindAllStringSubmatch(document(t, "test.sh"), -1) {
+		for line := range strings.SplitSeq(m[1], "\n") {
+			packages = append(packages, strings.Fields(line)[1:]...)
+		}
+	}
+	for _, m := range regexp.MustCompile(`missing\+=\(([^)]*)\)`).FindAllStringSubmatch(document(t, "vm/run.sh"), -1) {
+		packages = append(packages, strings.Fields(m[1])...)
+	}
+	if len(packages) < 10 {
+		t.Fatalf("found %v", packages)
+	}
+	readme := document(t, "README.md")
+	for _, name := range packages {
+		if !regexp.MustCompile(`[\s,]` + regexp.QuoteMeta(name) + `[\s,.]`).MatchString(readme) {
+			t.Errorf("README does not say that test.sh installs %s", name)
+		}
 	}
 }
 

@@ -245,7 +245,7 @@ func noFigure() *regexp.Regexp {
 		"(?s)```.*?```", "`[^`\n]*`", // code
 		`\]\([^)]*\)`, `(?m)^\d+\. `, // addresses, numbers of lists
 		`RFC \d+`, `UTF-8`, `SHA-256`, `RE2`, `JSON-RPC`, `\d{4}-\d\d-\d\d`, `Go 1\.26`, `Node 20`, `Linux 5\.14`, `[23]xx`, `4\d\d`, `503`, `cgroup v2`, `1024 is`, `\b1 to`, `(?m)^\| [012] \|`, `(?m)0 is (no|as)`, `mode 0[67]00`,
-		`v[12],`, `with\s0`, `exit code \d`, `code \d+`, `rule [23]`,
+		`v[12],`, `with\s0`, `exit code \d`, `libc6|python3|-x86`, `code \d+`, `rule [23]`,
 	}, "|"))
 }
 

@@ -90,13 +90,19 @@ func prepare(ctx context.Context, data, project string) error {
 	return nil
 }
 
-// environment is that of this program without what would change an answer.
+// environment returns what programs need, and nothing that changes an answer.
 func environment(work string) []string {
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "CODER_CHAT_ID=") || strings.HasPrefix(v, "GIT_")
-	})
-	return append(env, "XDG_STATE_HOME="+work+"/state", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C.UTF-8",
-		"GOTMPDIR="+work) // go run leaves its program behind when a signal ends it
+	env := []string{
+		"XDG_STATE_HOME=" + work + "/state", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C.UTF-8",
+		"GOTMPDIR=" + work, // go run leaves its program behind when a signal ends it
+	}
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if slices.Contains([]string{"PATH", "HOME", "USER", "TMPDIR", "GOENV", "GOPATH", "GOCACHE", "GOMODCACHE", "GOFLAGS", "GOROOT"}, name) {
+			env = append(env, variable)
+		}
+	}
+	return env
 }
 
 func freePort() (string, error) {
