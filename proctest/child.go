@@ -71,7 +71,7 @@ func runChild(args []string) {
 			panic(err)
 		}
 		fmt.Println("http://" + l.Addr().String())
-		panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })))
+		panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello from ", os.Getpid()) })))
 	case "env":
 		for _, key := range args[1:] {
 			if value, ok := os.LookupEnv(key); ok {
@@ -128,7 +128,7 @@ func flood(size string) {
 //	half-rune        writes the first two of three bytes of "€", waits for a line of input, writes the third
 //	fork N           starts N sleeping children, prints "ready", sleeps
 //	headless         prints its pid and ends its main thread; the others go on
-//	http             serves HTTP on a free port, prints its address, answers "hello"
+//	http             serves HTTP on a free port, prints its address, answers "hello from PID"
 //	env KEY…         prints each variable as KEY=value, or "KEY unset"
 //
 // It ends, at the latest, with the test binary.

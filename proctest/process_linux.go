@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -100,17 +101,27 @@ func AwaitNoSleepers(t testing.TB, token string) {
 	}
 }
 
-// OtherUser returns the id of a user, and of its group, that nobody else has: the
-// tests of other test binaries count and end what belongs to theirs. It has no name
-// and no home. The test is skipped where this user cannot become another.
+// OtherUser returns the id of a user, and of its group, who runs nothing: what one
+// user runs is counted and ended by all who run as that user. It has no name and no
+// home. The test is skipped where this user cannot become another.
 func OtherUser(t testing.TB) (id int) {
 	t.Helper()
-	const first, many = 40_000, 20_000 // below what a user namespace usually has
-	id = first + os.Getpid()%many
+	const first, many = 40_000, 20_000 // which a user namespace usually has
+	for id == 0 || hasProcesses(id) {
+		id = first + rand.IntN(many)
+	}
 	cmd := exec.Command("true")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}}
 	if err := cmd.Run(); err != nil {
 		t.Skip("SKIPPED: this user cannot become another:", err)
 	}
 	return id
+}
+
+func hasProcesses(uid int) bool {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		info, err := os.Stat(dir)
+		return err == nil && info.Sys().(*syscall.Stat_t).Uid == uint32(uid)
+	})
 }
