@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io/fs"
 	"os"
@@ -257,9 +256,7 @@ func TestExampleConfiguration(t *testing.T) {
 		var request mcp.CallToolRequest
 		request.Params.Name = "process_start"
 		request.Params.RawArguments = json.RawMessage(`{"command":"echo in ${CODER_CHAT_ID:-no chat}"}`)
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		result, err := ask(ctx, c, request.Params.Name, request.Params.RawArguments)
-		cancel()
+		result, err := ask(t.Context(), c, request.Params.Name, request.Params.RawArguments)
 		c.Close()
 		want := "in my-chat"
 		if entry.Headers["Coder-Chat-Id"] == "" {

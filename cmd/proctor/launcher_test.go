@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,7 +58,7 @@ func (s *server) check(command, want string) {
 }
 
 func TestBubblewrap(t *testing.T) {
-	proctest.NeedProgram(t, "bwrap")
+	proctest.Need(t, "bwrap", "curl", "python3")
 	home, err := os.MkdirTemp("/var/tmp", "proctor-test-") // what is below /tmp is covered
 	if err != nil {
 		t.Fatal(err)
@@ -84,10 +84,9 @@ func TestBubblewrap(t *testing.T) {
 		t.Errorf("got %q, %v", text, err)
 	}
 	s.check("echo $$ $CODER_CHAT_ID; ls -d /proc/[0-9]* | wc -l; exit 7", "exited with code 7")
-	_, port, _ := net.SplitHostPort(l.Addr().String()) // free in the other network
+	port := strconv.Itoa(proctest.Port(t)) // refused in this network, free in the other
 	r := s.call("process_start", `{"command":"exec python3 -m http.server --bind 127.0.0.1 `+port+`","background":true}`)
 	s.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_for":{"port_open":`+port+`},"wait_ms":20000}`)
-	l.Close()
 	if got := s.text("process_output", `{"process_id":"`+r.ProcessID+`","wait_for":{"http_ok":"http://127.0.0.1:`+port+`/"},"wait_ms":100}`); !strings.Contains(got, "no connection from here reaches it") {
 		t.Errorf("got %s", got)
 	}
@@ -102,17 +101,11 @@ func TestBubblewrap(t *testing.T) {
 }
 
 func TestAnotherUser(t *testing.T) {
-	const name = "proctor-test" // test.sh makes it
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: only root becomes another user")
-	}
-	other, err := user.Lookup(name)
-	if err != nil {
-		t.Skip("SKIPPED: test.sh makes the user:", err)
-	}
-	launcher := strings.NewReplacer("agent", name, "/home/agent", "/").Replace(documentedLauncher(t, "setpriv"))
+	proctest.Need(t, "setpriv", "setsid", "grep")
+	other := strconv.Itoa(proctest.OtherUser(t))
+	launcher := strings.NewReplacer("/home/agent", "/", "--init-groups", "--clear-groups", "agent", other).Replace(documentedLauncher(t, "setpriv"))
 	s := launch(t, nil, "stdio", "--workdir", "/", "--launcher", launcher)
-	s.check("id -u; id -G; echo $HOME", other.Uid+"\n")
+	s.check("id -u; id -G; echo $HOME", other+"\n")
 	s.check("grep -E 'CapEff|NoNewPrivs' /proc/self/status", "0000000000000000\nNoNewPrivs:\t1\n")
 	s.check("kill -0 $PPID || echo refused", "refused")
 	r := s.call("process_start", `{"command":"(setsid sleep 1000 >/dev/null 2>&1 &) ; exit 3"}`)

@@ -26,10 +26,10 @@ func TestALogThatNobodyReads(t *testing.T) {
 	}
 	s := launchWith(t, func(cmd *exec.Cmd) { cmd.Stderr = full }, nil, "stdio", "--chat-id", "c")
 	sleeper, token := proctest.Sleeper()
-	defer proctest.Within(t, "nothing left", func() bool {
+	defer func() {
 		s.in.Close()
-		return len(proctest.Sleepers(token)) == 0
-	})
+		s.noneLeft(token)
+	}()
 	left := s.call("process_start", `{"command":`+quoted(sleeper)+`,"background":true}`)
 	for range 60 { // some 300 bytes of log each
 		s.call("process_start", `{"command":"true"}`)
