@@ -2,44 +2,66 @@
 // what it forked. It is the one place that talks to the operating system about
 // processes; it knows nothing of chats or ids.
 //
-// # Exit
+// # Rooms
 //
-// On Linux the exit is seen through a pidfd, by the same loop that reads all
-// outputs (loop_posix.go), so a running command costs neither a thread nor a
-// goroutine. Where there is no pidfd (macOS, old or
-// confined kernels) one thread per command waits. Either way the exit is first
-// seen and not yet reaped: while a process is unreaped its number cannot be
-// given to another. What the command wrote is then read to the end, or, when a
-// descendant still holds the pipe, for [DrainTime]; then it is reaped; then the
-// exit is announced. The announcement therefore comes after every byte that was
-// written before the exit.
+//	loop     reads all outputs and sees all exits, in one goroutine
+//	cgroup   control groups of Linux: the kill domain's, and those that limit
+//	inspect  what living processes do: the ports they listen on, the input they wait for
+//	procfs   finds processes on Linux, and signals them without mistaking one for another
+//	early    what must happen before a program is initialised: the guard
+//
+// This package has the rest: the life of a command, kill domains, and what the whole
+// program does for them ([Host]).
+//
+// # Life of a command
+//
+// The legal steps; the single writer is life.advance:
+//
+//	running -> ended   the loop has seen the exit
+//	ended   -> reaped  its status was taken: its number may belong to another process
+//	reaped  -> closed  its kill domain is empty or was given up: nobody uses it
+//
+// On Linux the exit is seen through a pidfd, so a running command costs neither a
+// thread nor a goroutine. Where there is no pidfd (macOS, old or confined kernels) one
+// thread per command waits. Either way the exit is first seen and not yet reaped: while
+// a process is unreaped its number cannot be given to another. What the command wrote
+// is then read to the end, or, when a descendant still holds the pipe, for [DrainTime].
+// From here on the command has a goroutine of its own (Process.conclude), which reaps
+// it, announces the exit, and waits until the kill domain is empty. The announcement
+// therefore comes after every byte that was written before the exit.
 //
 // # Input
 //
 // A command reads /dev/null, a pipe, or a terminal of its own, which is then its
-// controlling one and all that it writes as well. Our end of an input that is kept is
-// parked in the poller of Go while a write waits (input_posix.go). Whether somebody
-// waits for it is asked of /proc at that moment: in which system call each thread of
-// the foreground is blocked, and on what (waiting_linux.go).
+// controlling one and all that it writes to as well. Our end of an input that is kept
+// is parked in the poller of Go while a write waits. Whether somebody waits for it is
+// asked of /proc at that moment.
 //
 // # Kill domain
 //
 // A command leads a session and a process group of its own, and a signal goes to
 // the whole group. After the leader is reaped, its number may be used again as
 // soon as the group is empty, so from then on the group is reached only through
-// its pidfd, or, where the kernel cannot do that, member by member.
+// the leader's pidfd, or, where the kernel cannot do that, member by member.
 //
 // What has left the group is found, on Linux, if the program has called [Setup].
 // Orphans among its descendants come to its main thread, which forks nothing: an
 // empty list of that thread's children proves that nothing of any command is
-// left but the commands themselves. Otherwise each orphan is asked whose it is:
-// by its tag, its session, its marker (package procfs), or its cgroup. A kill goes
-// to the group; when the leader is dead and there are orphans outside of it, it
-// goes on (kill_linux.go): cgroup.kill where each command has a cgroup, then
-// rounds over what is found, until a round finds nothing alive.
+// left but the commands themselves. Otherwise each orphan is asked whose it is, by
+// the rules of marks.owner: tag and marker (package procfs), session, cgroup.
 //
-// Behind a launcher that stays, such as bubblewrap, signals but kill, stop and
-// continue go to the processes of the domain that do not have its name.
+// A signal goes to the group, then to each process that is found outside of it. Behind
+// a launcher that stays, such as bubblewrap, signals but kill, stop and continue go to
+// the processes of the domain that do not have its name.
+//
+// The legal steps of a kill; the single writer is kill.step:
+//
+//	unasked -> waiting  the group was killed; what is outside follows once the leader is dead
+//	waiting -> hunting  the leader is dead and left orphans outside the group, or does not die
+//	hunting -> waiting  a round found nothing alive, or it was hunted for long enough
+//
+// A hunt writes to cgroup.kill where each command has a cgroup, then kills what it
+// finds, round by round.
 //
 // A domain that outlives its command is watched until it is empty
 // ([Events].Emptied), through a pidfd of one orphan after the other.
@@ -47,19 +69,36 @@
 // # Limits
 //
 // [Host.SetLimits] puts each command into cgroups of its own, below those of its
-// group, in the hierarchies that have the controllers memory and pids. Many outputs
-// that flood take turns (flood_posix.go).
+// scope, in the hierarchies that have the controllers memory and pids.
 //
 // # Death of the program
 //
-// A guard (guard_linux.go, package early) ends everything when the program is
-// killed. [Host.Sweep] ends what a program and its guard, killed at once, have left.
+// A guard (package early) ends everything when the program is killed. [Host.Sweep] ends
+// what a program and its guard, killed at once, have left.
 //
 // # Goroutines
 //
-// One loop for all commands; for a command one while it is given input, one while
-// it outlives its leader, one while a kill goes on. All are started and awaited by
-// the [Spawner] ([Spawner.Wait]). One more keeps the guard; [Host.Run] awaits it. None ends with
-// its thread locked, which would end the thread and, with it, what it forked
-// (PR_SET_PDEATHSIG).
+// One loop for all commands; for a command one while it is given input, one from its
+// exit until its domain is closed, and while a kill goes on one or two. All are started
+// and awaited by the [Spawner] ([Spawner.Wait]). One more keeps the guard, and one
+// makes spare cgroups; [Host.Run] awaits them. None ends with its thread locked, which
+// would end the thread and, with it, what it forked (PR_SET_PDEATHSIG).
+//
+// # Locks
+//
+// Locks have a place in an order, which package lockorder checks in builds with the
+// race detector. Slow ones are held across looks through /proc, file writes and
+// signals; the loop takes none of them. In this order:
+//
+//	life.pin       slow   for reading by whoever uses a command's number or kill domain,
+//	                      for writing by the steps to reaped and closed
+//	adoption.mu    slow   whose an orphan is; keeps orphans from being reaped
+//	Limiter.mu     slow   cgroups that limit, of package cgroup
+//	forker.mu      slow   the program's RLIMIT_RTTIME: held across each fork
+//
+// Brief ones are held for some instructions; no other lock is taken meanwhile, but for
+// kill.mu, life.mu, account.mu, registry.mu, descendants.watching, guard.mu, Pool.mu
+// and Loop.mu in that order. The goroutine that sees an exit takes life.mu and kill.mu.
+// When somebody else holds life.pin, it is the command's own goroutine that waits to
+// reap it.
 package spawn

@@ -2,13 +2,16 @@ package spawn
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
@@ -21,46 +24,48 @@ import (
 // the end of the thread that forked; threads of a Go program end only when a
 // goroutine ends that has locked one, so none here does.
 type guard struct {
+	argv   []string // of the process: early.GuardName, the instance, its cgroups; empty is no guard
+	log    *atomic.Pointer[slog.Logger]
+	forker *forker
+
 	start sync.Once
 	owner sync.WaitGroup // of the goroutine
 
-	mu       sync.Mutex // guards the fields below
-	pipe     int        // the writing end; 0 before the start
+	mu       lockorder.Mutex[guardPlace] // guards the fields below
+	pipe     int                         // the writing end; 0 before the start
 	released bool
 	ended    chan struct{} // closed when released
 }
 
-// released is what lets a guard go. Package early has it once more: whoever
-// imports that becomes a guard.
-const released = 'q'
+type guardPlace struct{}
 
-// startGuard has a guard run.
-func (h *Host) startGuard() {
-	if h.opts.Guard == "" || h.self.Pid == 0 {
-		return
+func (guardPlace) Place() (int, bool) { return 150, false }
+
+// run has the guard run.
+func (g *guard) run() {
+	if len(g.argv) > 0 {
+		g.start.Do(func() {
+			g.ended = make(chan struct{})
+			g.owner.Go(g.keep)
+		})
 	}
-	h.guard.start.Do(func() {
-		h.guard.ended = make(chan struct{})
-		h.guard.owner.Go(h.keepGuard)
-	})
 }
 
-// keepGuard starts guards until one is released.
-func (h *Host) keepGuard() {
+// keep starts guards until one is released.
+func (g *guard) keep() {
 	const shortest, longest = 10 * time.Millisecond, 10 * time.Second
-	g := &h.guard
 	for pause := shortest; ; pause = min(2*pause, longest) {
 		begin := time.Now()
-		handle, err := h.forkGuard()
+		process, err := g.fork()
 		if err == nil {
-			err = handle.await()
+			err = process.await()
 		}
 		select {
 		case <-g.ended:
 			return
 		default:
 		}
-		h.log.Load().Warn("the guard has ended; starting another", "error", err)
+		g.log.Load().Warn("the guard has ended; starting another", "error", err)
 		if time.Since(begin) > longest {
 			pause = shortest
 		}
@@ -83,7 +88,7 @@ type child struct {
 // await waits for its end and reaps it.
 func (c child) await() error {
 	defer c.pidfd.close()
-	if !awaitPidfd(c.pidfd) {
+	if !c.pidfd.await() {
 		awaitExit(c.pid)
 	}
 	exit := reap(c.pid)
@@ -93,10 +98,9 @@ func (c child) await() error {
 	return nil
 }
 
-// forkGuard starts this program once more, with nothing but the reading end of a
-// pipe that ends with us.
-func (h *Host) forkGuard() (child, error) {
-	g := &h.guard
+// fork starts this program once more, with nothing but the reading end of a pipe that
+// ends with us.
+func (g *guard) fork() (child, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return child{}, err
@@ -107,16 +111,12 @@ func (h *Host) forkGuard() (child, error) {
 		unix.Close(g.pipe)
 	}
 	g.pipe = fds[1]
-	ended := g.released
+	released := g.released
 	g.mu.Unlock()
-	if ended {
+	if released {
 		return child{}, errors.New("released")
 	}
-	cgroups := ""
-	if h.cgroups != nil {
-		cgroups = h.cgroups.dir
-	}
-	pid, pidfd, err := h.fork(procfs.Untagged, nil, "/proc/self/exe", []string{h.opts.Guard, h.self.String(), cgroups}, &syscall.ProcAttr{
+	pid, pidfd, err := g.forker.fork(procfs.Untagged, nil, "/proc/self/exe", g.argv, &syscall.ProcAttr{
 		Dir: "/", Env: []string{}, Files: []uintptr{uintptr(fds[0])},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
@@ -126,65 +126,22 @@ func (h *Host) forkGuard() (child, error) {
 	return child{pid, park(pidfd)}, nil
 }
 
-// close ends what the host has started for itself. Unless everything has ended
-// the guard is left at its work.
-func (h *Host) close() {
-	h.endUnknown()
-	h.mu.Lock()
-	left := len(h.processes)
-	h.mu.Unlock()
-	if left == 0 {
-		if h.self.Pid > 0 {
-			// What has made itself a child of ours, or of another namespace's init.
-			procfs.EndInstance(h.self, "", 1, 100, pause)
-		}
-		h.limiter.close()
-		h.cgroups.close()
-	}
-	g := &h.guard
+// release has no more guards started. Unless everything has ended the one that runs is
+// left at its work; else it is let go, and awaited.
+func (g *guard) release(allEnded bool) {
 	g.mu.Lock()
 	g.released = true
 	if g.ended != nil {
 		close(g.ended)
 	}
 	if g.pipe > 0 {
-		if left == 0 {
-			_, _ = unix.Write(g.pipe, []byte{released})
+		if allEnded {
+			_, _ = unix.Write(g.pipe, []byte{procfs.GuardReleased})
 		}
 		unix.Close(g.pipe)
 	}
 	g.mu.Unlock()
-	if left == 0 {
+	if allEnded {
 		g.owner.Wait()
-		h.cgroups.restore() // the guard was in there too
-	}
-	if h.lists {
-		unix.Close(h.own)
 	}
 }
-
-// endUnknown kills the orphans that belong to no process.
-func (h *Host) endUnknown() {
-	for begin := time.Now(); h.reapOrphans() && time.Since(begin) < time.Second; pause() {
-		h.mu.Lock()
-		end := func(pid int) {
-			if s, alive, _ := procfs.Living(pid); alive {
-				h.log.Load().Warn("ending an orphan that belongs to no process", "pid", pid, "command", s.Command)
-				_ = unix.Kill(pid, unix.SIGKILL) // nobody but us reaps it
-			}
-		}
-		if h.lists {
-			_ = procfs.ReadChildren(h.own, end)
-		} else {
-			_ = procfs.Pids(func(pid int) {
-				if s, err := procfs.ReadStat(pid); err == nil && s.Ppid == h.self.Pid && procfs.BelongsTo(pid, h.self) {
-					end(pid)
-				}
-			})
-		}
-		h.mu.Unlock()
-	}
-}
-
-// pause is between two looks at what was killed.
-func pause() { time.Sleep(5 * time.Millisecond) }

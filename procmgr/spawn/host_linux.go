@@ -2,9 +2,10 @@ package spawn
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
@@ -20,36 +22,19 @@ import (
 // adopts their orphans, marks what it forks, keeps the guard. There is one in a
 // program; [Setup] makes it.
 type Host struct {
-	opts   SetupOptions
-	log    atomic.Pointer[slog.Logger]
-	self   procfs.Instance
-	tags   bool         // children can be tagged
-	limit  procfs.Limit // the program's own, to put back after each fork
-	lists  bool         // the kernel lists children
-	adopts bool         // orphans come to the main thread
-	own    int          // the main thread's list of children, kept open; -1 without lists
+	opts     SetupOptions
+	log      atomic.Pointer[slog.Logger]
+	adoption adoption
+	forker   forker
+	guard    guard
+	spawners sync.WaitGroup // makes spare cgroups
 
-	prepare func()     // chooses the domain, once
-	best    KillDomain // what may be chosen at most
-	domain  KillDomain // what was chosen
-	cgroups *cgroups   // nil unless that is KillDomainCgroup
-	limiter *limiter   // nil without SetLimits
+	choose  func()          // chooses the kill domain, once
+	best    KillDomain      // what may be chosen at most
+	chosen  KillDomain      // what was chosen
+	cgroups *cgroup.Pool    // nil unless that is KillDomainCgroup
+	limiter *cgroup.Limiter // nil without SetLimits
 	report  Report
-
-	numbers atomic.Uint64
-	guard   guard
-	noPidfd atomic.Bool // the kernel refuses pidfds
-
-	forking sync.Mutex // guards the program's soft RLIMIT_RTTIME: every fork holds it
-
-	asleep atomic.Bool   // the main thread does not look for orphans to reap
-	wake   chan struct{} // of one: has it look again
-
-	mu        sync.Mutex          // guards the maps, and keeps orphans from being reaped
-	processes map[uint64]*Process // by number, until nothing of them is left
-	adopted   map[int]*Process    // whose an orphan is, nil if nobody knows
-
-	testHookLook func() // called in the middle of find
 }
 
 // SetupOptions say what a program can offer.
@@ -74,21 +59,22 @@ type SetupOptions struct {
 //   - It adopts the orphans among its descendants (PR_SET_CHILD_SUBREAPER).
 //   - Its soft RLIMIT_RTTIME is another for a moment at each fork.
 func Setup(opts SetupOptions) *Host {
-	h := &Host{
-		opts: opts, own: -1,
-		wake: make(chan struct{}, 1), processes: map[uint64]*Process{}, adopted: map[int]*Process{},
-	}
+	h := &Host{opts: opts}
+	h.choose = sync.OnceFunc(h.chooseDomain)
 	h.LogTo(slog.New(slog.DiscardHandler))
-	h.prepare = sync.OnceFunc(h.chooseDomain)
+	h.forker.log, h.guard.log, h.guard.forker = &h.log, &h.log, &h.forker
+	h.adoption.own = -1
+	h.adoption.owners, h.adoption.reaper.wake = map[int]*tree{}, make(chan struct{}, 1)
 	closeOnExec()
 	// An error leaves it as it was.
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 
-	var err error
-	if h.self, err = procfs.Self(); err != nil {
+	self, err := procfs.Self()
+	if err != nil {
 		h.report.add("proc", "no", "it shows nothing: "+err.Error())
 		return h
 	}
+	h.adoption.self = self
 	h.report.add("proc", "yes", "")
 	if opts.Guard == "" {
 		h.report.add("guard", "no", "the program has none")
@@ -100,7 +86,7 @@ func Setup(opts SetupOptions) *Host {
 	return h
 }
 
-// LogTo says where what an operator should know is logged: a guard that died,
+// LogTo sets where what an operator should know is logged: a guard that died,
 // what was swept. It is discarded before.
 func (h *Host) LogTo(log *slog.Logger) { h.log.Store(log) }
 
@@ -123,48 +109,43 @@ func closeOnExec() {
 // setupTags finds out whether children can be tagged: a container may have set a
 // lower hard limit.
 func (h *Host) setupTags() {
-	var err error
-	if h.opts.without["tags"] {
-		err = errors.New("taken away")
-	} else if h.limit, err = procfs.ReadLimit(); err == nil {
-		trial := h.self.Tag(0)
-		if err = h.limit.Set(trial); err == nil {
-			got, readErr := procfs.ReadLimit()
-			err = errors.Join(readErr, h.limit.Set(h.limit.Tag()))
-			if err == nil && got.Tag() != trial {
-				err = errors.New("RLIMIT_RTTIME does not hold 64 bits")
-			}
-		}
+	trial := h.adoption.self.Tag(0)
+	err := errors.New("taken away")
+	if !h.opts.without["tags"] {
+		h.forker.own, err = procfs.OwnRlimit()
 	}
-	if h.tags = err == nil; h.tags {
-		h.report.add("tag", "yes", "RLIMIT_RTTIME "+strconv.FormatUint(uint64(h.self.Tag(0)), 10)+" and up")
-	} else {
+	if err == nil {
+		err = h.forker.own.Try(trial)
+	}
+	if err != nil {
 		h.report.add("tag", "no", "the environment marker alone: "+err.Error())
+		return
 	}
+	h.forker.tags, h.adoption.tags = true, true
+	h.report.add("tag", "yes", "RLIMIT_RTTIME "+strconv.FormatUint(uint64(trial), 10)+" and up")
 }
 
 // setupAdoption makes orphans come to the main thread.
 func (h *Host) setupAdoption() {
-	if h.opts.Guard == "" {
-		h.report.add("subreaper", "no", "the program does not import package early")
+	refuse := func(why string) { h.report.add("subreaper", "no", why) }
+	switch {
+	case h.opts.Guard == "":
+		refuse("the program does not import package early")
 		return
-	}
-	if unix.Gettid() != unix.Getpid() {
-		h.report.add("subreaper", "no", "Setup was not called from the main goroutine")
+	case unix.Gettid() != unix.Getpid():
+		refuse("Setup was not called from the main goroutine")
 		return
-	}
-	if h.opts.without["subreaper"] {
-		h.report.add("subreaper", "no", "taken away")
+	case h.opts.without["subreaper"]:
+		refuse("taken away")
 		return
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		h.report.add("subreaper", "no", err.Error())
+		refuse(err.Error())
 		return
 	}
-	h.adopts = true
+	h.adoption.adopts = true
 	h.report.add("subreaper", "yes", "")
-	list := "/proc/self/task/" + strconv.Itoa(unix.Getpid()) + "/children"
-	fd, err := unix.Open(list, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open("/proc/self/task/"+strconv.Itoa(unix.Getpid())+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if h.opts.without["children"] {
 		unix.Close(fd)
 		err = errors.New("taken away")
@@ -173,7 +154,7 @@ func (h *Host) setupAdoption() {
 		h.report.add("children lists", "no", "all of /proc is searched instead: "+err.Error())
 		return
 	}
-	h.lists, h.own = true, fd
+	h.adoption.lists, h.adoption.own = true, fd
 	h.report.add("children lists", "yes", "")
 }
 
@@ -195,97 +176,181 @@ func (h *Host) Run(f func() int) int {
 		case c := <-code:
 			h.close()
 			return c
-		case <-h.wake:
+		case <-h.adoption.reaper.wake:
 			idle = 0
 			ticker.Reset(pause)
-			h.reapOrphans()
+			h.adoption.reapDead()
 		case <-ticker.C:
-			h.reapOrphans()
-			if idle++; h.runs() {
+			h.adoption.reapDead()
+			if idle++; h.adoption.registry.count() > 0 {
 				idle = 0
 			}
 			if idle == most {
 				ticker.Stop()
-				h.asleep.Store(true)
+				h.adoption.reaper.asleep.Store(true)
 			}
 		}
 	}
-}
-
-// awake has the main thread look for orphans again, now and then.
-func (h *Host) awake() {
-	if h.asleep.Load() && h.asleep.CompareAndSwap(true, false) {
-		h.nudge()
-	}
-}
-
-// nudge has the main thread look for orphans now.
-func (h *Host) nudge() {
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
-}
-
-// reapOrphans reaps what the main thread has adopted, and says whether something
-// of it is left. __WNOTHREAD keeps it from stealing the status of a child that
-// another thread has forked (wait4(2)).
-func (h *Host) reapOrphans() (left bool) {
-	if !h.adopts {
-		return false
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for {
-		pid, err := peek()
-		if pid == 0 {
-			return err == nil
-		}
-		if h.adopted[pid] == nil {
-			h.adopted[pid] = h.ownerLocked(pid) // what it has used is its owner's
-		}
-		h.reapLocked(pid)
-	}
-}
-
-// runs says that there is a command of which something lives.
-func (h *Host) runs() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.processes) > 0
 }
 
 // Exclude calls f while no command is forked. A program that starts processes by
 // other means does so in f: they would else inherit, now and then, the mark of a
 // command that is forked at the same moment, and should the program be killed,
 // the guard would take them for what that command has left behind.
-func (h *Host) Exclude(f func()) {
-	h.forking.Lock()
-	defer h.forking.Unlock()
-	f()
+func (h *Host) Exclude(f func()) { h.forker.exclude(f) }
+
+// started is called when a command was started.
+func (h *Host) started() {
+	h.guard.run()
+	if h.cgroups.Low() {
+		h.spawners.Go(h.cgroups.Refill)
+	}
 }
 
-// fork starts a program with the tag, in the quota.
-func (h *Host) fork(tag procfs.Tag, q *quota, path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, err error) {
-	h.forking.Lock()
-	defer h.forking.Unlock()
-	if q != nil {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		back, err := q.enter()
-		if err != nil {
-			return 0, -1, err
-		}
-		defer func() {
-			if err := back(); err != nil {
-				h.log.Load().Error("a thread of the server cannot leave the cgroup of a command", "error", err)
-			}
-		}()
+// RestrictKillDomain keeps the host from choosing a better kill domain than that. It is
+// called before anything is started. KillDomainJob is an error.
+func (h *Host) RestrictKillDomain(best KillDomain) error {
+	switch best {
+	case KillDomainCgroup, KillDomainDescendants, KillDomainProcessGroup:
+		h.best = best
+		return nil
 	}
-	if h.tags {
-		if err := h.limit.Set(tag); err == nil {
-			defer h.limit.Set(h.limit.Tag())
-		}
-	}
-	return forkExec(path, argv, attr, &h.noPidfd)
+	return fmt.Errorf("there is no kill domain %q on Linux", best)
 }
+
+// KillDomain returns the kill domain. It chooses it at the first call, which takes
+// some milliseconds.
+func (h *Host) KillDomain() KillDomain {
+	h.choose()
+	return h.chosen
+}
+
+// chooseDomain tries what the machine offers, the best first.
+func (h *Host) chooseDomain() {
+	h.chosen = KillDomainProcessGroup
+	if h.best != "" {
+		h.report.add("limited to", string(h.best), "")
+	}
+	if h.adoption.adopts && h.best != KillDomainProcessGroup {
+		h.chosen = KillDomainDescendants
+	}
+	err := errors.New("not asked for")
+	if h.chosen == KillDomainDescendants && h.best != KillDomainDescendants {
+		h.cgroups, err = cgroup.NewPool(h.adoption.self, func(c *cgroup.Cgroup) error { return h.tryChild(c, nil) })
+	}
+	if err != nil {
+		h.report.add("cgroup v2", "no", err.Error())
+	} else {
+		h.chosen = KillDomainCgroup
+		h.report.add("cgroup v2", "yes", h.cgroups.Dir())
+	}
+	if fd, err := procfs.OpenPidfd(os.Getpid()); err != nil || h.forker.noPidfd.Load() {
+		h.report.add("pidfd", "no", "a thread waits for each command")
+	} else {
+		unix.Close(fd)
+		h.report.add("pidfd", "yes", "")
+	}
+	if h.best != "" && h.chosen != h.best {
+		h.log.Load().Warn("the kill domain that was asked for is not to be had; see proctor doctor", "asked", string(h.best), "kill_domain", string(h.chosen))
+	}
+	if h.opts.Guard != "" && h.adoption.self.Pid != 0 {
+		h.guard.argv = []string{h.opts.Guard, h.adoption.self.String(), h.cgroups.Dir()}
+	}
+}
+
+// tryChild runs a shell in a cgroup, if there is one, and a place and looks how it
+// ends: where a cgroup above was ever killed the kernel kills what is started below, and
+// a system call filter may forbid starting in a cgroup at all.
+func (h *Host) tryChild(c *cgroup.Cgroup, place *cgroup.Place) error {
+	const code = 7
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(null)
+	attr := &syscall.ProcAttr{
+		Dir: "/", Files: []uintptr{uintptr(null), uintptr(null), uintptr(null)},
+		Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL},
+	}
+	if c != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, c.FD()
+	}
+	pid, pidfd, err := h.forker.fork(h.forker.own.Tag(), place, "/bin/sh", []string{"sh", "-c", "exit 7"}, attr)
+	if err != nil {
+		return fmt.Errorf("nothing starts in a cgroup: %w", err)
+	}
+	if pidfd >= 0 {
+		unix.Close(pidfd)
+	}
+	if exit := reap(pid); exit.Code != code {
+		return fmt.Errorf("what starts in a cgroup ends with code %d %s: was a cgroup above it killed, or is there not enough memory?", exit.Code, exit.Signal)
+	}
+	return nil
+}
+
+// SetLimits bounds what commands use. It is called once, before anything is
+// started. The error is [ErrMemoryLimit] or [ErrPidsLimit], and why, or of a negative
+// limit. Limits of setrlimit(2) do not stand in: RLIMIT_AS counts addresses, not
+// memory, and of each process by itself; RLIMIT_NPROC counts everything of the user.
+func (h *Host) SetLimits(limits Limits) error {
+	if min(limits.Memory, limits.MemoryPerScope, limits.Pids, limits.PidsPerScope) < 0 {
+		return errors.New("a limit is negative")
+	}
+	l, err := h.newLimiter(limits)
+	h.limiter = l
+	return err
+}
+
+func (h *Host) newLimiter(limits Limits) (*cgroup.Limiter, error) {
+	h.choose()
+	return cgroup.NewLimiter(limits, h.adoption.self, h.cgroups, h.tryChild)
+}
+
+// Report returns what was found, and chooses the kill domain as [Host.KillDomain] does.
+// If there are no limits, it tries whether there could be, for some milliseconds more.
+func (h *Host) Report() Report {
+	h.choose()
+	report := Report{h.chosen, slices.Clone(h.report.Facts)}
+	if h.limiter != nil {
+		return report
+	}
+	for _, trial := range []struct {
+		name   string
+		limits Limits
+	}{{"limits of memory", Limits{Memory: 64 << 20}}, {"limits of pids", Limits{Pids: 64}}} {
+		l, err := h.newLimiter(trial.limits)
+		if err != nil {
+			report.add(trial.name, "no", err.Error())
+			continue
+		}
+		l.Close()
+		report.add(trial.name, "yes", "")
+	}
+	return report
+}
+
+// close ends what the host has started for itself. Unless everything has ended
+// the guard is left at its work.
+func (h *Host) close() {
+	h.spawners.Wait()
+	h.adoption.endUnknown(h.log.Load())
+	allEnded := h.adoption.registry.count() == 0
+	if allEnded {
+		if h.adoption.self.Pid > 0 {
+			// What has made itself a child of ours, or of another namespace's init.
+			procfs.EndInstance(h.adoption.self, "", 1, 100, pause)
+		}
+		h.limiter.Close()
+		h.cgroups.Close()
+	}
+	h.guard.release(allEnded)
+	if allEnded {
+		h.cgroups.Restore() // the guard was in there too
+	}
+	if h.adoption.lists {
+		unix.Close(h.adoption.own)
+	}
+}
+
+// pause is between two looks at what was killed.
+func pause() { time.Sleep(5 * time.Millisecond) }

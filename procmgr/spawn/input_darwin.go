@@ -1,23 +1,21 @@
 package spawn
 
 import (
-	"errors"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// termios returns how the terminal is set.
-func (p *Process) termios() (t *unix.Termios, err error) {
-	raw, err := p.input.file.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var ioctlErr error
-	if err := raw.Control(func(fd uintptr) { t, ioctlErr = unix.IoctlGetTermios(int(fd), unix.TIOCGETA) }); err != nil {
-		return nil, err
-	}
-	return t, ioctlErr
-}
+const ioctlGetTermios = unix.TIOCGETA
 
-// WaitsForInput tells nothing: the system does not say what a process waits for.
-func (p *Process) WaitsForInput() (InputWait, error) { return "", errors.ErrUnsupported }
+// pipeCloexec holds the fork lock, since macOS has no pipe2.
+func pipeCloexec(fds *[2]int) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := unix.Pipe(fds[:]); err != nil {
+		return err
+	}
+	unix.CloseOnExec(fds[0])
+	unix.CloseOnExec(fds[1])
+	return nil
+}

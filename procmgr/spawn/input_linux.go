@@ -1,16 +1,24 @@
 package spawn
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
 
-// termios returns how the terminal is set.
-func (p *Process) termios() (t *unix.Termios, err error) {
-	raw, err := p.input.file.SyscallConn()
-	if err != nil {
-		return nil, err
+	"github.com/proctor-mcp/proctor/procmgr/spawn/inspect"
+)
+
+const ioctlGetTermios = unix.TCGETS
+
+// source returns the input as the processes that read it show it.
+func (in *input) source() (found inspect.Input, err error) {
+	look := inspect.PipeInput
+	if in.tty {
+		look = inspect.TerminalInput
 	}
-	var ioctlErr error
-	if err := raw.Control(func(fd uintptr) { t, ioctlErr = unix.IoctlGetTermios(int(fd), unix.TCGETS) }); err != nil {
-		return nil, err
-	}
-	return t, ioctlErr
+	err = in.control(func(fd int) (err error) {
+		found, err = look(fd)
+		return err
+	})
+	return found, err
 }
+
+func pipeCloexec(fds *[2]int) error { return unix.Pipe2(fds[:], unix.O_CLOEXEC) }

@@ -2,13 +2,16 @@ package spawn
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
@@ -16,7 +19,7 @@ const (
 	// killLate is when a kill goes on to what is outside the group although the
 	// leader has not died.
 	killLate = 50 * time.Millisecond
-	// killTime is how long a kill goes on against what does not die or forks as
+	// killTime is how long a hunt goes on against what does not die or forks as
 	// fast as it is killed.
 	killTime = 10 * time.Second
 	// guardTime is what the guard of another program of this kind has, if that ran
@@ -24,120 +27,158 @@ const (
 	guardTime = 300 * time.Millisecond
 )
 
-// killLocked kills the group. What is outside is killed once the leader is dead:
-// its orphans come to the main thread then, and if there are none, as is usual,
-// that is the proof that nothing is left.
-func (p *Process) killLocked() error {
-	if p.domain.group {
-		defer p.announce()
-		return p.signalGroupLocked(unix.SIGKILL)
+// killState is where a kill stands. The diagram is in the package documentation.
+type killState string
+
+const (
+	killUnasked killState = "unasked" // nobody has asked for it
+	killWaiting killState = "waiting" // the group was killed; the end of the leader, or an orphan, is awaited
+	killHunting killState = "hunting" // a goroutine kills what is left, round by round
+)
+
+// killEdges are the legal steps.
+func killEdges() map[killState][]killState {
+	return map[killState][]killState{
+		killUnasked: {killWaiting},
+		killWaiting: {killHunting},
+		killHunting: {killWaiting},
 	}
-	err := p.signalGroupLocked(unix.SIGKILL)
-	if err == ErrNotRunning {
-		if p.spawner.host.empty(p) {
+}
+
+// kill ends all of a tree. What is outside the group is killed once the leader is dead:
+// its orphans come to the main thread then, and if there are none, as is usual, that is
+// the proof that nothing is left.
+type kill struct {
+	tree *tree
+	wg   *sync.WaitGroup // of the goroutines
+
+	mu    lockorder.Mutex[killPlace] // guards the field below
+	state killState
+}
+
+type killPlace struct{}
+
+func (killPlace) Place() (int, bool) { return 105, false }
+
+func (k *kill) init(t *tree, wg *sync.WaitGroup) { k.tree, k.wg, k.state = t, wg, killUnasked }
+
+// step takes a step from one state to another, and reports whether that was the state.
+func (k *kill) step(from, to killState) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.state != from {
+		return false
+	}
+	if !slices.Contains(killEdges()[from], to) {
+		panic(fmt.Sprintf("spawn: a kill cannot go from %s to %s", from, to))
+	}
+	k.state = to
+	return true
+}
+
+func (k *kill) is(s killState) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state == s
+}
+
+func (k *kill) begun() bool { return !k.is(killUnasked) }
+
+// begin kills the group, and has the rest killed. The tree is pinned.
+func (k *kill) begin() error {
+	if err := k.tree.signalGroup(unix.SIGKILL); err == ErrNotRunning {
+		if k.tree.host.adoption.empty(k.tree) {
 			return ErrNotRunning
 		}
-		err = nil
+	} else if err != nil {
+		return err
 	}
-	p.domain.condemned = true
-	p.announce()
+	first := k.step(killUnasked, killWaiting)
 	switch {
-	case p.ended:
-		p.endLocked()
-	case p.domain.late == nil:
-		p.domain.late = time.AfterFunc(killLate, func() {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			if !p.gone {
-				p.endLocked()
-			}
+	case k.tree.stage() != stageRunning:
+		k.hunt()
+	case first:
+		time.AfterFunc(killLate, func() { k.pinned(k.hunt) })
+	}
+	return nil
+}
+
+// leaderEnded goes on, now that what the leader was parent of has come to the main
+// thread. It is called in the loop.
+func (k *kill) leaderEnded() {
+	if k.is(killWaiting) {
+		k.wg.Go(k.orphansLeft)
+	}
+}
+
+// orphansLeft hunts what is left, if some of it was not in the group that was killed
+// already. Of the rest only the end is to be awaited.
+func (k *kill) orphansLeft() {
+	if !k.is(killWaiting) || k.tree.host.adoption.childless() {
+		return
+	}
+	orphans, err := k.tree.host.adoption.orphans(k.tree)
+	escaped := func(s living) bool { return s.Pgrp != k.tree.pid }
+	if err != nil || slices.ContainsFunc(orphans, escaped) {
+		k.pinned(k.hunt)
+	}
+}
+
+// pinned calls f while the tree is not closed, and reports whether it was not.
+func (k *kill) pinned(f func()) bool {
+	k.tree.pin.RLock()
+	defer k.tree.pin.RUnlock()
+	if k.tree.stage() == stageClosed {
+		return false
+	}
+	f()
+	return true
+}
+
+// hunt has everything killed that is left. The tree is pinned.
+func (k *kill) hunt() {
+	if k.step(killWaiting, killHunting) {
+		k.wg.Go(func() {
+			k.rounds()
+			k.step(killHunting, killWaiting)
 		})
 	}
-	return err
 }
 
-// leaderEndedLocked goes on with a kill, now that what the leader was parent of
-// has come to the main thread.
-func (p *Process) leaderEndedLocked() {
-	if p.domain.condemned {
-		p.endEscapedLocked()
-	}
-}
-
-// endEscapedLocked has killed what is left, if some of it was not in the group
-// that was killed already. Of the rest only the end is to be awaited.
-func (p *Process) endEscapedLocked() {
-	h := p.spawner.host
-	if h.noOrphans() {
-		return
-	}
-	h.mu.Lock()
-	orphans, err := h.orphansLocked(p)
-	h.mu.Unlock()
-	escaped := func(s procfs.Stat) bool { return s.Group != p.pid }
-	if err != nil || slices.ContainsFunc(orphans, escaped) {
-		p.endLocked()
-	}
-}
-
-// endLocked has everything killed that is left.
-func (p *Process) endLocked() {
-	if p.domain.ending {
-		return
-	}
-	p.domain.ending = true
-	p.spawner.wg.Go(func() {
-		p.end()
-		p.mu.Lock()
-		p.domain.ending = false
-		p.mu.Unlock()
-	})
-}
-
-// end kills what is left of the domain, round by round, until a round finds
-// nothing alive. A process that is found dead may have left one that it forked,
-// so rounds go on; those that were forked while a round looked are in the next.
-func (p *Process) end() {
-	h := p.spawner.host
-	p.mu.Lock()
-	if !p.gone { // else the cgroup is another's by now
-		p.domain.cgroup.kill()
-	}
-	p.mu.Unlock()
+// rounds kills what is left of the tree, round by round, until a round finds nothing
+// alive. A process that is found dead may have left one that it forked, so rounds go
+// on; those that were forked while a round looked are in the next.
+func (k *kill) rounds() {
 	const (
 		first, longest = 200 * time.Microsecond, 10 * time.Millisecond
 		manyMoves      = 5 // rounds with somebody new: it forks as fast as we kill
 	)
-	known := map[procfs.Stat]bool{} // by pid and start
+	a := &k.tree.host.adoption
+	k.pinned(k.tree.cgroup.Kill)
+	known := map[identity]bool{}
 	moves := 0
 	for begin, pause := time.Now(), first; time.Since(begin) < killTime; {
-		p.mu.Lock()
-		if p.gone {
-			p.mu.Unlock()
-			return
-		}
-		found, err := h.find(p, !p.ended, true)
-		p.mu.Unlock()
-		if err == nil && len(found) == 0 {
+		var found []living
+		var err error
+		if !k.pinned(func() { found, err = a.find(k.tree, true) }) || err == nil && len(found) == 0 {
 			return
 		}
 		moving := false
-		if !h.lists {
-			h.nudge() // the dead are in the way of the search
+		if !a.lists {
+			a.reaper.now() // the dead are in the way of the search
 		}
 		for _, s := range found {
-			if time.Since(begin) < guardTime && h.isGuard(s) {
+			if time.Since(begin) < guardTime && k.isGuard(s) {
 				continue
 			}
-			key := procfs.Stat{Pid: s.Pid, Start: s.Start}
-			moving = moving || !known[key]
-			known[key] = true
-			_ = h.signal(p, s, unix.SIGKILL) // the next round sees whether it helped
+			moving = moving || !known[identify(s)]
+			known[identify(s)] = true
+			_ = a.signal(k.tree, s, unix.SIGKILL) // the next round sees whether it helped
 		}
 		if moving {
 			pause = first
 			if moves++; moves > manyMoves {
-				h.chase(p, found)
+				k.chase(found)
 				continue
 			}
 		}
@@ -146,20 +187,22 @@ func (p *Process) end() {
 	}
 }
 
-// isGuard says that a process calls itself a guard of a program like this.
-func (h *Host) isGuard(s procfs.Stat) bool {
-	if s.Command != "exe" || h.opts.Guard == "" { // it is started as /proc/self/exe
+// isGuard reports whether a process calls itself a guard of a program like this.
+func (k *kill) isGuard(s living) bool {
+	guard := k.tree.host.opts.Guard
+	if s.Command != "exe" || guard == "" { // it is started as /proc/self/exe
 		return false
 	}
 	line, _ := os.ReadFile("/proc/" + strconv.Itoa(s.Pid) + "/cmdline")
-	return bytes.HasPrefix(line, []byte(h.opts.Guard+"\x00"))
+	return bytes.HasPrefix(line, []byte(guard+"\x00"))
 }
 
 // chase tries the numbers after the last one that was seen. The kernel gives them
 // in order, and a chain of processes that fork and die is never again where the
 // last look has found it.
-func (h *Host) chase(p *Process, found []procfs.Stat) {
-	if !h.tags {
+func (k *kill) chase(found []living) {
+	a := &k.tree.host.adoption
+	if !a.tags {
 		return // another way to tell would be too slow
 	}
 	const tries, ahead = 200, 64
@@ -169,10 +212,10 @@ func (h *Host) chase(p *Process, found []procfs.Stat) {
 	}
 	for range tries {
 		for pid := last + 1; pid <= last+ahead; pid++ {
-			if h.carries(pid, p) {
+			if a.carries(pid, k.tree) {
 				_ = procfs.Signal(pid, unix.SIGKILL, func() bool {
 					s, err := procfs.ReadStat(pid)
-					return err == nil && h.carries(pid, p) && h.descends(s, p)
+					return err == nil && a.carries(pid, k.tree) && a.descends(s, k.tree)
 				})
 				last = pid
 			}

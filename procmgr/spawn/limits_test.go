@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
@@ -33,22 +35,60 @@ func limit(t *testing.T, limits Limits) {
 		}
 		t.Skip(err)
 	}
-	l := host.limiter
 	t.Cleanup(func() {
-		l.close()
-		_ = l.controllers(func(c *controller) error {
-			if _, err := os.Stat(c.dir); err == nil && !c.v2 {
-				t.Errorf("%s is left", c.dir)
-			}
-			return nil
-		})
+		host.limiter.Close()
 		host.limiter = nil
+		for _, controller := range []string{"memory", "pids"} {
+			own, err := cgroup.Own(controller)
+			if err != nil {
+				continue // it is of version 2, and the pool's
+			}
+			cgroup.Instances(own, func(i procfs.Instance, dir string) {
+				if i == host.adoption.self {
+					t.Errorf("%s is left", dir)
+				}
+			})
+		}
 	})
 }
 
 // hog takes that many MiB, then waits.
 func hog(mib int) string {
 	return `perl -e '$|=1; vec($x, (` + strconv.Itoa(mib) + `<<20)-1, 8) = 1; print "has it\n"; sleep 300'`
+}
+
+// pids returns the last number in a file of the controller pids for a command.
+func pids(t *testing.T, r *run, file string) (n int) {
+	t.Helper()
+	controller := "pids"
+	own, err := cgroup.Own(controller)
+	if err != nil {
+		controller = ""
+		own, err = cgroup.Own(controller)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := func(process string) string {
+		text, _ := os.ReadFile("/proc/" + process + "/cgroup")
+		for line := range strings.Lines(string(text)) {
+			if fields := strings.SplitN(strings.TrimSpace(line), ":", 3); slices.Contains(strings.Split(fields[1], ","), controller) {
+				return fields[2]
+			}
+		}
+		return ""
+	}
+	below := strings.TrimPrefix(path(strconv.Itoa(r.Pid())), path("self"))
+	text, err := os.ReadFile(filepath.Join(own, below, file))
+	fields := strings.Fields(string(text))
+	if err != nil || below == "" || len(fields) == 0 {
+		t.Fatalf("%s below %s: %q, %v", file, own, text, err)
+	}
+	n, err = strconv.Atoi(fields[len(fields)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func command(scope, script string) Command {
@@ -99,12 +139,8 @@ func TestForkBombUnderALimit(t *testing.T) {
 	limit(t, Limits{Pids: most, PidsPerScope: 2 * most})
 	bomb := start(t, command("g", `perl -e '$|=1; print "go\n"; while (1) { fork; select undef, undef, undef, 0.001 }'`))
 	bomb.await("go")
-	path := bomb.domain.quota.path
-	proctest.Within(t, "limit reached", func() bool {
-		n, _ := host.limiter.pids.value(path, "pids.events", "max ")
-		return n > 100
-	})
-	if n, ok := host.limiter.pids.value(path, "pids.current", ""); !ok || n > most {
+	proctest.Within(t, "limit reached", func() bool { return pids(t, bomb, "pids.events") > 100 })
+	if n := pids(t, bomb, "pids.current"); n < 1 || n > most {
 		t.Errorf("%d live", n)
 	}
 	for _, group := range []string{"g", "other"} {
@@ -244,7 +280,7 @@ func TestUsageIsOnesOwn(t *testing.T) {
 	if e := shell(t, busy).ended(); e.Usage.User < 200*time.Millisecond {
 		t.Errorf("busy: %+v", e.Usage)
 	}
-	for range 2 * spareFew { // the cgroup comes back from the pool
+	for range 8 { // the cgroup comes back from the pool
 		if e := shell(t, "exit 0").ended(); e.Usage.User+e.Usage.System > 150*time.Millisecond {
 			t.Errorf("idle: %+v", e.Usage)
 		}

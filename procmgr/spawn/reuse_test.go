@@ -75,7 +75,7 @@ func TestReusedPidsInside(t *testing.T) {
 				var err error
 				cmd := exec.Command("sleep", fmt.Sprintf("0.00%d", rand.IntN(9)))
 				start := func() { err = cmd.Start() }
-				if host.lists {
+				if host.adoption.lists {
 					start()
 				} else {
 					host.Exclude(start) // nothing tells it from an orphan

@@ -153,9 +153,9 @@ func TestTerminateReachesTheChildOfOneThatDies(t *testing.T) {
 		}
 		proctest.Within(t, "the leader to die", func() bool { return !proctest.Alive(r.Pid()) })
 	})
-	host.testHookLook = looked
+	host.adoption.testHookLook = looked
 	err := r.Signal(SignalTerminate)
-	host.testHookLook = nil
+	host.adoption.testHookLook = nil
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -432,7 +432,7 @@ func TestASpoiltCgroupIsNotUsedAgain(t *testing.T) {
 		t.Fatalf("got %+v", e)
 	}
 	r.emptied()
-	for range spareFew + 2 {
+	for range 10 {
 		if e := shell(t, "exit 5").ended(); e.Code != 5 {
 			t.Fatalf("the next one: %+v", e)
 		}
@@ -445,14 +445,14 @@ func TestCgroupsThatAreRemoved(t *testing.T) {
 		t.Skip("there are no cgroups")
 	}
 	shell(t, "exit 0").ended()
-	procfs.RemoveCgroup(host.cgroups.dir)
-	for range spareMost + 2 {
+	procfs.RemoveCgroup(host.cgroups.Dir())
+	for range 40 {
 		if e := shell(t, "exit 5").ended(); e.Code != 5 {
 			t.Fatalf("got %+v", e)
 		}
 	}
 	r, _ := startShape(t, shapes()["setsid"])
-	if r.domain.cgroup == nil {
+	if cgroupOf(r) == nil {
 		t.Error("cgroups are not used any more")
 	}
 }

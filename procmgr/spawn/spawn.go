@@ -2,7 +2,6 @@ package spawn
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/quartz"
@@ -12,10 +11,6 @@ import (
 // descendant holds the pipe open. It gives a last helper in a pipeline the time
 // to finish and keeps the exit well within a second.
 const DrainTime = 500 * time.Millisecond
-
-// readBytes is how much one read of the output takes at most. The default pipe
-// holds as much.
-const readBytes = 64 << 10
 
 // Options configure a [Spawner].
 type Options struct {
@@ -31,16 +26,10 @@ type Options struct {
 // Spawner starts commands and owns the goroutines that follow them. Its methods
 // may be called concurrently.
 type Spawner struct {
-	host    *Host // nil: nothing process-wide was set up
-	clock   quartz.Clock
-	wg      sync.WaitGroup // goroutines, pipes, and commands until they are empty
-	noPidfd atomic.Bool    // the kernel refuses pidfds
-
-	bigPipes  atomic.Int32          // how many pipes are large now
-	lastFound atomic.Pointer[found] // the program that was looked up last
-
-	mu   sync.Mutex // guards the field below
-	loop *loop      // nil before the first start and after Wait
+	host   *Host // nil: nothing process-wide was set up
+	clock  quartz.Clock
+	wg     sync.WaitGroup // goroutines, pipes, and commands until their kill domain is closed
+	system system
 }
 
 // New returns a Spawner.

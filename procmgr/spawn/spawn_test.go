@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/early"
 	"github.com/proctor-mcp/proctor/proctest"
 )
@@ -124,6 +124,14 @@ func (r *run) take(to *bytes.Buffer, p []byte) {
 	case r.changed <- struct{}{}:
 	default:
 	}
+}
+
+// cgroupOf returns the cgroup of a command, nil if it has none.
+func cgroupOf(r *run) *cgroup.Cgroup {
+	if d, ok := r.domain.(*descendants); ok {
+		return d.cgroup
+	}
+	return nil
 }
 
 // members counts the living members of the group.
@@ -294,7 +302,7 @@ func TestKillReachesDescendantsAfterTheLeader(t *testing.T) {
 // The way for kernels that refuse a pidfd, or whose pidfds do not reach a group.
 func TestWithoutHandle(t *testing.T) {
 	s := New(Options{})
-	s.noPidfd.Store(true)
+	s.system.noPidfd.Store(true)
 	r := startWith(t, s, Command{Argv: []string{"sh", "-c", proctest.Child("leave")}})
 	if e := r.ended(); e.Code != 0 || e.Lost {
 		t.Errorf("got %+v", e)
@@ -330,14 +338,14 @@ func TestNotSeeingIsNotGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := r.Members()
-	populated := r.domain.cgroup.populated()
+	populated := cgroupOf(r).Populated()
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
 	if err == nil {
 		t.Error("without a descriptor it claims to see")
 	}
-	if r.domain.cgroup != nil && !populated {
+	if cgroupOf(r) != nil && !populated {
 		t.Error("a cgroup that cannot be read counts as empty")
 	}
 	if members(r.Process) != 1 {
@@ -377,30 +385,5 @@ func TestStartErrors(t *testing.T) {
 func TestStolenStatusIsLost(t *testing.T) {
 	if e := reap(1); !e.Lost || e.Code != -1 {
 		t.Errorf("not our child: got %+v", e)
-	}
-}
-
-// A busy pipe becomes larger, and small again when it is quiet.
-func TestBusyPipesAreLarge(t *testing.T) {
-	s := New(Options{Host: host})
-	cue := filepath.Join(t.TempDir(), "cue")
-	r := startWith(t, s, Command{Argv: []string{"sh", "-c", "dd if=/dev/zero bs=1M count=50 2>/dev/null; while ! [ -e " + cue + " ]; do sleep 0.01; done; echo end"}})
-	size := func() (n int) {
-		looked := make(chan struct{})
-		r.loop.post(func() {
-			n, _ = unix.FcntlInt(uintptr(r.stdout.fd), unix.F_GETPIPE_SZ, 0)
-			close(looked)
-		})
-		<-looked
-		return n
-	}
-	proctest.Within(t, "large", func() bool { return size() == bigPipe })
-	proctest.Within(t, "small again", func() bool { return size() == usualPipe })
-	proctest.Within(t, "not counted any more", func() bool { return s.bigPipes.Load() == 0 })
-	if err := os.WriteFile(cue, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if e := r.ended(); e.Code != 0 {
-		t.Errorf("got %+v", e)
 	}
 }

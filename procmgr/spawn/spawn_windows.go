@@ -138,15 +138,9 @@ func (p *Process) Write(ctx context.Context, text []byte, end bool) (n int, err 
 // Resize has no terminal to change.
 func (p *Process) Resize(Size) error { return ErrNoTerminal }
 
-// WaitsForInput tells nothing: Windows does not say what a process waits for.
-func (p *Process) WaitsForInput() (InputWait, error) { return "", errors.ErrUnsupported }
-
-// Not used: package os/exec looks programs up, and there is a goroutine for each
+// system is empty: package os/exec looks programs up, and there is a goroutine for each
 // pipe.
-type (
-	found struct{}
-	loop  struct{}
-)
+type system struct{}
 
 // newJob makes a job object that is ended when its last handle is closed.
 func newJob() (windows.Handle, error) {
@@ -197,7 +191,7 @@ func (p *Process) read() {
 		deliver := []func(p []byte){p.events.Stdout, p.events.Stderr}[i]
 		all.Go(func() {
 			defer pipe.Close()
-			buffer := make([]byte, readBytes)
+			buffer := make([]byte, 64<<10)
 			for {
 				n, err := pipe.Read(buffer)
 				if n > 0 {

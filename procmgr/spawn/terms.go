@@ -3,6 +3,9 @@ package spawn
 import (
 	"errors"
 	"time"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
+	"github.com/proctor-mcp/proctor/procmgr/spawn/inspect"
 )
 
 // The terms that this package and its callers share. Package procmgr uses them under
@@ -180,28 +183,32 @@ type Member struct {
 }
 
 // Port is a TCP port on which something of a kill domain listens.
-type Port struct {
-	Port    int
-	Address string // as netip.Addr writes it: 127.0.0.1, 0.0.0.0 (all of IPv4), :: (all)
-}
+type Port = inspect.Port
 
 // InputWait is how sure it is that a process waits for input.
-type InputWait string
+type InputWait = inspect.InputWait
 
+// See package inspect.
 const (
-	// InputCertain: something in the foreground blocks in read(2) on the input.
-	InputCertain InputWait = "certain"
-	// InputPolled: it waits until it can read the input, or for something else.
-	InputPolled InputWait = "polled"
+	InputCertain = inspect.InputCertain
+	InputPolled  = inspect.InputPolled
 )
 
-// Limit is a bound on what a process uses together with what it forked, or on all
-// processes of its scope.
-type Limit string
+// The terms of limits, see package cgroup.
+type (
+	Limits     = cgroup.Limits
+	Limit      = cgroup.Limit
+	LimitError = cgroup.LimitError
+)
 
 const (
-	LimitMemory         Limit = "memory_limit"
-	LimitMemoryPerScope Limit = "memory_limit_per_chat"
-	LimitPids           Limit = "pids_limit"
-	LimitPidsPerScope   Limit = "pids_limit_per_chat"
+	LimitMemory         = cgroup.LimitMemory
+	LimitMemoryPerScope = cgroup.LimitMemoryPerScope
+	LimitPids           = cgroup.LimitPids
+	LimitPidsPerScope   = cgroup.LimitPidsPerScope
+)
+
+var (
+	ErrMemoryLimit = cgroup.ErrMemoryLimit
+	ErrPidsLimit   = cgroup.ErrPidsLimit
 )

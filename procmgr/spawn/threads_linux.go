@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
@@ -121,9 +122,9 @@ func privileged() bool {
 // cgroupTasks returns the tightest pids.max above the program and how many
 // processes and threads count against it, or "" if none is low.
 func cgroupTasks() (name string, most, used int) {
-	own, err := cgroupOf("pids")
+	own, err := cgroup.Own("pids")
 	if err != nil {
-		own, err = ownCgroup()
+		own, err = cgroup.Own("")
 	}
 	if err != nil {
 		return "", 0, 0

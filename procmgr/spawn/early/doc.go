@@ -23,7 +23,3 @@ package early
 // others: the instance that it guards, as its String writes it, and the
 // directory of its cgroups, or "".
 const GuardName = "proctor-guard"
-
-// released is what a server writes to its guard to let it go: everything has
-// ended already.
-const released = 'q'

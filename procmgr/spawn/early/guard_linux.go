@@ -56,7 +56,7 @@ func serverEnds(server procfs.Instance) bool {
 		}
 		var word [1]byte
 		if fds[0].revents&pollIn != 0 {
-			if n, _ := syscall.Read(pipe, word[:]); n == 1 && word[0] == released {
+			if n, _ := syscall.Read(pipe, word[:]); n == 1 && word[0] == procfs.GuardReleased {
 				return false
 			}
 		}

@@ -4,14 +4,14 @@ import "syscall"
 
 // Stat is what proc_pid_stat(5) tells of a process.
 type Stat struct {
-	Pid, Ppid      int
-	Group, Session int
-	State          byte   // one letter, as in ps(1)
-	Command        string // its name, at most 15 bytes
-	Start          uint64 // when it began, in clock ticks since boot
-	Threads        int
-	User, System   uint64 // CPU time in clock ticks, of children that it waited for as well
-	RSS            uint64 // resident memory in pages
+	Pid, Ppid     int
+	Pgrp, Session int
+	State         byte   // one letter, as in ps(1)
+	Command       string // its name, at most 15 bytes
+	Start         uint64 // when it began, in clock ticks since boot
+	Threads       int
+	User, System  uint64 // CPU time in clock ticks, of children that it waited for as well
+	RSS           uint64 // resident memory in pages
 }
 
 // Alive says that it is more than an entry that waits to be reaped. One whose main
@@ -72,7 +72,7 @@ func ReadStat(pid int) (Stat, error) {
 		case 4:
 			s.Ppid = int(atoi(word))
 		case 5:
-			s.Group = int(atoi(word))
+			s.Pgrp = int(atoi(word))
 		case 6:
 			s.Session = int(atoi(word))
 		case 14, 16:

@@ -81,7 +81,7 @@ const rlimitRTTime = 15 // RLIMIT_RTTIME, on every architecture
 // ReadTag returns the soft limit of a process. It works for processes of the same
 // user, and for root. Where that is refused it reads what everybody may read.
 func ReadTag(pid int) (Tag, error) {
-	var old Limit
+	var old Rlimit
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), rlimitRTTime, 0, uintptr(unsafe.Pointer(&old)), 0, 0)
 	switch errno {
 	case 0:
@@ -119,11 +119,11 @@ func readLimits(pid int) (Tag, error) {
 	return 0, syscall.EIO
 }
 
-// Limit is the caller's own RLIMIT_RTTIME.
-type Limit struct{ soft, hard uint64 }
+// Rlimit is the caller's own RLIMIT_RTTIME.
+type Rlimit struct{ soft, hard uint64 }
 
-// ReadLimit returns it.
-func ReadLimit() (l Limit, err error) {
+// OwnRlimit returns it.
+func OwnRlimit() (l Rlimit, err error) {
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, rlimitRTTime, 0, uintptr(unsafe.Pointer(&l)), 0, 0)
 	if errno != 0 {
 		err = errno
@@ -132,17 +132,32 @@ func ReadLimit() (l Limit, err error) {
 }
 
 // Tag is its soft part.
-func (l Limit) Tag() Tag { return Tag(l.soft) }
+func (l Rlimit) Tag() Tag { return Tag(l.soft) }
 
 // Set changes the caller's own soft limit, which all of its threads share and its
 // children inherit. The hard limit stays.
-func (l Limit) Set(t Tag) error {
-	limit := Limit{uint64(t), l.hard}
+func (l Rlimit) Set(t Tag) error {
+	limit := Rlimit{uint64(t), l.hard}
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, rlimitRTTime, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
 	if errno != 0 {
 		return errno
 	}
 	return nil
+}
+
+// Try sets a tag, looks whether the limit holds all of it, and puts it back.
+func (l Rlimit) Try(t Tag) error {
+	if err := l.Set(t); err != nil {
+		return err
+	}
+	got, err := OwnRlimit()
+	if putBack := l.Set(l.Tag()); err == nil {
+		err = putBack
+	}
+	if err == nil && got.Tag() != t {
+		err = syscall.ERANGE
+	}
+	return err
 }
 
 // Marker is the environment variable that names instance and number, as

@@ -1,0 +1,322 @@
+package spawn
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+)
+
+// adoption is the program as the parent of its commands' orphans: they come to its main
+// thread, which forks nothing, so that an empty list of that thread's children proves
+// that there are none.
+type adoption struct {
+	marks
+	adopts bool // orphans come to the main thread
+	lists  bool // the kernel lists children
+	own    int  // the main thread's list of children, kept open; -1 without lists
+	reaper reaper
+
+	// mu guards the field below, and keeps orphans from being reaped: their numbers are
+	// theirs while it is held. It is held across looks through /proc and signals, and
+	// the loop never takes it.
+	mu     lockorder.Mutex[adoptionPlace]
+	owners map[int]*tree // of orphans, nil if nobody knows
+
+	testHookLook func() // called in the middle of find
+}
+
+type adoptionPlace struct{}
+
+func (adoptionPlace) Place() (int, bool) { return 20, true }
+
+// errNoOwner reports that it is not known yet whose an orphan is.
+var errNoOwner = errors.New("an orphan is not known yet")
+
+// execTicks is how old an orphan without an owner is at least, in clock ticks, when it
+// is believed to have none.
+const execTicks = 100
+
+// childless reports whether the main thread is parent of nothing, so that no command
+// has left an orphan. It takes less than a microsecond. A process that adopts orphans
+// itself hides them only while it lives, and it is on the list.
+func (a *adoption) childless() bool {
+	if !a.lists {
+		return false
+	}
+	var buf [1]byte
+	n, err := unix.Pread(a.own, buf[:], 0)
+	return n == 0 && err == nil
+}
+
+// empty reports whether nothing of a tree is alive whose leader was reaped.
+func (a *adoption) empty(t *tree) bool {
+	// The cgroup knows better: of what has entered another pid namespace, or was
+	// cloned as a child of ours (CLONE_PARENT), the list tells nothing.
+	if t.cgroup.Populated() {
+		return false
+	}
+	if a.childless() {
+		return true
+	}
+	list, err := a.orphans(t)
+	return err == nil && len(list) == 0
+}
+
+// orphans returns the living orphans of a tree, and reaps the dead.
+func (a *adoption) orphans(t *tree) ([]living, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.orphansLocked(t)
+}
+
+func (a *adoption) orphansLocked(t *tree) (alive []living, err error) {
+	lockorder.Slow()
+	if !a.lists {
+		return a.searchUntilStillLocked(t)
+	}
+	var failed error
+	dead := map[int]bool{}
+	for again := true; again; {
+		// What a dead one forked comes to the list before it shows as dead: so
+		// after the first sight of a dead one the list is read again.
+		again, alive = false, alive[:0]
+		err = procfs.ReadChildren(a.own, func(pid int) {
+			owner := a.owners[pid]
+			if owner == nil { // new, or in the middle of an exec when it was looked at
+				owner = a.owner(pid)
+				a.owners[pid] = owner
+			}
+			if owner != nil && owner != t {
+				return
+			}
+			if a.reapLocked(pid) {
+				again = true
+				return
+			}
+			// A dead one that cannot be reaped yet is held by its tracer (ptrace(2)).
+			s, lives, statErr := procfs.Living(pid)
+			switch {
+			case statErr != nil:
+				failed = statErr
+			case !lives && !dead[pid]:
+				dead[pid], again = true, true
+			case lives && owner == t:
+				alive = append(alive, s)
+			case lives && owner == nil && !a.tags && s.Start+execTicks > bootTicks():
+				// Its environment cannot be read in the middle of an exec.
+				failed = errNoOwner
+			}
+		})
+		if err = cmp.Or(err, failed); err != nil {
+			return nil, err
+		}
+	}
+	return alive, nil
+}
+
+// search looks at every process for the tag of a tree, or its marker where there are no
+// tags. The leader counts. A tag alone proves nothing: a program that forks by other
+// means while a command is forked gives it to its child as well. Without lists a.mu is
+// held.
+func (a *adoption) search(t *tree) (alive []living, err error) {
+	lockorder.Slow()
+	var failed error
+	err = procfs.Pids(func(pid int) {
+		if !a.carries(pid, t) {
+			return
+		}
+		s, lives, statErr := procfs.Living(pid)
+		switch {
+		case lives && a.descends(s, t):
+			alive = append(alive, s)
+		case !lives && statErr == nil && !a.lists && s.Ppid == a.self.Pid && pid != t.pid:
+			// What it has used is to be counted before the tree is found to be empty.
+			a.owners[pid] = t
+			a.reapLocked(pid)
+		}
+		failed = cmp.Or(statErr, failed)
+	})
+	return alive, cmp.Or(err, failed)
+}
+
+// searchUntilStillLocked searches again as long as it finds nothing and something was
+// forked while it searched: a process that is forked behind the search, by one that
+// dies before the search comes to it, is not seen. On a machine that always forks it
+// comes to an end too.
+func (a *adoption) searchUntilStillLocked(t *tree) (alive []living, err error) {
+	const most = 8
+	for range most {
+		last := procfs.LastPid()
+		alive, err = a.search(t)
+		if err != nil || len(alive) > 0 || procfs.LastPid() == last {
+			break
+		}
+	}
+	return alive, err
+}
+
+// descends reports whether a process comes from a tree's leader or from an orphan, and
+// not from a child that the program has by other means.
+func (a *adoption) descends(s living, t *tree) bool {
+	for s.Pid != t.pid {
+		if s.Ppid == a.self.Pid {
+			return a.isOrphan(s.Pid)
+		}
+		parent, err := procfs.ReadStat(s.Ppid)
+		if err != nil || parent.Start > s.Start {
+			// Its parent has died under our eyes. The next look knows more.
+			return false
+		}
+		s = parent
+	}
+	return true
+}
+
+// isOrphan reports whether the main thread is a process's parent. Where the kernel has
+// no lists of children nothing tells an orphan from a child that the program has by
+// other means: see Exclude.
+func (a *adoption) isOrphan(pid int) (found bool) {
+	if !a.lists {
+		return true
+	}
+	_ = procfs.ReadChildren(a.own, func(child int) { found = found || child == pid })
+	return found
+}
+
+// pin opens a pidfd of one of a tree's orphans. It returns -1 if there is none, and an
+// error if it cannot.
+func (a *adoption) pin(t *tree) (pidfd int, err error) {
+	a.mu.Lock() // it is not reaped meanwhile
+	defer a.mu.Unlock()
+	list, err := a.orphansLocked(t)
+	if err != nil || len(list) == 0 {
+		return -1, err
+	}
+	pidfd, err = procfs.OpenPidfd(list[0].Pid)
+	if err == nil && keptBack(pidfd) { // it can be looked at now and then
+		unix.Close(pidfd)
+		return -1, unix.EMFILE
+	}
+	return pidfd, err
+}
+
+// forget gives up the orphans of a tree: they belong to nobody.
+func (a *adoption) forget(t *tree) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for pid, owner := range a.owners {
+		if owner == t {
+			a.owners[pid] = nil
+		}
+	}
+}
+
+// reapDead reaps what the main thread has adopted, and reports whether something of it
+// is left. It is called on the main thread: __WNOTHREAD keeps it from stealing the
+// status of a child that another thread has forked (wait4(2)).
+func (a *adoption) reapDead() (left bool) {
+	if !a.adopts {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for {
+		pid, err := peek()
+		if pid == 0 {
+			return err == nil
+		}
+		if a.owners[pid] == nil {
+			a.owners[pid] = a.owner(pid) // what it has used is its owner's
+		}
+		a.reapLocked(pid)
+	}
+}
+
+// endUnknown kills the orphans that belong to no command.
+func (a *adoption) endUnknown(log *slog.Logger) {
+	for begin := time.Now(); a.reapDead() && time.Since(begin) < time.Second; pause() {
+		a.mu.Lock() // nobody but us reaps them
+		end := func(pid int) {
+			if s, alive, _ := procfs.Living(pid); alive {
+				log.Warn("ending an orphan that belongs to no process", "pid", pid, "command", s.Command)
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		if a.lists {
+			_ = procfs.ReadChildren(a.own, end)
+		} else {
+			_ = procfs.Pids(func(pid int) {
+				if s, err := procfs.ReadStat(pid); err == nil && s.Ppid == a.self.Pid && procfs.BelongsTo(pid, a.self) {
+					end(pid)
+				}
+			})
+		}
+		a.mu.Unlock()
+	}
+}
+
+// reapLocked reaps an orphan if it is dead, and reports whether it was. Any thread may:
+// what is on the main thread's list is nobody else's.
+func (a *adoption) reapLocked(pid int) bool {
+	reaped, usage, _ := wait(pid)
+	if owner := a.owners[reaped]; owner != nil {
+		owner.dead.add(usage)
+	}
+	delete(a.owners, reaped)
+	return reaped == pid
+}
+
+// wait reaps a child if it is dead, and returns 0 with no error if it is not.
+func wait(pid int) (reaped int, usage Usage, err error) {
+	for {
+		var status unix.WaitStatus
+		var used unix.Rusage
+		if reaped, err = unix.Wait4(pid, &status, unix.WNOHANG, &used); err != unix.EINTR {
+			return max(reaped, 0), usageOf(&used), err
+		}
+	}
+}
+
+// peek returns a dead child of this thread, which it does not reap: 0 with no error if
+// none is dead, and with an error if there is none.
+func peek() (pid int, err error) {
+	// siginfo_t: three integers, then a union that begins with the pid.
+	const word = unsafe.Sizeof(uintptr(0))
+	const union = (3*4 + word - 1) / word * word
+	for {
+		var info unix.Siginfo
+		err = unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG|unix.WNOTHREAD, nil)
+		if err != unix.EINTR {
+			return int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), union))), err
+		}
+	}
+}
+
+// reaper is when the main thread looks for orphans to reap.
+type reaper struct {
+	asleep atomic.Bool   // it does not look now and then
+	wake   chan struct{} // of one: has it look now
+}
+
+// resume has the main thread look for orphans now and then.
+func (r *reaper) resume() {
+	if r.asleep.Load() && r.asleep.CompareAndSwap(true, false) {
+		r.now()
+	}
+}
+
+// now has the main thread look for orphans.
+func (r *reaper) now() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}

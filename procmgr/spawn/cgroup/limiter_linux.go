@@ -1,0 +1,218 @@
+package cgroup
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+)
+
+// Limiter puts each command into cgroups of its own, below those of its scope, in the
+// hierarchies of the controllers that its limits need.
+type Limiter struct {
+	limits       Limits
+	memory, pids *controller // nil unless it is needed
+
+	mu     lockorder.Mutex[limiterPlace] // guards the fields below
+	names  int                           // given so far
+	scopes map[string]*scope             // those with commands
+	stale  []string                      // directories that could not be removed yet
+}
+
+type limiterPlace struct{}
+
+func (limiterPlace) Place() (int, bool) { return 30, true }
+
+// scope is one with commands.
+type scope struct {
+	path     string
+	commands int
+}
+
+// Place is where the limiter puts one command.
+type Place struct {
+	l         *Limiter
+	scope     string // its name
+	scopePath string // below the directory of each controller, like path
+	path      string // its own
+}
+
+// NewLimiter returns a limiter that was tried: with a command in a place and, if there
+// is a pool, in its cgroup. The error is [ErrMemoryLimit] or [ErrPidsLimit], and why.
+func NewLimiter(limits Limits, instance procfs.Instance, pool *Pool, try func(*Cgroup, *Place) error) (l *Limiter, err error) {
+	l = &Limiter{limits: limits, scopes: map[string]*scope{}}
+	if limits.Memory > 0 || limits.MemoryPerScope > 0 {
+		if l.memory, err = findController("memory", instance, pool); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMemoryLimit, err)
+		}
+	}
+	if limits.Pids > 0 || limits.PidsPerScope > 0 {
+		if l.pids, err = findController("pids", instance, pool); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPidsLimit, err)
+		}
+	}
+	if err := l.try(pool, try); err != nil {
+		l.Close()
+		sentinel := ErrMemoryLimit
+		if l.memory == nil {
+			sentinel = ErrPidsLimit
+		}
+		return nil, fmt.Errorf("%w: %w", sentinel, err)
+	}
+	return l, nil
+}
+
+func (l *Limiter) try(pool *Pool, try func(*Cgroup, *Place) error) error {
+	place, err := l.Admit("")
+	if err != nil {
+		return err
+	}
+	defer place.Release()
+	c := pool.For(place)
+	defer pool.Give(c)
+	return try(c, place)
+}
+
+// controllers calls f for each that is used, and returns the first error.
+func (l *Limiter) controllers(f func(*controller) error) (err error) {
+	if l.memory != nil {
+		err = f(l.memory)
+	}
+	if l.pids != nil && (l.memory == nil || !l.memory.v2 || !l.pids.v2) { // else both are the same directory
+		err = cmp.Or(err, f(l.pids))
+	}
+	return err
+}
+
+// Admit makes the place of a command.
+func (l *Limiter) Admit(name string) (*Place, error) {
+	if l == nil {
+		return nil, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sweepLocked()
+	s := l.scopes[name]
+	if s == nil {
+		l.names++
+		s = &scope{path: "scope-" + strconv.Itoa(l.names)}
+		if err := l.makeLocked(s.path, l.limits.MemoryPerScope, l.limits.PidsPerScope); err != nil {
+			return nil, err
+		}
+		l.scopes[name] = s
+	}
+	l.names++
+	p := &Place{l: l, scope: name, scopePath: s.path, path: filepath.Join(s.path, strconv.Itoa(l.names))}
+	s.commands++
+	err := l.controllers(func(c *controller) error {
+		if c.v2 {
+			return l.giveOn(s.path)
+		}
+		return nil
+	})
+	if err == nil {
+		err = l.makeLocked(p.path, l.limits.Memory, l.limits.Pids)
+	}
+	if err != nil {
+		l.releaseLocked(p)
+		return nil, err
+	}
+	return p, nil
+}
+
+// dirV2 is the directory of its cgroup of version 2, "" without one.
+func (p *Place) dirV2() (dir string) {
+	if p != nil {
+		_ = p.l.controllers(func(c *controller) error {
+			if c.v2 {
+				dir = filepath.Join(c.dir, p.path)
+			}
+			return nil
+		})
+	}
+	return dir
+}
+
+func (l *Limiter) giveOn(path string) (err error) {
+	for _, c := range []*controller{l.memory, l.pids} {
+		if c != nil && c.v2 {
+			err = cmp.Or(err, giveOn(filepath.Join(c.dir, path), c.name))
+		}
+	}
+	return err
+}
+
+// makeLocked makes a cgroup in each hierarchy, with its bounds.
+func (l *Limiter) makeLocked(path string, memory, pids int64) error {
+	err := l.controllers(func(c *controller) error { return os.Mkdir(filepath.Join(c.dir, path), 0o755) })
+	if err == nil && memory > 0 {
+		err = l.memory.limit(path, memory)
+	}
+	if err == nil && pids > 0 {
+		err = l.pids.limit(path, pids)
+	}
+	if err != nil {
+		l.removeLocked(path)
+	}
+	return err
+}
+
+// Release removes the place of a command of which nothing is left.
+func (p *Place) Release() {
+	if p == nil {
+		return
+	}
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	p.l.releaseLocked(p)
+}
+
+func (l *Limiter) releaseLocked(p *Place) {
+	l.removeLocked(p.path)
+	s := l.scopes[p.scope]
+	if s.commands--; s.commands == 0 {
+		delete(l.scopes, p.scope)
+		l.removeLocked(s.path)
+	}
+}
+
+// removeLocked removes a path in each hierarchy, later if the kernel still holds
+// something of it.
+func (l *Limiter) removeLocked(path string) {
+	_ = l.controllers(func(c *controller) error {
+		dir := filepath.Join(c.dir, path)
+		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+			l.stale = append(l.stale, dir)
+		}
+		return nil
+	})
+}
+
+func (l *Limiter) sweepLocked() {
+	stale := l.stale
+	l.stale = nil
+	for _, dir := range stale {
+		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+			l.stale = append(l.stale, dir)
+		}
+	}
+}
+
+// Close removes what the limiter has made, when nothing runs.
+func (l *Limiter) Close() {
+	if l == nil {
+		return
+	}
+	_ = l.controllers(func(c *controller) error {
+		if !c.v2 { // else the kill domain's
+			procfs.RemoveCgroup(c.dir)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,129 @@
+package spawn
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
+)
+
+// descendants is the kill domain of everything that a command forked, as far as parents,
+// adoption, marks and a cgroup lead to it.
+type descendants struct {
+	tree
+	kill kill
+
+	watching lockorder.Mutex[watchingPlace] // guards the field below
+	orphan   handle                         // awaitEmpty waits for it
+}
+
+type watchingPlace struct{}
+
+func (watchingPlace) Place() (int, bool) { return 140, false }
+
+// signal signals the group, then each living process outside of it. Behind a launcher
+// that stays it leaves that out.
+func (d *descendants) signal(sig unix.Signal) error {
+	if sig == unix.SIGKILL {
+		defer d.announce()
+		return d.kill.begin()
+	}
+	if err, behind := signalBehind(d, d.launcher, sig); behind {
+		d.announce()
+		return err
+	}
+	err := d.signalGroup(sig)
+	// A parent that dies of the signal in the middle of a look takes its children out
+	// of it: they have come to us after the look at our list. The next look has them.
+	const most = 3
+	known := map[identity]bool{}
+	for looks, more := 1, true; more && looks <= most; looks++ {
+		found, findErr := d.living()
+		if findErr != nil && err != nil {
+			return findErr
+		}
+		more = looks == 1
+		for _, s := range found {
+			if known[identify(s)] {
+				continue
+			}
+			known[identify(s)], more = true, true
+			// The group of a reaped leader counts as outside unless the kernel could
+			// signal it as one.
+			if err == nil && s.Pgrp == d.pid && s.Session == d.pid {
+				continue
+			}
+			err = sent(d.signalOne(s, sig), err)
+		}
+	}
+	return err
+}
+
+// identity tells processes apart, also those that have a number one after the other.
+type identity struct {
+	pid   int
+	start uint64
+}
+
+func identify(s living) identity { return identity{s.Pid, s.Start} }
+
+func (d *descendants) living() ([]living, error) { return d.host.adoption.find(&d.tree, false) }
+
+func (d *descendants) signalOne(s living, sig unix.Signal) error {
+	return d.host.adoption.signal(&d.tree, s, sig)
+}
+
+func (d *descendants) empty() bool { return d.host.adoption.empty(&d.tree) }
+
+func (d *descendants) leaderEnded() { d.kill.leaderEnded() }
+
+func (d *descendants) reaped(e Exit) {
+	d.tree.reaped(e)
+	if e.Signal == "SIGKILL" && !d.kill.begun() {
+		d.cgroup.Spoil() // perhaps by somebody who wrote to its cgroup.kill
+	}
+}
+
+// awaitEmpty waits for the end of one orphan after the other. What an orphan forks comes
+// to us when it dies.
+func (d *descendants) awaitEmpty() bool {
+	const first, longest = time.Millisecond, time.Second
+	for pause := first; !d.isAbandoned(); pause = min(2*pause, longest) {
+		if d.empty() {
+			return true
+		}
+		d.kill.orphansLeft()
+		if d.awaitOrphan() {
+			pause = first / 2
+			continue
+		}
+		// Something lives that cannot be waited for: no pidfds, or it is in the
+		// cgroup and not ours.
+		d.pause(pause)
+	}
+	return false
+}
+
+// awaitOrphan waits until one of the orphans has ended, and returns at once if there is
+// none. It returns false if it cannot wait for what there is, or the domain was
+// abandoned.
+func (d *descendants) awaitOrphan() bool {
+	pidfd, err := d.host.adoption.pin(&d.tree)
+	if err != nil || pidfd < 0 {
+		return err == nil && !d.cgroup.Populated()
+	}
+	orphan := park(pidfd)
+	defer orphan.close()
+	d.watching.Lock()
+	d.orphan = orphan
+	d.watching.Unlock()
+	return !d.isAbandoned() && orphan.await()
+}
+
+func (d *descendants) abandon() {
+	d.group.abandon()
+	d.watching.Lock()
+	defer d.watching.Unlock()
+	d.orphan.close()
+}

@@ -1,0 +1,192 @@
+//go:build linux || darwin
+
+package spawn
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
+)
+
+// domain is the kill domain of one command.
+type domain interface {
+	// leaderEnded is called in the loop when the exit was seen.
+	leaderEnded()
+	// awaitEmpty returns true once nothing is alive, and false when it was abandoned. The
+	// leader was reaped.
+	awaitEmpty() bool
+	// abandon ends awaitEmpty, also one that is called later. It may be called twice.
+	abandon()
+
+	// The others are called while life.pin is held and the domain is not closed, or by
+	// whoever closes it.
+
+	// signal sends a signal to everything. ErrNotRunning: nothing was left to receive it.
+	// What SIGKILL does not end at once it goes on to end.
+	signal(sig unix.Signal) error
+	// living returns what is alive, the command included.
+	living() ([]living, error)
+	// signalOne signals what living has returned, if it still is that process.
+	signalOne(l living, sig unix.Signal) error
+	// empty reports whether nothing is alive. The leader was reaped.
+	empty() bool
+	// reaped is called when the leader was reaped.
+	reaped(Exit)
+	// correct replaces in what was used what the system knows better.
+	correct(u *Usage)
+	// limitsReached returns the limits that were met.
+	limitsReached() []Limit
+
+	// release gives back what the domain has of the host, once it is closed.
+	release()
+}
+
+// group is the process group that a command leads. It is all of the kill domain where
+// nothing leads to what has left it.
+type group struct {
+	life
+	pid       int
+	pidfd     int           // the kernel's handle of the leader, -1 where there is none
+	launcher  string        // what its own processes are called; "" if there is none, or its name tells nothing
+	changed   chan struct{} // of one: a signal was sent
+	abandoned chan struct{} // closed by abandon, under life.mu
+	dead      account       // what has ended and was reaped
+}
+
+func (g *group) init(launcher string) {
+	g.pidfd, g.launcher = -1, launcher
+	g.changed, g.abandoned = make(chan struct{}, 1), make(chan struct{})
+}
+
+func (g *group) signal(sig unix.Signal) error {
+	defer g.announce()
+	if err, behind := signalBehind(g, g.launcher, sig); behind {
+		return err
+	}
+	return g.signalGroup(sig)
+}
+
+// signalGroup signals the members of the process group.
+func (g *group) signalGroup(sig unix.Signal) error {
+	lockorder.Slow()
+	var err error
+	if g.isReaped() {
+		err = g.signalReaped(sig)
+	} else {
+		err = unix.Kill(-g.pid, sig)
+	}
+	if err == unix.ESRCH {
+		return ErrNotRunning
+	}
+	return err
+}
+
+// signalBehind signals what runs behind a launcher that stays, such as bubblewrap, if
+// there is both: then behind is true. Such a launcher stays as the leader, and as
+// process 1 of a new pid namespace. It passes no signal on: SIGTERM would end it, and
+// with it all that it runs, before a trap of the command could do anything. Its
+// processes are therefore spared, but for SIGKILL, SIGSTOP and SIGCONT. Those that it
+// has not yet made another program are among them: they have its name.
+func signalBehind(d domain, launcher string, sig unix.Signal) (err error, behind bool) {
+	if launcher == "" || sig == unix.SIGKILL || sig == unix.SIGSTOP || sig == unix.SIGCONT {
+		return nil, false
+	}
+	list, err := d.living()
+	own := func(l living) bool { return l.Command == launcher }
+	if err != nil || !slices.ContainsFunc(list, own) {
+		return nil, false
+	}
+	err = ErrNotRunning
+	for _, l := range list {
+		if !own(l) {
+			behind = true
+			err = sent(d.signalOne(l, sig), err)
+		}
+	}
+	return err, behind
+}
+
+// sent returns what one more attempt to signal makes of the result so far: one that
+// succeeds is enough, and a refusal says more than that nothing was there.
+func sent(attempt, before error) error {
+	if attempt == nil || attempt != unix.ESRCH && before == ErrNotRunning {
+		return attempt
+	}
+	return before
+}
+
+func (g *group) empty() bool {
+	left, err := g.living()
+	return err == nil && len(left) == 0
+}
+
+func (g *group) leaderEnded() {}
+
+func (g *group) reaped(e Exit) { g.dead.add(e.Usage) }
+
+func (g *group) abandon() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.isAbandoned() {
+		close(g.abandoned)
+	}
+}
+
+func (g *group) isAbandoned() bool {
+	select {
+	case <-g.abandoned:
+		return true
+	default:
+		return false
+	}
+}
+
+func (g *group) correct(*Usage) {}
+
+func (g *group) limitsReached() []Limit { return nil }
+
+func (g *group) release() {}
+
+// announce tells who watches the group that it is time to look.
+func (g *group) announce() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// awaitEmpty looks again and again: the kernel announces the end of processes that are
+// not our children to nobody. The pause grows to a second, and starts anew when a
+// signal was sent.
+func (g *group) awaitEmpty() bool {
+	const first, longest = time.Millisecond, time.Second
+	for pause := first; !g.isAbandoned(); pause = min(2*pause, longest) {
+		if g.empty() {
+			return true
+		}
+		if changed, abandoned := g.pause(pause); abandoned {
+			return false
+		} else if changed {
+			pause = first / 2
+		}
+	}
+	return false
+}
+
+// pause waits for some time, for a signal that is sent, or until the domain is
+// abandoned.
+func (g *group) pause(d time.Duration) (changed, abandoned bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false, false
+	case <-g.changed:
+		return true, false
+	case <-g.abandoned:
+		return false, true
+	}
+}

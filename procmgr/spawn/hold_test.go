@@ -1,0 +1,61 @@
+//go:build linux
+
+package spawn
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+// While a signal looks through /proc, the output and the exits of everybody else are
+// delivered, and the exit of the one that is signalled is seen.
+func TestNobodyWaitsForALook(t *testing.T) {
+	if host.KillDomain() == KillDomainProcessGroup {
+		t.Skip("a signal to a process group looks for nothing")
+	}
+	for _, sig := range []Signal{SignalTerminate, SignalKill} {
+		t.Run(string(sig), func(t *testing.T) {
+			sleep, token := proctest.Sleeper()
+			s := New(Options{Host: host})
+			signalled := startWith(t, s, Command{Argv: []string{"sh", "-c", "setsid " + sleep + " & echo ready; wait"}})
+			other := startWith(t, s, Command{Argv: []string{"sh", "-c", "echo ready; read x; echo got-$x; exit 3"}, KeepStdin: true})
+			signalled.await("ready")
+			other.await("ready")
+			proctest.Within(t, "it stands", func() bool { return len(proctest.Sleepers(token)) == 1 })
+
+			looking, goOn := make(chan struct{}), make(chan struct{})
+			hold := sync.OnceFunc(func() {
+				close(looking)
+				<-goOn
+			})
+			host.adoption.testHookLook = hold
+			sent := make(chan error, 1)
+			go func() { sent <- signalled.Signal(sig) }()
+			<-looking
+			reaped := signalled.group.isReaped() // a kill may look when it is
+			proctest.Within(t, "its exit is seen", signalled.Ended)
+			if _, err := other.Write(t.Context(), []byte("it\n"), false); err != nil {
+				t.Error(err)
+			}
+			other.await("got-it")
+			if e := other.ended(); e.Code != 3 {
+				t.Errorf("got %+v", e)
+			}
+			if signalled.group.isReaped() != reaped {
+				t.Error("reaped in the middle of a look")
+			}
+			close(goOn)
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+			if e := signalled.ended(); e.Signal == "" {
+				t.Errorf("got %+v", e)
+			}
+			signalled.emptied()
+			other.emptied()
+			host.adoption.testHookLook = nil
+		})
+	}
+}

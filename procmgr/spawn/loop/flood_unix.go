@@ -1,0 +1,67 @@
+//go:build linux || darwin
+
+package loop
+
+import "time"
+
+const (
+	// floodWindow and floodBytes bound what is read in all when many commands write
+	// as fast as they can: some 400 MB/s. Reading more would take this program's
+	// share of the processors, and what else it has to do would wait behind.
+	floodWindow = 20 * time.Millisecond
+	floodBytes  = 8 << 20
+	// fewFloods are read as fast as they come.
+	fewFloods = 2
+)
+
+// floods counts the outputs that come in full reads, window by window. It belongs
+// to the loop.
+type floods struct {
+	window  int64   // number of the current one
+	count   int     // outputs that flooded in it
+	before  int     // and in the one before
+	resting []*Pipe // not to be read before the next
+}
+
+// share is what an output has had of the current window.
+type share struct {
+	window int64
+	bytes  int
+}
+
+// add counts a full read, and reports whether the output has had its share of the
+// window.
+func (f *floods) add(s *share, n int) (over bool) {
+	switch now := time.Now().UnixNano() / int64(floodWindow); {
+	case now == f.window+1:
+		f.window, f.count, f.before = now, 0, f.count
+	case now != f.window:
+		f.window, f.count, f.before = now, 0, 0
+	}
+	if s.window != f.window {
+		s.window, s.bytes = f.window, 0
+		f.count++
+	}
+	s.bytes += n
+	many := max(f.count, f.before)
+	return many > fewFloods && s.bytes >= floodBytes/many
+}
+
+// rest keeps an output from being read until the window is over.
+func (l *Loop) rest(p *Pipe) {
+	l.poller.pause(p.fd, true)
+	l.floods.resting = append(l.floods.resting, p)
+	if len(l.floods.resting) == 1 {
+		time.AfterFunc(floodWindow, func() { l.Post(l.resume) })
+	}
+}
+
+// resume is the event that those that rest can be read again.
+func (l *Loop) resume() {
+	for _, p := range l.floods.resting {
+		if p.fd >= 0 {
+			l.poller.pause(p.fd, false)
+		}
+	}
+	l.floods.resting = nil
+}

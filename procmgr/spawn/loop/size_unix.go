@@ -1,0 +1,68 @@
+//go:build linux || darwin
+
+package loop
+
+import "time"
+
+const (
+	// busyBytes in full reads show that a pipe is busy. A larger one then saves
+	// its writer and us a good part of the waking.
+	busyBytes = 1 << 20
+	largeSize = 1 << 20
+	usualSize = 64 << 10
+	// maxLarge bounds them: what all pipes of an ordinary user hold together is
+	// limited (pipe-user-pages-soft in pipe(7), 64 MiB), and beyond it every new
+	// pipe of that user is tiny.
+	maxLarge = 16
+	// idleTime is how long a large pipe may be quiet before it is made small again.
+	idleTime = time.Second
+)
+
+// size makes a pipe larger while it is busy.
+type size struct {
+	full  int  // bytes that came in full reads
+	large bool // it is large
+	busy  bool // something came since the last look
+}
+
+// add counts what a read gave.
+func (s *size) add(p *Pipe, n int) {
+	s.busy = true
+	if s.large || n < ReadBytes {
+		return
+	}
+	if s.full += n; s.full < busyBytes {
+		return
+	}
+	s.full = 0
+	if p.loop.largePipes == maxLarge || !setPipeSize(p.fd, largeSize) {
+		return
+	}
+	p.loop.largePipes++
+	s.large = true
+	s.lookLater(p)
+}
+
+func (s *size) lookLater(p *Pipe) {
+	s.busy = false
+	time.AfterFunc(idleTime, func() { p.loop.Post(func() { s.look(p) }) })
+}
+
+// look makes a pipe that is quiet as large as it was.
+func (s *size) look(p *Pipe) {
+	switch {
+	case s.large && s.busy:
+		s.lookLater(p)
+	case s.large:
+		setPipeSize(p.fd, usualSize)
+		s.release(p)
+	}
+}
+
+// release gives up the pipe's part of the bound.
+func (s *size) release(p *Pipe) {
+	if s.large {
+		s.large = false
+		p.loop.largePipes--
+	}
+}

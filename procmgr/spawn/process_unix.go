@@ -1,0 +1,268 @@
+//go:build linux || darwin
+
+package spawn
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/loop"
+)
+
+// Process is a started command and what it forked.
+type Process struct {
+	spawner *Spawner
+	loop    *loop.Loop
+	events  Events
+	input   input
+	group   *group // of the command; a part of its domain
+	domain  domain
+
+	// Of the loop's goroutine alone, once it is followed.
+	stdout      loop.Pipe
+	stderr      *loop.Pipe  // nil if it is the same
+	terminalEnd int         // the command's end of its terminal, -1 is none
+	endedAt     time.Time   // when the exit was seen, zero before
+	drain       *time.Timer // the end of the wait for output, nil unless it is awaited
+	drained     bool        // everything written before the exit was delivered
+}
+
+// Pid is the kernel's number of the command. It may be used again once the
+// exit was announced.
+func (p *Process) Pid() int { return p.group.pid }
+
+// openOutputs makes the pipes of a command, and returns its ends of them.
+func (p *Process) openOutputs(split bool) (stdout, stderr int, err error) {
+	ours, stdout, err := pipe()
+	if err != nil {
+		return -1, -1, err
+	}
+	p.stdout = p.loop.NewPipe(ours, (*outputs)(p), p.events.Stdout)
+	if !split {
+		return stdout, stdout, nil
+	}
+	if ours, stderr, err = pipe(); err != nil {
+		p.dropOutputs()
+		unix.Close(stdout)
+		return -1, -1, err
+	}
+	second := p.loop.NewPipe(ours, (*outputs)(p), p.events.Stderr)
+	p.stderr = &second
+	return stdout, stderr, nil
+}
+
+// pipes calls f for each pipe that there is.
+func (p *Process) pipes(f func(*loop.Pipe) bool) {
+	if f(&p.stdout) && p.stderr != nil {
+		f(p.stderr)
+	}
+}
+
+func (p *Process) watchOutputs() error {
+	for pipe := range p.pipes {
+		if err := pipe.Watch(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropOutputs is called when the command was not started.
+func (p *Process) dropOutputs() {
+	for pipe := range p.pipes {
+		pipe.Drop()
+	}
+}
+
+// closeTerminalEnd lets go of the command's end of its terminal.
+func (p *Process) closeTerminalEnd() {
+	if p.terminalEnd >= 0 {
+		unix.Close(p.terminalEnd)
+		p.terminalEnd = -1
+	}
+}
+
+// outputs is a process as its pipes see it, in the loop.
+type outputs Process
+
+// Draining reports whether what the command has left in its pipes is awaited.
+func (o *outputs) Draining() bool { return !o.endedAt.IsZero() && !o.drained }
+
+// PipeClosed tells that nobody can write any more, before the exit can be told.
+func (o *outputs) PipeClosed() {
+	p := (*Process)(o)
+	if p.outputOpen() {
+		return
+	}
+	p.events.OutputClosed()
+	if o.Draining() {
+		p.endDrain()
+	}
+	p.spawner.wg.Done()
+}
+
+// outputOpen reports whether somebody may still write.
+func (p *Process) outputOpen() bool {
+	return p.stdout.IsOpen() || p.stderr != nil && p.stderr.IsOpen()
+}
+
+// leader is a process as its pidfd sees it, in the loop.
+type leader Process
+
+// Ready is the event that the command has ended, or may have.
+func (l *leader) Ready() {
+	p := (*Process)(l)
+	if !p.endedAt.IsZero() || runs(p.group.pid) {
+		return
+	}
+	p.endedAt = p.spawner.clock.Now()
+	p.group.advance(stageEnded)
+	p.domain.leaderEnded()
+	p.closeTerminalEnd()
+	for pipe := range p.pipes {
+		pipe.Ready()
+	}
+	if p.drained {
+		return
+	}
+	if !p.outputOpen() {
+		p.endDrain()
+		return
+	}
+	p.drain = time.AfterFunc(DrainTime, func() { p.loop.Post(p.drainElapsed) })
+}
+
+// drainElapsed is the event that somebody else holds a pipe of an ended command for
+// long. What is in it now holds all that the command wrote; nobody else reads it, so
+// it is there until taken.
+func (p *Process) drainElapsed() {
+	if p.drained {
+		return
+	}
+	for pipe := range p.pipes {
+		pipe.ReadPresent()
+	}
+	if !p.drained {
+		p.endDrain()
+	}
+}
+
+// endDrain is called once, when everything written before the exit was delivered. What
+// is left to do can take longer than other commands can wait.
+func (p *Process) endDrain() {
+	p.drained = true
+	if p.drain != nil {
+		p.drain.Stop()
+	}
+	go p.conclude(p.endedAt)
+}
+
+// conclude reaps a command, announces its exit, and waits until its kill domain is
+// empty.
+func (p *Process) conclude(endedAt time.Time) {
+	defer p.spawner.wg.Done()
+	exit := p.reap()
+	exit.At = endedAt
+	p.input.close()
+	if exit.Empty = p.emptySoon(); exit.Empty {
+		exit.Usage = p.settle()
+	} else {
+		exit.Usage, _ = p.usage() // what cannot be seen is left out
+	}
+	exit.Limits = p.domain.limitsReached()
+	p.events.Exited(exit)
+	if exit.Empty || !p.domain.awaitEmpty() {
+		p.close()
+		return
+	}
+	used := p.settle()
+	p.close()
+	p.events.Emptied(used)
+}
+
+// reap takes the status of the leader.
+func (p *Process) reap() Exit {
+	p.group.pin.Lock()
+	defer p.group.pin.Unlock()
+	exit := reap(p.group.pid)
+	p.group.advance(stageReaped)
+	p.domain.reaped(exit)
+	return exit
+}
+
+// emptySoon reports whether nothing is left. What a launcher has made around the
+// command, such as process 1 of a pid namespace, is gone a moment after it: that is
+// awaited.
+func (p *Process) emptySoon() bool {
+	const most, pause = 50 * time.Millisecond, time.Millisecond
+	for begin := time.Now(); ; time.Sleep(pause) {
+		empty := p.domain.empty()
+		if empty || p.group.launcher == "" || time.Since(begin) > most {
+			return empty
+		}
+	}
+}
+
+// settle returns what was used in all. Nothing lives any more.
+func (p *Process) settle() Usage {
+	used := p.group.dead.sum()
+	p.domain.correct(&used)
+	p.group.dead.settle(used)
+	return used
+}
+
+// close ends all use of the kill domain.
+func (p *Process) close() {
+	p.group.pin.Lock()
+	p.group.advance(stageClosed)
+	p.group.pin.Unlock()
+	if p.group.pidfd >= 0 {
+		p.loop.Unwatch(p.group.pidfd)
+		unix.Close(p.group.pidfd)
+	}
+	p.domain.release()
+}
+
+// Release gives the process up: our end of the pipe is closed, so that whoever
+// holds the other end gets SIGPIPE at its next write, and what lives on once the command
+// has ended is left to itself.
+func (p *Process) Release() {
+	p.loop.Post(func() {
+		p.closeTerminalEnd()
+		for pipe := range p.pipes {
+			pipe.Close()
+		}
+	})
+	p.input.close()
+	p.domain.abandon()
+}
+
+// reap takes the status of a child that has ended, and does not block.
+func reap(pid int) Exit {
+	var status unix.WaitStatus
+	var usage unix.Rusage
+	for {
+		got, err := unix.Wait4(pid, &status, 0, &usage)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil || got != pid:
+			return Exit{Code: -1, Lost: true}
+		}
+		exit := Exit{Code: -1, Usage: usageOf(&usage)}
+		if status.Signaled() {
+			exit.Signal = signalName(status.Signal())
+		} else {
+			exit.Code = status.ExitStatus()
+		}
+		return exit
+	}
+}
+
+func signalName(sig unix.Signal) string {
+	if name := unix.SignalName(sig); name != "" {
+		return name
+	}
+	return sig.String()
+}
