@@ -50,7 +50,7 @@ func usage(format string, args ...any) error { return usageError{fmt.Sprintf(for
 type options struct {
 	rounds, samples int
 	json            bool
-	program         string
+	program, file   string
 	server          []string // flags for the server
 }
 
@@ -74,6 +74,7 @@ func parse(args []string, w io.Writer) (o options, err error) {
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds, 1 to 100; the samples are spread over them")
 	flags.IntVar(&o.samples, "n", 200, "samples of each time, 1 to 10000; slow operations get fewer")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
+	flags.StringVar(&o.file, "write", "", "write the table into this `file`, between <!-- bench --> and <!-- end of bench -->")
 	flags.StringVar(&o.program, "program", "", "measure this program instead of building one")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -136,7 +137,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	if o.json {
+	switch {
+	case o.file != "":
+		return b.writeTable(o.file)
+	case o.json:
 		return b.printJSON(stdout)
 	}
 	return b.printTable(stdout)

@@ -118,15 +118,28 @@ func TestBenchReportsEverythingAsJSON(t *testing.T) {
 
 func TestBenchPrintsMarkdown(t *testing.T) {
 	t.Parallel()
-	cmd, mark, stdout, stderr := bench(t, "-rounds", "2", "-n", "1")
+	file := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(file, []byte("before\n<!-- bench -->\nold\n<!-- end of bench -->\nafter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd, mark, stdout, stderr := bench(t, "-rounds", "2", "-n", "1", "-write", file)
 	if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
 		t.Fatalf("%v: %s", err, stderr)
 	}
 	if n := marked(mark, ""); n > 0 {
 		t.Errorf("%d processes live on", n)
 	}
-	head, table, _ := strings.Cut(stdout.String(), "\n\n")
-	if !strings.HasPrefix(head, "proctor ") || !strings.Contains(head, "kill domain ") {
+	page, err := os.ReadFile(file)
+	if err != nil || stdout.Len() > 0 {
+		t.Fatalf("%v, %s", err, stdout)
+	}
+	text, before := strings.CutPrefix(string(page), "before\n<!-- bench -->\n\n")
+	text, after := strings.CutSuffix(text, "\n<!-- end of bench -->\nafter\n")
+	if !before || !after {
+		t.Errorf("got %s", page)
+	}
+	head, table, _ := strings.Cut(text, "\n\n")
+	if !strings.HasPrefix(head, "    proctor ") || !strings.Contains(head, "kill domain ") {
 		t.Errorf("got %q", head)
 	}
 	pattern := regexp.MustCompile(`^\| [^|]+ +\| +[\d.]+ +\| +([\d.]+)? *\| +([\d.]+)? *\| +\S+ +\| 2 +\|$`)
@@ -192,5 +205,27 @@ func TestHelpIsPrinted(t *testing.T) {
 	var stdout bytes.Buffer
 	if err := run(t.Context(), []string{"-help"}, &stdout, io.Discard); !errors.Is(err, flag.ErrHelp) || !strings.Contains(stdout.String(), "Usage: go run ./bench") || !strings.Contains(stdout.String(), "-rounds") {
 		t.Errorf("got %v: %s", err, &stdout)
+	}
+}
+
+// TestTheDocumentationHasEveryMetric compares the table in docs/performance.md with
+// the report.
+func TestTheDocumentationHasEveryMetric(t *testing.T) {
+	page, err := os.ReadFile("../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &benchmark{values: map[metric][]float64{}}
+	for _, m := range metrics() {
+		b.add(m.metric, 1)
+	}
+	rows := b.rows()
+	for _, r := range rows {
+		if !regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(string(r.Metric)) + ` +\|.*\| ` + regexp.QuoteMeta(r.Unit) + ` +\|`).Match(page) {
+			t.Errorf("docs/performance.md has no row %q in %s", r.Metric, r.Unit)
+		}
+	}
+	if len(rows) != everyMetric {
+		t.Errorf("got %d rows, want %d", len(rows), everyMetric)
 	}
 }

@@ -17,19 +17,19 @@ import (
 type metric string
 
 const (
-	metricStartUp   metric = "start of the server until its tools are known"
+	metricStartUp   metric = "server start, until its tools are known"
 	metricTrue      metric = "`true`, until its exit is known"
-	metricStart     metric = "start in the background, until answered"
-	metricStart100  metric = "100 starts at once, until all are answered"
+	metricStart     metric = "background start, until the answer"
+	metricStart100  metric = "100 starts at once, until the last answer"
 	metricKill      metric = "kill, until the exit is known"
-	metricRead      metric = "read of a process that has written 64 KiB"
-	metricList1     metric = "list, 1 process"
-	metricList100   metric = "list, 100 processes"
-	metricList1000  metric = "list, 1,000 processes"
+	metricRead      metric = "read of 64 KiB of output"
+	metricList1     metric = "list of 1 process"
+	metricList100   metric = "list of 100 processes"
+	metricList1000  metric = "list of 1,000 processes"
 	metricFlood     metric = "256 MiB of output, until the exit is known"
-	metricFloodPeak metric = "peak RSS of the server in that"
-	metricIdleRSS   metric = "RSS of the idle server"
-	metricChildRSS  metric = "RSS of the server for each of 500 idle processes"
+	metricFloodPeak metric = "peak memory of the server during that output"
+	metricIdleRSS   metric = "memory of the idle server"
+	metricChildRSS  metric = "memory of the server per idle process (of 500)"
 	metricThreads   metric = "threads of the server with 500 idle processes"
 )
 
@@ -44,16 +44,25 @@ type row struct {
 	N      int      `json:"n"`
 }
 
-func (b *benchmark) rows() (rows []row) {
-	const ms = "ms"
-	for _, m := range []struct {
-		metric metric
-		unit   string
-	}{
+const ms = "ms"
+
+// measured is a metric with its unit.
+type measured struct {
+	metric metric
+	unit   string
+}
+
+// metrics returns every metric, in the order of the report.
+func metrics() []measured {
+	return []measured{
 		{metricStartUp, ms}, {metricTrue, ms}, {metricStart, ms}, {metricStart100, ms}, {metricKill, ms}, {metricRead, ms},
 		{metricList1, ms}, {metricList100, ms}, {metricList1000, ms},
 		{metricFlood, "MB/s"}, {metricFloodPeak, "MiB"}, {metricIdleRSS, "MiB"}, {metricChildRSS, "KiB"}, {metricThreads, "threads"},
-	} {
+	}
+}
+
+func (b *benchmark) rows() (rows []row) {
+	for _, m := range metrics() {
 		values := slices.Sorted(slices.Values(b.values[m.metric]))
 		if len(values) == 0 {
 			continue
@@ -114,15 +123,16 @@ func (b *benchmark) printJSON(w io.Writer) error {
 
 func (b *benchmark) printTable(w io.Writer) error {
 	m := b.machine()
-	fmt.Fprintf(w, "%s", m.Version)
+	const indent = "    " // a code block in Markdown
+	fmt.Fprintf(w, indent+"%s", m.Version)
 	if m.Kernel != "" {
 		fmt.Fprintf(w, ", kernel %s", m.Kernel)
 	}
-	fmt.Fprintf(w, "\n%d CPUs", m.CPUs)
+	fmt.Fprintf(w, "\n"+indent+"%d CPUs", m.CPUs)
 	if m.CPU != "" {
 		fmt.Fprintf(w, ", %s", m.CPU)
 	}
-	fmt.Fprintf(w, "\nkill domain %s, proctor stdio %s\n%s\n\n", m.KillDomain, strings.Join(m.Flags, " "), m.Date.Format(time.RFC3339))
+	fmt.Fprintf(w, "\n"+indent+"kill domain %s, proctor stdio %s\n"+indent+"%s\n\n", m.KillDomain, strings.Join(m.Flags, " "), m.Date.Format(time.RFC3339))
 
 	table := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	fmt.Fprint(table, "| metric\t| p50\t| p95\t| p99\t| unit\t| n\t|\n|---\t|---:\t|---:\t|---:\t|---\t|---:\t|\n")
@@ -144,4 +154,23 @@ func figure(x float64) string {
 		digits++
 	}
 	return fmt.Sprintf("%.*f", digits, x)
+}
+
+// writeTable replaces what stands between two marks in a file by the table.
+func (b *benchmark) writeTable(file string) error {
+	const begin, end = "<!-- bench -->\n", "<!-- end of bench -->\n"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	before, rest, found := strings.Cut(string(text), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		return fmt.Errorf("%s has no lines %q and %q", file, strings.TrimSpace(begin), strings.TrimSpace(end))
+	}
+	var table strings.Builder
+	if err := b.printTable(&table); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(before+begin+"\n"+table.String()+"\n"+end+after), 0o644)
 }
