@@ -130,9 +130,10 @@ type figure struct {
 func figures() map[string][]figure {
 	return map[string][]figure{
 		"README.md": {
-			{"or, after %s, how to follow it", duration, "tools.defaultWait"},
-			{"the first and the last %s", size, "ViewHead"},
+			{"the first and the last %s of the output", size, "ViewHead"},
 			{"keeps %s", size, "output.DefaultMax"},
+			{"still runs after %s", duration, "tools.defaultWait"},
+			{"the first and the last %s, or a part", size, "ViewTail"},
 		},
 		"docs/tools.md": {
 			{"1 to %s bytes without NUL", number, "MaxCommandBytes"},
@@ -146,7 +147,7 @@ func figures() map[string][]figure {
 			{"every %s](", duration, "progressEvery"},
 			{"at most %s bytes |", number, "LineBytes"},
 			{"at most %s |", number, "mostNotices"},
-			{"first and the last %s. Lines", size, "ViewTail"},
+			{"first and the last %s of stdout", size, "ViewTail"},
 			{"Lines over %s bytes", number, "LineBytes"},
 			{"the first %s and the last", size, "HeadBytes"},
 			{"the last %s of each", tail, "DefaultMax"},
@@ -161,9 +162,9 @@ func figures() map[string][]figure {
 			{"for %s at most.", duration, "replayTime"},
 			{"silent for %s.", duration, "likelyIdle"},
 			{"known for %s", duration, "RequestTTL"},
-			{"forgotten %s after", duration, "DefaultForgetAfter"},
-			{"forgotten after %s.", duration, "MaxKeep"},
-			{"when %s other", number, "DefaultKeepFinished"},
+			{"its output, %s after", duration, "DefaultForgetAfter"},
+			{"or %s after the end", duration, "MaxKeep"},
+			{"more than %s ended", number, "DefaultKeepFinished"},
 			{"the first and the last %s |", size, "ViewTail"},
 		},
 		"docs/limits.md": {

@@ -95,6 +95,25 @@ func TestFlagsAreDocumented(t *testing.T) {
 	}
 }
 
+// TestEnvironmentIsDocumented compares the variables in docs/tools.md with those that a
+// command gets.
+func TestEnvironmentIsDocumented(t *testing.T) {
+	s := launch(t, nil, "stdio", "--chat-id", "c")
+	env := s.call("process_start", `{"command":"env"}`).ProcessOutput.Output
+	checked := 0
+	for _, name := range quotedNames(part(t, "docs/tools.md", "## Environment and directory")) {
+		if !regexp.MustCompile(`^[A-Z_]+=|^(CODER|PROCTOR)_[A-Z_]+$`).MatchString(name) {
+			continue
+		}
+		if checked++; !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `(=|$)`).MatchString(env) {
+			t.Errorf("a command has no %s; it has\n%s", name, env)
+		}
+	}
+	if checked < 10 {
+		t.Errorf("%d variables were checked", checked)
+	}
+}
+
 // property is a part of a JSON Schema.
 type property struct {
 	Default, Minimum, Maximum                *json.Number

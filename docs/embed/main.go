@@ -17,7 +17,7 @@ func main() {
 	host := spawn.Setup(spawn.SetupOptions{Guard: early.GuardName})
 	os.Exit(host.Run(func() int { // the main thread reaps orphans; the program runs in here
 		host.LogTo(slog.Default())
-		host.Sweep() // ends what an earlier program has left that was killed
+		host.Sweep() // ends what an earlier program left behind when it was killed
 		m := procmgr.New(procmgr.Options{Host: host, Env: procmgr.EnvOptions{Inherit: os.Environ()}})
 		defer m.Close(context.Background()) // ends what still runs
 		if err := run(context.Background(), m); err != nil {
