@@ -211,7 +211,7 @@ func figures() map[string][]figure {
 		"docs/chats.md":        {{"is 1 to %s characters", number, "MaxChatIDBytes"}},
 		"docs/kill-domains.md": {{"hunts it for %s;", duration, "spawn.killTime"}},
 		"docs/transports.md": {
-			{"is told every %s", duration, "progressEvery"},
+			{"Proctor reports every %s", duration, "progressEvery"},
 			{"at least %s visible", number, "MinTokenBytes"},
 			{"for more than %s.", seconds, "schemas.wait_ms"},
 			{"a body over %s |", size, "MaxBodyBytes"},
