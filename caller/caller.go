@@ -4,7 +4,6 @@ package caller
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -47,19 +46,6 @@ type Identity struct {
 	Bound string
 	// DefaultChat is the chat of requests that name none.
 	DefaultChat string
-}
-
-type identityKey struct{}
-
-// WithIdentity returns a context that carries the identity.
-func WithIdentity(ctx context.Context, id Identity) context.Context {
-	return context.WithValue(ctx, identityKey{}, id)
-}
-
-// IdentityFrom returns the identity of a context; the zero Identity if it has none.
-func IdentityFrom(ctx context.Context) Identity {
-	id, _ := ctx.Value(identityKey{}).(Identity)
-	return id
 }
 
 // Caller is who asks, and by which call.

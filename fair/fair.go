@@ -1,87 +1,91 @@
-// Package fair lets a few work at a time, in turn by whom they work for: what one
-// floods the program with waits behind one another and not before what another
-// wants.
+// Package fair lets a few work at a time, each key in turn: however much work one key
+// queues, the next key waits for the work that is under way, not for the queue.
 package fair
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Longest is how long a turn may take. Work that is held up, by a dead network
-// directory perhaps, must not hold up others.
+// Longest is how long a turn lasts at most. Work that hangs, for example on a dead
+// network directory, then no longer holds up the others.
 const Longest = time.Second
 
 // Queue hands out places. Its methods may be called concurrently.
 type Queue[K comparable] struct {
-	longest time.Duration // that a turn may take
+	longest time.Duration // of a turn
 
-	mu    sync.Mutex            // guards the fields below
-	free  int                   // places
-	queue map[K][]chan struct{} // those that want one, by key; closed to let in
-	turns []K                   // keys with somebody in the queue, next one first
+	mu     sync.Mutex // guards the fields below
+	free   int        // places that nobody has
+	queues map[K][]*waiter
+	turns  []K // keys with a queue, the next one first
 }
 
-// New returns a queue for so many places, at least one.
+// waiter is somebody in a queue.
+type waiter struct {
+	enter func() // takes the place; it is called once, and does not block
+}
+
+// New returns a queue with that many places, at least one.
 func New[K comparable](places int) *Queue[K] {
-	return &Queue[K]{longest: Longest, free: places, queue: map[K][]chan struct{}{}}
+	return &Queue[K]{longest: Longest, free: places, queues: map[K][]*waiter{}}
 }
 
-// Turn is a place that its holder loses after Longest; he goes on without it then.
+// Turn is a place for at most [Longest]. A holder that takes longer loses the place
+// and works on without it.
 type Turn struct {
 	leave func()
 	timer *time.Timer
 }
 
-// Turn waits for a place, or returns the context's error.
-func (q *Queue[K]) Turn(ctx context.Context, key K) (*Turn, error) {
-	if err := q.Enter(ctx, key); err != nil {
-		return nil, err
-	}
-	leave := sync.OnceFunc(q.Leave)
-	return &Turn{leave, time.AfterFunc(q.longest, leave)}, nil
-}
-
-// Leave gives the place back; calling it again does nothing.
+// Leave gives the place back. A second call does nothing.
 func (t *Turn) Leave() {
 	t.timer.Stop()
 	t.leave()
 }
 
-// Keep has the place not be lost any more before Leave.
+// Keep makes the place last until Leave, unless it is lost already.
 func (t *Turn) Keep() { t.timer.Stop() }
 
-// Enter waits for a place, or returns the error of a context that has ended, also if
-// one is free. A place is there until Leave.
+func (q *Queue[K]) turn() *Turn {
+	leave := sync.OnceFunc(q.Leave)
+	return &Turn{leave, time.AfterFunc(q.longest, leave)}
+}
+
+// Turn waits for a place. It returns the context's error if that ends first.
+func (q *Queue[K]) Turn(ctx context.Context, key K) (*Turn, error) {
+	if err := q.Enter(ctx, key); err != nil {
+		return nil, err
+	}
+	return q.turn(), nil
+}
+
+// Go calls f in a goroutine of its own once there is a place. What waits here costs
+// no goroutine.
+func (q *Queue[K]) Go(key K, f func(*Turn)) {
+	q.join(key, &waiter{func() { go func() { f(q.turn()) }() }})
+}
+
+// Enter waits for a place, which lasts until Leave. It returns the context's error if
+// that ends first, or has ended, even if a place is free.
 func (q *Queue[K]) Enter(ctx context.Context, key K) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	q.mu.Lock()
-	if q.free > 0 {
-		q.free--
-		q.mu.Unlock()
-		return nil
-	}
-	in := make(chan struct{})
-	if len(q.queue[key]) == 0 {
-		q.turns = append(q.turns, key)
-	}
-	q.queue[key] = append(q.queue[key], in)
-	q.mu.Unlock()
+	entered := make(chan struct{})
+	w := &waiter{func() { close(entered) }}
+	q.join(key, w)
 	select {
-	case <-in:
+	case <-entered:
 		return nil
 	case <-ctx.Done():
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	select {
-	case <-in: // it was let in meanwhile
+	if !q.removeLocked(key, w) { // it got its place meanwhile
 		q.leaveLocked()
-	default:
-		q.dropLocked(key, in)
 	}
 	return ctx.Err()
 }
@@ -93,6 +97,21 @@ func (q *Queue[K]) Leave() {
 	q.leaveLocked()
 }
 
+// join lets w enter if a place is free, else puts it behind the others of its key.
+func (q *Queue[K]) join(key K, w *waiter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.free > 0 {
+		q.free--
+		w.enter()
+		return
+	}
+	if len(q.queues[key]) == 0 {
+		q.turns = append(q.turns, key)
+	}
+	q.queues[key] = append(q.queues[key], w)
+}
+
 func (q *Queue[K]) leaveLocked() {
 	if len(q.turns) == 0 {
 		q.free++
@@ -100,34 +119,27 @@ func (q *Queue[K]) leaveLocked() {
 	}
 	key := q.turns[0]
 	q.turns = q.turns[1:]
-	waiting := q.queue[key]
-	close(waiting[0])
+	waiting := q.queues[key]
+	waiting[0].enter()
+	waiting[0] = nil // the slice below goes on to hold it
 	if len(waiting) == 1 {
-		delete(q.queue, key)
+		delete(q.queues, key)
 		return
 	}
-	q.queue[key] = waiting[1:]
+	q.queues[key] = waiting[1:]
 	q.turns = append(q.turns, key)
 }
 
-// dropLocked takes one out of the queue.
-func (q *Queue[K]) dropLocked(key K, in chan struct{}) {
-	waiting := q.queue[key]
-	for i := range waiting {
-		if waiting[i] == in {
-			waiting = append(waiting[:i:i], waiting[i+1:]...)
-			break
-		}
+// removeLocked takes w out of the queue and reports whether it was there.
+func (q *Queue[K]) removeLocked(key K, w *waiter) bool {
+	i := slices.Index(q.queues[key], w)
+	if i < 0 {
+		return false
 	}
-	if len(waiting) > 0 {
-		q.queue[key] = waiting
-		return
+	q.queues[key] = slices.Delete(q.queues[key], i, i+1)
+	if len(q.queues[key]) == 0 {
+		delete(q.queues, key)
+		q.turns = slices.DeleteFunc(q.turns, func(k K) bool { return k == key })
 	}
-	delete(q.queue, key)
-	for i := range q.turns {
-		if q.turns[i] == key {
-			q.turns = append(q.turns[:i:i], q.turns[i+1:]...)
-			return
-		}
-	}
+	return true
 }

@@ -14,7 +14,7 @@ func TestKeysTakeTurns(t *testing.T) {
 	queued := func() (n int) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		for _, waiting := range q.queue {
+		for _, waiting := range q.queues {
 			n += len(waiting)
 		}
 		return n
@@ -57,7 +57,7 @@ func TestKeysTakeTurns(t *testing.T) {
 	proctest.Within(t, "the place to be free", func() bool {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		return q.free == 1 && len(q.queue) == 0 && len(q.turns) == 0
+		return q.free == 1 && len(q.queues) == 0 && len(q.turns) == 0
 	})
 }
 

@@ -44,6 +44,9 @@ func (h Handle) Facts() Facts { return h.p.facts }
 // take one for each answer.
 func (h Handle) Snapshot() Process { return h.p.snapshot(h.m.spawner.AnySuspended()) }
 
+// Ended reports whether the process has ended, without a look through /proc.
+func (h Handle) Ended() bool { return h.p.hasEnded() }
+
 // Output returns a reader of the output, which goes on to grow while the process runs.
 // What is read after a [Handle.Snapshot] that shows an exit holds everything that the
 // process wrote before its exit.

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -41,16 +40,6 @@ func newArguments(tool string) arguments {
 		}
 		return c.MustCompile(url)
 	})}
-}
-
-// argumentError says what is wrong with the arguments, field by field.
-type argumentError struct{ problems []string }
-
-func (e *argumentError) Error() string { return strings.Join(e.problems, "; ") }
-
-// invalid returns an error about one field.
-func invalid(format string, args ...any) *argumentError {
-	return &argumentError{[]string{fmt.Sprintf(format, args...)}}
 }
 
 // decode checks raw against the schema of the tool, then fills in.
@@ -116,7 +105,7 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 	}
 	field := "arguments"
 	if len(e.InstanceLocation) > 0 {
-		field = clip(strings.Join(e.InstanceLocation, "."))
+		field = OneLine(strings.Join(e.InstanceLocation, "."))
 	}
 	say := func(format string, args ...any) []string {
 		return []string{field + ": " + fmt.Sprintf(format, args...)}
@@ -134,7 +123,7 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 		return list
 	case *kind.AdditionalProperties:
 		slices.Sort(k.Properties)
-		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", clip(inside(e, strings.Join(k.Properties, ", "))), known(schema, e))}
+		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", OneLine(inside(e, strings.Join(k.Properties, ", "))), known(schema, e))}
 	case *kind.MinProperties:
 		return say("is empty; must have one of %s", known(schema, e))
 	case *kind.MinItems:
@@ -142,7 +131,7 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 	case *kind.MaxItems:
 		return say("got %d, must be at most %d", k.Got, k.Want)
 	case *kind.Enum:
-		return say("got %s, must be one of %s", shown(k.Got), options(k.Want))
+		return say("got %s, must be one of %s", quoteShort(k.Got), options(k.Want))
 	case *kind.MinLength:
 		if k.Want == 1 {
 			return say("is empty; must be at least one character")
@@ -199,25 +188,9 @@ func options(values []any) string {
 	return strings.Join(list, ", ")
 }
 
-func shown(v any) string { return fmt.Sprintf("%.60q", fmt.Sprint(v)) }
-
 func number(r *big.Rat) string {
 	if r.IsInt() {
-		return clip(r.Num().String())
+		return OneLine(r.Num().String())
 	}
-	return clip(r.FloatString(3))
-}
-
-// clip shortens what came from outside before it is said back, on one line.
-func clip(s string) string {
-	const most = 80
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
+	return OneLine(r.FloatString(3))
 }

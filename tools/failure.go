@@ -6,17 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
-
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/procmgr"
-)
-
-var (
-	errTarget        = errors.New("process_signal without a target")
-	errPanic         = errors.New("panic")
-	errGraceWithKill = errors.New("grace with kill")
 )
 
 // internalWords are for errors that an agent cannot mend; the log says more.
@@ -45,14 +36,14 @@ func words(tool string, err error) string {
 	case errors.As(err, &limit):
 		return limitWords(limit)
 	case errors.As(err, &input):
-		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, clip(input.Got), input.Want, again)
+		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, OneLine(input.Got), input.Want, again)
 	case errors.As(err, &remote) && remote.Field == "workdir":
-		return fmt.Sprintf("workdir: %s does not pass the launcher %s, which runs the command elsewhere.%s Leave it out, put cd and && before the command, and call %s again.", clip(remote.Got), remote.Launcher, nothing, tool)
+		return fmt.Sprintf("workdir: %s does not pass the launcher %s, which runs the command elsewhere.%s Leave it out, put cd and && before the command, and call %s again.", OneLine(remote.Got), remote.Launcher, nothing, tool)
 	case errors.As(err, &remote):
-		return fmt.Sprintf("%s: %s does not pass the launcher %s, which runs the command elsewhere. Use terminate or kill, which end the launcher here.", remote.Field, clip(remote.Got), remote.Launcher)
+		return fmt.Sprintf("%s: %s does not pass the launcher %s, which runs the command elsewhere. Use terminate or kill, which end the launcher here.", remote.Field, OneLine(remote.Got), remote.Launcher)
 	case errors.As(err, &start):
 		why, next := reason(start)
-		return fmt.Sprintf("The process could not be started in %s: %s.%s%s", clip(start.Dir), why, nothing, next)
+		return fmt.Sprintf("The process could not be started in %s: %s.%s%s", OneLine(start.Dir), why, nothing, next)
 	case errors.Is(err, procmgr.ErrNotFound):
 		return "process_id: this chat has no such process; it may have been forgotten some minutes after its end. Call process_list to see what there is."
 	case errors.As(err, &full):
@@ -99,53 +90,12 @@ func isUnclear(err error) bool {
 	return errors.Is(err, caller.ErrNoChat) || errors.Is(err, caller.ErrConflict) || errors.Is(err, caller.ErrInvalid)
 }
 
-// maxEchoedURI is the longest URI that an error gives back.
-const maxEchoedURI = 2 << 10
-
-// readError is why a resource was not read.
-type readError struct{ err error }
-
-func (e *readError) Error() string { return words("resources/read", e.err) }
-func (e *readError) Unwrap() error { return e.err }
-
-// explain says why a request failed that names a tool or a resource which is not
-// there, or a resource that was not read: to the library that is an internal error.
-func explain(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error) {
-	slot, ok := ctx.Value(slotKey{}).(*Slot)
-	if !ok {
-		return
-	}
-	slot.Modern = server.IsModernRequest(ctx)
-	read, _ := message.(*mcp.ReadResourceRequest)
-	var unread *readError
-	switch {
-	case errors.Is(err, server.ErrToolNotFound):
-		slot.Failure = &mcp.JSONRPCErrorDetails{Code: mcp.INVALID_PARAMS, Message: "name: no such tool; tools/list names those there are"}
-	case read != nil && (errors.Is(err, server.ErrResourceNotFound) || errors.Is(err, procmgr.ErrNotFound)):
-		slot.Failure = &mcp.JSONRPCErrorDetails{
-			Code:    mcp.RESOURCE_NOT_FOUND,
-			Message: "uri: this chat has no such resource; resources/list and resources/templates/list name those there are",
-		}
-		if len(read.Params.URI) <= maxEchoedURI {
-			slot.Failure.Data = map[string]string{"uri": read.Params.URI}
-		}
-		if slot.Modern { // protocol 2026-07-28
-			slot.Failure.Code = mcp.INVALID_PARAMS
-		}
-	case errors.As(err, &unread) && unread.Error() != internalWords:
-		slot.Failure = &mcp.JSONRPCErrorDetails{Code: mcp.INTERNAL_ERROR, Message: unread.Error()}
-		if isUnclear(err) { // all others are not the client's fault
-			slot.Failure.Code = mcp.INVALID_PARAMS
-		}
-	}
-}
-
 // limitWords says which limit a start met and what can be ended. Other chats'
 // processes are not named.
 func limitWords(e *procmgr.LimitError) string {
 	longest := ""
 	if e.ID != "" {
-		longest = fmt.Sprintf("; the longest running is %s (%s)", e.ID, clip(e.Command))
+		longest = fmt.Sprintf("; the longest running is %s (%s)", e.ID, OneLine(e.Command))
 	}
 	switch {
 	case e.Limit == procmgr.LimitPidsPerScope:
@@ -182,7 +132,7 @@ func reason(start *procmgr.StartError) (why, next string) {
 	var program *fs.PathError
 	switch err := start.Err; {
 	case errors.As(err, &program):
-		return fmt.Sprintf("there is no program %s in the PATH", clip(program.Path)), ""
+		return fmt.Sprintf("there is no program %s in the PATH", OneLine(program.Path)), ""
 	case errors.Is(err, fs.ErrNotExist):
 		return "the program or the directory does not exist", ""
 	case errors.Is(err, fs.ErrPermission):
@@ -192,13 +142,4 @@ func reason(start *procmgr.StartError) (why, next string) {
 		// and holds nothing of ours.
 		return Cause(err).Error(), ""
 	}
-}
-
-// Cause returns the innermost error that err wraps: the system's own words for what
-// happened, without the operations and paths that the outer errors add.
-func Cause(err error) error {
-	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		err = inner
-	}
-	return err
 }

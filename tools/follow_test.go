@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/proctor-mcp/proctor/procmgr"
-	"github.com/proctor-mcp/proctor/proctest"
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
@@ -369,10 +368,13 @@ func TestNotices(t *testing.T) {
 	gone := func(ids ...string) {
 		t.Helper()
 		for _, id := range ids {
-			proctest.Within(t, "its end", func() bool {
-				p, _, err := a.tools.manager.Read(procmgr.NoChat("test"), id)
-				return err == nil && !p.State.Running()
-			})
+			h, err := a.tools.manager.In(procmgr.NoChat("test")).Find(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	gate, open := fifo(t)

@@ -69,9 +69,9 @@ func typed(keys []string, tty, application bool) (text string, err error) {
 		}
 		switch {
 		case !ok || strings.ContainsFunc(key, func(r rune) bool { return r > unicode.MaxASCII }): // some are ASCII in lower case
-			return "", invalid("keys.%d: got %s, must be a name such as enter, up, f1, ctrl-c or alt-x; put characters in text", i, shown(key))
+			return "", invalid("keys.%d: got %s, must be a name such as enter, up, f1, ctrl-c or alt-x; put characters in text", i, quoteShort(key))
 		case !tty && (alt || !slices.Contains(byPipe(), name)):
-			return "", invalid("keys.%d: got %s, which needs a terminal; start the process with tty, or send one of %s", i, shown(key), strings.Join(byPipe(), ", "))
+			return "", invalid("keys.%d: got %s, which needs a terminal; start the process with tty, or send one of %s", i, quoteShort(key), strings.Join(byPipe(), ", "))
 		case !tty && sent == "\r":
 			sent = "\n"
 		case alt:

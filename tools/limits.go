@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"fmt"
 	"sync"
 
 	"github.com/proctor-mcp/proctor/procmgr"
@@ -24,19 +23,8 @@ func newLimits(perChat, perToken int) *limits {
 	}
 }
 
-// busyError says that a limit on calls is reached.
-type busyError struct {
-	who   string
-	limit int
-	flag  string
-}
-
-func (e *busyError) Error() string {
-	return fmt.Sprintf("%s has %d calls in progress, the most that %s allows", e.who, e.limit, e.flag)
-}
-
-// onTheirWay counts the calls.
-func (l *limits) onTheirWay() (n int) {
+// inProgress counts the calls.
+func (l *limits) inProgress() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, calls := range l.tokens {

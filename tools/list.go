@@ -7,19 +7,19 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
-
 	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
-func listTool() mcp.Tool {
+const defaultListLimit = 10
+
+func listTool() Definition {
 	return define("process_list", "List processes", strings.TrimSpace(`
 List this chat's processes: running ones first, then the newest. Use it to find a process_id again or to see what is left to end; use process_output to follow one.`),
-		hints(true, false, true, false))
+		Hints{ReadOnly: true, Idempotent: true})
 }
 
-func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer, error) {
+func (c *Call) list(ctx context.Context, in schemas.ListInput) (answer, error) {
 	filter, limit := procmgr.FilterAll, defaultListLimit
 	if in.State != "" {
 		filter = procmgr.Filter(in.State)
@@ -27,44 +27,33 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 	if in.Limit != nil {
 		limit = int(*in.Limit)
 	}
-	list, omitted := t.manager.List(c.Scope, filter, limit)
-	t.told(ctx, c, list...)
-
-	result := schemas.ListResult{Processes: make([]schemas.Process, 0, len(list)), KillDomain: string(t.manager.KillDomain()), Omitted: omitted}
-	const line = 128 // a usual one
+	list, omitted := c.processes().Handles(filter, limit)
+	result := schemas.ListResult{Processes: make([]schemas.Process, 0, len(list)), KillDomain: string(c.t.manager.KillDomain()), Omitted: omitted}
+	const usualLine = 128
 	var text strings.Builder
-	text.Grow(line * len(list))
+	text.Grow(usualLine * len(list))
 	if len(list) == 0 {
 		text.WriteString("No processes. Start one with process_start.")
 	}
 	const turn = 5 * time.Millisecond
-	began := t.clock.Now()
-	for _, p := range list {
-		if in.Usage && t.clock.Since(began) > turn { // to measure takes time: others first
-			t.pause(ctx, c)()
-			began = t.clock.Now()
+	began := c.t.clock.Now()
+	for _, h := range list {
+		if in.Usage && c.t.clock.Since(began) > turn { // to measure takes time: others first
+			c.yield(ctx)
+			began = c.t.clock.Now()
 		}
-		shown := inList(p)
+		p := h.Snapshot()
+		c.reportExit(ctx, h, p)
+		row := inList(p)
 		fmt.Fprintf(&text, "%s  %s", p.ID, status(p))
 		if in.Usage {
-			if u, err := t.manager.Usage(c.Scope, p.ID); err == nil {
-				shown.Usage = usage(u)
-				shown.Usage.RSSBytes, shown.Usage.Processes = &u.RSS, &u.Processes
-				fmt.Fprintf(&text, "; %s CPU", rounded(u.User+u.System))
-				if u.Processes > 0 {
-					fmt.Fprintf(&text, ", %.1f MiB in %s", float64(u.RSS)/(1<<20), processes(u.Processes))
-				}
-			}
-			if list, err := t.manager.Ports(c.Scope, p.ID); err == nil && len(list) > 0 {
-				shown.Ports = ports(list)
-				text.WriteString(", listens on " + numbers(list))
-			}
+			measure(&text, &row, h)
 		}
-		result.Processes = append(result.Processes, shown)
+		result.Processes = append(result.Processes, row)
 		if p.Label != "" {
-			fmt.Fprintf(&text, "  [%s]", clip(p.Label))
+			fmt.Fprintf(&text, "  [%s]", OneLine(p.Label))
 		}
-		fmt.Fprintf(&text, "  %s\n", clip(p.Command))
+		fmt.Fprintf(&text, "  %s\n", OneLine(p.Command))
 	}
 	if omitted > 0 {
 		fmt.Fprintf(&text, "%d more; set limit to see them.", omitted)
@@ -72,7 +61,23 @@ func (t *Tools) list(ctx context.Context, c *call, in schemas.ListInput) (answer
 	return answer{text.String(), &result}, nil
 }
 
-// ports puts the lowest into the terms of the schema: a process may listen on
+// measure adds what a process has used and the ports it listens on to a row of a list.
+func measure(text *strings.Builder, row *schemas.Process, h procmgr.Handle) {
+	if u, err := h.Usage(); err == nil {
+		row.Usage = usage(u)
+		row.Usage.RSSBytes, row.Usage.Processes = &u.RSS, &u.Processes
+		fmt.Fprintf(text, "; %s CPU", rounded(u.User+u.System))
+		if u.Processes > 0 {
+			fmt.Fprintf(text, ", %.1f MiB in %s", float64(u.RSS)/(1<<20), processes(u.Processes))
+		}
+	}
+	if list, err := h.Ports(); err == nil && len(list) > 0 {
+		row.Ports = ports(list)
+		text.WriteString(", listens on " + portNumbers(list))
+	}
+}
+
+// ports returns the lowest ports in the terms of the schema: a process can listen on
 // thousands.
 func ports(list []procmgr.Port) (shown []schemas.Port) {
 	const most = 64
@@ -82,8 +87,8 @@ func ports(list []procmgr.Port) (shown []schemas.Port) {
 	return shown
 }
 
-// numbers names the lowest ports, each once.
-func numbers(list []procmgr.Port) string {
+// portNumbers lists the lowest ports, each once.
+func portNumbers(list []procmgr.Port) string {
 	const most = 8
 	var names []string
 	for i, p := range list {

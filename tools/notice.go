@@ -8,20 +8,21 @@ import (
 // mostNotices is how many an answer holds.
 const mostNotices = 5
 
-// notice adds to an answer what has ended and was never told.
-func (t *Tools) notice(c *call, a *answer) {
-	list, more := t.manager.Notices(c.Scope, mostNotices)
+// addNotices adds a line to an answer for each process that has ended and that no
+// answer has reported yet.
+func (c *Call) addNotices(a *answer) {
+	list, more := c.processes().TakeNotices(mostNotices)
 	if len(list) == 0 {
 		return
 	}
 	var notices []string
 	for _, p := range list {
-		notices = append(notices, fmt.Sprintf("Process %s has %s: %s", p.ID, status(p), clip(p.Command)))
+		notices = append(notices, fmt.Sprintf("Process %s has %s: %s", p.ID, status(p), OneLine(p.Command)))
 	}
 	if more > 0 {
 		notices = append(notices, fmt.Sprintf("%d more have ended; process_list with state ended shows them.", more))
 	}
 	a.data.SetNotices(notices)
-	// Above what programs have written, which could be a notice of their own.
+	// They stand above the output of programs, which could write a notice of its own.
 	a.text = "Notice: " + strings.Join(notices, "\nNotice: ") + "\n" + a.text
 }

@@ -39,11 +39,11 @@ func checkPart(in *schemas.OutputInput) error {
 	return nil
 }
 
-// checkKept says that a process has not what a call asks for.
-func checkKept(in *schemas.OutputInput, p procmgr.Process, out output.Reader) error {
-	total := out.Total()
+// checkKept returns an error if a process does not have what a call asks for.
+func checkKept(in *schemas.OutputInput, h procmgr.Handle) error {
+	total := h.Output().Total()
 	switch {
-	case in.Stream != "" && !p.Split:
+	case in.Stream != "" && !h.Facts().Split:
 		return invalid("stream: this process was not started with split, so it is not known which stream a line came from. Leave it out, or start the process again with split")
 	case in.Cursor != nil && int64(*in.Cursor) > total:
 		return invalid("cursor: got %d, must be at most %d, the end of the output", *in.Cursor, total)
@@ -53,9 +53,9 @@ func checkKept(in *schemas.OutputInput, p procmgr.Process, out output.Reader) er
 	return nil
 }
 
-// read fills in the part of the output that a call asks for, and returns the text
-// that shows it.
-func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out output.Reader, p procmgr.Process, breath func() bool) (text string, err error) {
+// readPart fills in the part of the output that a call asks for, and returns it as
+// text. A search calls pause now and then, and stops if that returns false.
+func readPart(r *schemas.OutputResult, in *schemas.OutputInput, out output.Reader, p procmgr.Process, pause func() bool) (text string, err error) {
 	part := output.Part{Raw: in.StripANSI != nil && !*in.StripANSI, Open: p.OutputOpen && p.State.Running()}
 	switch in.Stream {
 	case "stdout":
@@ -65,7 +65,7 @@ func (t *Tools) read(r *schemas.OutputResult, in *schemas.OutputInput, out outpu
 	}
 	switch {
 	case in.Search != nil:
-		return searched(r, in.Search, out, part, breath)
+		return search(r, in.Search, out, part, pause)
 	case in.TailLines > 0:
 		tail := out.Tail(int(in.TailLines), part)
 		if omitted := tail.Cursor + tail.Cut; omitted > 0 && !tail.Binary {
@@ -127,14 +127,14 @@ func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int
 	return head.String()
 }
 
-func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part output.Part, breath func() bool) (string, error) {
+func search(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part output.Part, pause func() bool) (string, error) {
 	pattern, err := output.CompilePattern(in.Pattern, in.IgnoreCase)
 	if err != nil {
-		return "", invalid("search.pattern: got %s, must be an RE2 pattern: %s", shown(in.Pattern), clip(err.Error()))
+		return "", invalid("search.pattern: got %s, must be an RE2 pattern: %s", quoteShort(in.Pattern), OneLine(err.Error()))
 	}
 	q := output.Search{
 		Pattern: pattern, Filter: part.Filter, Raw: part.Raw, Cursor: int64(in.Cursor),
-		Before: int(in.Before), After: int(in.After), MaxMatches: defaultMaxMatches, Pause: breath,
+		Before: int(in.Before), After: int(in.After), MaxMatches: defaultMaxMatches, Pause: pause,
 	}
 	if in.MaxMatches != nil {
 		q.MaxMatches = int(*in.MaxMatches)
@@ -157,7 +157,7 @@ func searched(r *schemas.OutputResult, in *schemas.Search, out output.Reader, pa
 		if l.Number > 0 {
 			number = strconv.FormatInt(l.Number, 10)
 		}
-		fmt.Fprintf(&text, "%s@%d%s %s\n", number, l.Cursor, mark, l.Text)
+		fmt.Fprintf(&text, "%s@%d%s %s\n", number, l.Cursor, mark, asLine(l.Text))
 	}
 	switch {
 	case !found.Done:

@@ -1,11 +1,8 @@
 package tools
 
 import (
-	"context"
+	"errors"
 	"strings"
-
-	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/schemas"
@@ -14,66 +11,65 @@ import (
 const (
 	processesURI = "proctor://processes"
 	outputURI    = processesURI + "/{process_id}/output"
-	// mostListed is how many processes the resource has, as process_list at most.
+	// mostListed is how many processes the resource lists, the most that process_list
+	// lists.
 	mostListed = 1000
 )
 
-// addResources offers what process_list and process_output say as resources, for
-// clients whose users choose what a model reads.
-func (t *Tools) addResources(s *server.MCPServer) {
-	s.AddResource(
-		mcp.NewResource(processesURI, "processes", mcp.WithResourceDescription("The processes of this chat: running ones first, then the newest."), mcp.WithMIMEType("application/json")),
-		t.resource(t.processesResource))
-	s.AddResourceTemplate(
-		mcp.NewResourceTemplate(outputURI, "output", mcp.WithTemplateDescription("What a process of this chat wrote: the first and the last 16 KiB."), mcp.WithTemplateMIMEType("text/plain")),
-		server.ResourceTemplateHandlerFunc(t.resource(t.outputResource)))
+// Resources returns what clients are told about resources: what process_list and
+// process_output answer, for clients whose users choose what a model reads.
+func Resources() []Resource {
+	return []Resource{{processesURI, "processes", "The processes of this chat: running ones first, then the newest.", "application/json"}}
 }
 
-// resource puts a reader behind what reads have in common with calls: who asks, and
-// how much at once.
-func (t *Tools) resource(read func(c *call, uri string) (mcp.TextResourceContents, error)) server.ResourceHandlerFunc {
-	return func(ctx context.Context, r mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-		c := &call{base: t.log}
-		var contents mcp.TextResourceContents
-		_, err := guarded(c, func() (_ answer, err error) {
-			done, err := t.admit(ctx, c, r.Header, r.Params.Meta, "")
-			if err != nil {
-				return answer{}, err
-			}
-			defer done()
-			turn, err := t.gate.Turn(ctx, c.Scope)
-			if err != nil {
-				return answer{}, err
-			}
-			defer turn.Leave()
-			contents, err = read(c, r.Params.URI)
-			return answer{}, err
-		})
-		if err != nil {
-			c.log().Debug("resource refused", "error", err)
-			return nil, &readError{err}
+// ResourceTemplates returns what clients are told about resources of which there is
+// one for each process.
+func ResourceTemplates() []Resource {
+	return []Resource{{outputURI, "output", "What a process of this chat wrote: the first and the last 16 KiB.", "text/plain"}}
+}
+
+// Read returns the text of a resource and its media type. It must be the call's turn.
+func (c *Call) Read(uri string) (text, mimeType string, failed *ReadError) {
+	_, err := c.guard(func() (_ answer, err error) {
+		if c.refused == nil {
+			c.leave, c.refused = c.t.limits.begin(c.Scope, c.Identity.Token, 0)
 		}
-		contents.URI = r.Params.URI
-		return []mcp.ResourceContents{contents}, nil
+		switch id, isOutput := strings.CutPrefix(uri, processesURI+"/"); {
+		case c.refused != nil:
+			err = c.refused
+		case isOutput:
+			text, mimeType, err = c.readOutput(strings.TrimSuffix(id, "/output"))
+		default:
+			text, mimeType = string(encode(c.listAll())), "application/json"
+		}
+		return answer{}, err
+	})
+	if err == nil {
+		return text, mimeType, nil
+	}
+	c.logger().Debug("resource refused", "error", err)
+	return "", "", &ReadError{
+		NotFound: errors.Is(err, procmgr.ErrNotFound),
+		Invalid:  isUnclear(err),
+		Text:     words("resources/read", err),
+		err:      err,
 	}
 }
 
-func (t *Tools) processesResource(c *call, _ string) (mcp.TextResourceContents, error) {
-	list, omitted := t.manager.List(c.Scope, procmgr.FilterAll, mostListed)
-	r := schemas.ListResult{Processes: make([]schemas.Process, 0, len(list)), KillDomain: string(t.manager.KillDomain()), Omitted: omitted}
+func (c *Call) listAll() *schemas.ListResult {
+	list, omitted := c.processes().List(procmgr.FilterAll, mostListed)
+	r := &schemas.ListResult{Processes: make([]schemas.Process, 0, len(list)), KillDomain: string(c.t.manager.KillDomain()), Omitted: omitted}
 	for _, p := range list {
 		r.Processes = append(r.Processes, inList(p))
 	}
-	return mcp.TextResourceContents{MIMEType: "application/json", Text: string(encode(&r))}, nil
+	return r
 }
 
-func (t *Tools) outputResource(c *call, uri string) (mcp.TextResourceContents, error) {
-	id := strings.TrimSuffix(strings.TrimPrefix(uri, processesURI+"/"), "/output")
-	p, out, err := t.manager.Read(c.Scope, id)
+func (c *Call) readOutput(id string) (text, mimeType string, err error) {
+	h, err := c.find(id)
 	if err != nil {
-		return mcp.TextResourceContents{}, err
+		return "", "", err
 	}
-	var r schemas.OutputResult
-	text, err := t.read(&r, &schemas.OutputInput{}, out, p, nil)
-	return mcp.TextResourceContents{MIMEType: "text/plain", Text: text}, err
+	text, err = readPart(&schemas.OutputResult{}, &schemas.OutputInput{}, h.Output(), h.Snapshot(), nil)
+	return text, "text/plain", err
 }

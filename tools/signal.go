@@ -7,87 +7,70 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
 const (
-	signalName = "process_signal"
-	// spareSignals is how many calls beyond the limits may end processes: a chat
-	// that has filled them must be able to end what it waits for.
+	// spareSignals is how many calls beyond the limits may signal processes: a chat
+	// that has reached them must be able to end what it waits for.
 	spareSignals = 16
+
+	defaultSignalWait = time.Second
+	shortSignalWait   = 100 * time.Millisecond // of signals that are not meant to end a process
+	// lookTime is how much of its wait a call that signals all processes keeps to look
+	// for what survived, at most a quarter. leastLookTime is how long it looks at least.
+	lookTime, leastLookTime = 200 * time.Millisecond, 50 * time.Millisecond
 )
 
-func signalTool() mcp.Tool {
+func signalTool() Definition {
 	return define(signalName, "End or signal a process", strings.TrimSpace(`
 End a process and all that it forked, daemons included. Prefer terminate with grace_ms 5000: it asks, then kills what is left. Waits for the end up to wait_ms and names what survived. Name one process_id, or set all to end everything of this chat.`),
-		hints(false, true, true, false))
+		Hints{Destructive: true, Idempotent: true})
 }
 
-func (t *Tools) signal(ctx context.Context, c *call, in schemas.SignalInput) (answer, error) {
+// signal delivers the signal also if the call is cancelled: only the wait ends then.
+func (c *Call) signal(ctx context.Context, in schemas.SignalInput) (answer, error) {
 	if in.All == (in.ProcessID != "") {
 		return answer{}, errTarget
 	}
-	sig, grace := procmgr.Signal(in.Signal), procmgr.NoGrace
+	s := delivery{sig: procmgr.Signal(in.Signal), grace: procmgr.NoGrace}
 	if in.GraceMS != nil {
-		grace = milliseconds(*in.GraceMS)
-		if sig != procmgr.SignalTerminate {
+		s.grace = milliseconds(*in.GraceMS)
+		if s.sig != procmgr.SignalTerminate {
 			return answer{}, errGraceWithKill
 		}
 	}
 	wait := defaultSignalWait
-	if !mayEnd(sig) {
+	if !endsProcesses(s.sig) {
 		wait = shortSignalWait
 	}
-	waitCtx, cancel := t.within(ctx, c, in.WaitMS, wait)
+	wait = c.waitTime(in.WaitMS, wait)
+	if in.All {
+		ends, pending := c.signalAll(ctx, wait, s)
+		return c.signalAnswer(in, ends, pending), nil
+	}
+	waitCtx, cancel := c.limit(ctx, wait)
 	defer cancel()
-
-	if !in.All {
-		c.attrs = append(c.attrs, "process_id", clip(in.ProcessID))
-		stop, resume := t.report(ctx, c, in.ProcessID), t.pause(ctx, c)
-		end, err := t.end(waitCtx, c, in.ProcessID, sig, grace)
-		stop()
-		resume()
-		if err != nil {
-			return answer{}, err
-		}
-		t.told(ctx, c, end.process)
-		return t.signalled(c, in, end), nil
+	h, err := c.find(in.ProcessID)
+	if err != nil {
+		return answer{}, err
 	}
-
-	list, _ := t.manager.List(c.Scope, procmgr.FilterAll, allOfChat)
-	ends := make([]*ending, len(list))
-	errs := make([]error, len(list))
-	resume := t.pause(ctx, c)
-	var wg sync.WaitGroup
-	for i, p := range list {
-		if p.State.Running() || p.Descendants != 0 {
-			wg.Go(func() { ends[i], errs[i] = t.end(waitCtx, c, p.ID, sig, grace) })
-		}
-	}
-	wg.Wait()
+	stop, resume := c.reportProgress(ctx, h), c.pause()
+	end, err := s.to(waitCtx, context.Background(), h)
+	stop()
 	resume()
-	var reached []*ending
-	for i, end := range ends {
-		switch err := errs[i]; {
-		case end != nil:
-			t.told(ctx, c, end.process)
-			reached = append(reached, end)
-		case err != nil && !errors.Is(err, procmgr.ErrNotRunning) && !errors.Is(err, procmgr.ErrNotFound):
-			c.log().Warn("signal refused", "process_id", list[i].ID, "error", err)
-			c.note("Process %s: %s", list[i].ID, words(signalName, err))
-		}
+	if err != nil {
+		return answer{}, err
 	}
-	return t.signalled(c, in, reached...), nil
+	c.reportExit(ctx, h, end.p)
+	return c.signalAnswer(in, []ending{end}, 0), nil
 }
 
-// mayEnd says that a signal is sent for the sake of an end.
-func mayEnd(sig procmgr.Signal) bool {
+// endsProcesses reports whether a signal is sent to end a process.
+func endsProcesses(sig procmgr.Signal) bool {
 	switch sig {
 	case procmgr.SignalUser1, procmgr.SignalUser2, procmgr.SignalStop, procmgr.SignalContinue:
 		return false
@@ -95,76 +78,138 @@ func mayEnd(sig procmgr.Signal) bool {
 	return true
 }
 
-// allOfChat is more processes than a chat can have.
-const allOfChat = 1 << 20
+// delivery is a signal that is to be delivered.
+type delivery struct {
+	sig   procmgr.Signal
+	grace time.Duration
+}
 
 // ending is what became of a process that was signalled.
 type ending struct {
-	process   procmgr.Process
+	h         procmgr.Handle
+	p         procmgr.Process
 	survivors []procmgr.Member
 	unseen    bool // what is left alive cannot be seen
+	escapes   bool // what left the kill domain may live on
 }
 
-// end signals one process and waits for what the signal asked for.
-func (t *Tools) end(ctx context.Context, c *call, id string, sig procmgr.Signal, grace time.Duration) (*ending, error) {
-	if err := t.manager.Signal(c.Scope, id, sig, grace); err != nil {
-		return nil, err
-	}
-	// A process that ignores the signal, or a wait that is over, is no error:
-	// the state and the survivors say it.
-	_ = t.manager.WaitGone(ctx, c.Scope, id)
-	survivors, survivorsErr := t.manager.Survivors(c.Scope, id)
-	p, _, err := t.manager.Read(c.Scope, id)
+// to signals one process and waits for its end, at most until waiting ends. It then
+// looks for what is left, unless looking has ended.
+func (s delivery) to(waiting, looking context.Context, h procmgr.Handle) (e ending, err error) {
+	reach, err := h.Signal(s.sig, s.grace)
 	if err != nil {
-		return nil, err
+		return ending{}, err
 	}
-	return &ending{p, survivors, survivorsErr != nil}, nil
+	// A process that ignores the signal is no error: the answer shows its state and
+	// its survivors.
+	_ = h.WaitGone(waiting)
+	if looking.Err() != nil {
+		return ending{}, looking.Err()
+	}
+	survivors, err := h.Survivors()
+	return ending{h, h.Snapshot(), survivors, err != nil, reach.Escapes}, nil
 }
 
-func (t *Tools) signalled(c *call, in schemas.SignalInput, ends ...*ending) answer {
-	result := schemas.SignalResult{KillDomain: string(t.manager.KillDomain()), Survivors: []schemas.Survivor{}}
+// signalAll signals every process of the chat of which something is alive. pending
+// counts those that it could not signal and look at within the wait: their signals are
+// delivered after the answer.
+func (c *Call) signalAll(ctx context.Context, wait time.Duration, s delivery) (ends []ending, pending int) {
+	type result struct {
+		i   int
+		end ending
+		err error
+	}
+	handles, _ := c.processes().Handles(procmgr.FilterRunning, allOfChat)
+	waiting, stopWaiting := c.limit(ctx, wait-min(lookTime, wait/4))
+	defer stopWaiting()
+	looking, stopLooking := c.limit(context.Background(), max(wait, leastLookTime))
+	defer stopLooking()
+	results := make(chan result, len(handles))
+	resume := c.pause()
+	for i, h := range handles {
+		c.t.background.Go(func() {
+			end, err := s.to(waiting, looking, h)
+			if err != nil && !errors.Is(err, procmgr.ErrNotRunning) && !errors.Is(err, context.Canceled) {
+				c.logger().Warn("signal refused", "process_id", h.ID(), "error", err)
+			}
+			results <- result{i, end, err}
+		})
+	}
+	byIndex := map[int]ending{}
+	for pending = len(handles); pending > 0 && looking.Err() == nil; {
+		select {
+		case r := <-results:
+			switch {
+			case errors.Is(r.err, context.Canceled):
+				continue // it was not looked at any more
+			case r.err == nil:
+				byIndex[r.i] = r.end
+			case !errors.Is(r.err, procmgr.ErrNotRunning):
+				c.note("Process %s: %s", handles[r.i].ID(), words(signalName, r.err))
+			}
+			pending--
+		case <-looking.Done():
+		}
+	}
+	resume()
+	for _, i := range slices.Sorted(maps.Keys(byIndex)) {
+		c.reportExit(ctx, byIndex[i].h, byIndex[i].p)
+		ends = append(ends, byIndex[i])
+	}
+	return ends, pending
+}
+
+// signalAnswer says what became of the processes that were signalled. pending is how
+// many others the answer does not wait for.
+func (c *Call) signalAnswer(in schemas.SignalInput, ends []ending, pending int) answer {
+	result := schemas.SignalResult{KillDomain: string(c.t.manager.KillDomain()), Survivors: []schemas.Survivor{}, Running: pending > 0}
 	if in.All {
 		result.Processes = []schemas.Process{}
 	}
 	var text strings.Builder
-	unseen, remote := false, map[string]bool{}
+	unseen, escapes, remote := false, false, map[string]bool{}
 	for _, end := range ends {
-		p := inList(end.process)
+		p := inList(end.p)
 		if in.All {
 			result.Processes = append(result.Processes, p)
 		} else {
 			result.Process = &p
 		}
 		result.Running = result.Running || p.Running
-		unseen = unseen || end.unseen
-		if end.process.Remote != "" {
-			remote[end.process.Remote] = true
+		unseen, escapes = unseen || end.unseen, escapes || end.escapes
+		if end.p.Remote != "" {
+			remote[end.p.Remote] = true
 		}
-		fmt.Fprintf(&text, "Process %s: %s\n", p.ProcessID, status(end.process))
+		fmt.Fprintf(&text, "Process %s: %s\n", p.ProcessID, status(end.p))
 		for _, m := range end.survivors {
 			result.Survivors = append(result.Survivors, schemas.Survivor{
 				ProcessID: p.ProcessID, Pid: m.Pid, Command: m.Command, State: m.State,
 			})
-			fmt.Fprintf(&text, "  still alive: pid %d, %s, state %s\n", m.Pid, clip(m.Command), m.State)
+			fmt.Fprintf(&text, "  still alive: pid %d, %s, state %s\n", m.Pid, OneLine(m.Command), m.State)
 		}
+	}
+	if pending > 0 {
+		c.note("%d more get the signal too, but this answer does not wait for them; process_list shows how they stand.", pending)
 	}
 	if unseen {
 		c.note("What is left alive cannot be seen: the system does not show its processes.")
 	}
 	for _, name := range slices.Sorted(maps.Keys(remote)) {
-		c.note("The launcher %s runs commands elsewhere; the signal went to the launcher, and what it started there may live on.", name)
+		c.note("The launcher %s runs commands elsewhere; the signal went to the launcher, and what it started there may live on.", OneLine(name))
 	}
 	result.Notes = c.notes
 	writeNotes(&text, c.notes)
 	switch {
-	case len(ends) == 0:
+	case len(ends) == 0 && pending == 0:
 		text.WriteString("Nothing of this chat is alive, so nothing was signalled.\n")
 	case unseen:
 	case in.Signal == string(procmgr.SignalStop):
 		text.WriteString("What is alive stands still until process_signal continue.\n")
-	case len(result.Survivors) == 0 && len(remote) > 0:
+	case !result.Running && len(result.Survivors) == 0 && len(remote) > 0:
 		text.WriteString("Nothing is left alive here.\n")
-	case len(result.Survivors) == 0:
+	case !result.Running && len(result.Survivors) == 0 && escapes:
+		text.WriteString("Nothing is left alive in its process group; what has left the group may live on.\n")
+	case !result.Running && len(result.Survivors) == 0:
 		text.WriteString("Nothing is left alive.\n")
 	case in.Signal == string(procmgr.SignalTerminate) && in.GraceMS == nil:
 		text.WriteString("It was asked to end. Wait with process_output, or call process_signal with kill.\n")

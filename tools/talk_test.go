@@ -3,8 +3,6 @@
 package tools
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -15,9 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
-
-	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/schemas"
 )
@@ -145,10 +140,11 @@ func TestInputIsRefusedByName(t *testing.T) {
 	}
 }
 
-// inTerminal starts a command in a terminal of the usual size.
+// inTerminal starts a command in a terminal of the usual size, whose programs write
+// UTF-8 wherever the test runs.
 func (a *agent) inTerminal(dir, command string) result {
 	a.t.Helper()
-	r := a.call("process_start", fmt.Sprintf(`{"command":%q,"workdir":%q,"background":true,"tty":{}}`, command, dir))
+	r := a.call("process_start", fmt.Sprintf(`{"command":%q,"workdir":%q,"background":true,"tty":{},"env":{"LC_ALL":"C.UTF-8"}}`, command, dir))
 	if r.isError {
 		a.t.Fatal(r.text)
 	}
@@ -351,58 +347,53 @@ func cpuTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// rpc sends a request and returns its result or the message of its error.
-func (a *agent) rpc(method, params string) string {
+// read reads a resource.
+func (a *agent) read(uri, meta string) (text, mimeType string, failed *ReadError) {
 	a.t.Helper()
-	ctx := caller.WithIdentity(context.Background(), caller.Identity{Token: "test"})
-	text, err := json.Marshal(a.server.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":`+params+`}`)))
-	if err != nil {
+	c := a.tools.Accept(request(a.t, "", "", meta))
+	defer c.Done()
+	if err := c.Turn(a.t.Context()); err != nil {
 		a.t.Fatal(err)
 	}
-	return string(text)
+	return c.Read(uri)
 }
 
-// A client is told that its parameters are wrong only if they are.
+// A client is told that its request is wrong only if it is.
 func TestWhyAResourceIsNotRead(t *testing.T) {
-	for err, code := range map[error]int{
-		caller.ErrNoChat: mcp.INVALID_PARAMS, caller.ErrConflict: mcp.INVALID_PARAMS, caller.ErrInvalid: mcp.INVALID_PARAMS,
-		procmgr.ErrClosed: mcp.INTERNAL_ERROR, context.Canceled: mcp.INTERNAL_ERROR, &busyError{}: mcp.INTERNAL_ERROR,
-		errPanic: 0, // the library's own words, which the transport makes plain
-	} {
-		var slot Slot
-		explain(WithSlot(t.Context(), &slot), nil, mcp.MethodResourcesRead, &mcp.ReadResourceRequest{}, &readError{err})
-		got := 0
-		if slot.Failure != nil {
-			got = slot.Failure.Code
-		}
-		if got != code {
-			t.Errorf("%v: code %d, want %d", err, got, code)
-		}
+	a := newAgent(t, io.Discard)
+	a.tools.limits = newLimits(1, 0)
+	if _, _, failed := a.read("proctor://processes", `{"coder.com/chat-id":7}`); failed == nil || !failed.Invalid || failed.NotFound {
+		t.Errorf("an unclear chat: got %+v", failed)
+	}
+	if _, _, failed := a.read("proctor://processes/none/output", `{}`); failed == nil || failed.Invalid || !failed.NotFound {
+		t.Errorf("no such process: got %+v", failed)
+	}
+	end, err := a.tools.limits.begin(procmgr.NoChat("test"), "test", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	if _, _, failed := a.read("proctor://processes", `{}`); failed == nil || failed.Invalid || failed.NotFound || !strings.Contains(failed.Text, "--max-calls-per-chat") {
+		t.Errorf("too many calls: got %+v", failed)
 	}
 }
 
 func TestResources(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	p := a.call("process_start", `{"command":"echo \"said <this>\"","label":"here"}`)
-	if got := a.rpc("resources/list", "{}"); !strings.Contains(got, `"uri":"proctor://processes"`) {
-		t.Errorf("got %s", got)
+	if text, mimeType, _ := a.read("proctor://processes", "{}"); !strings.Contains(text, `"label":"here"`) || mimeType != "application/json" {
+		t.Errorf("got %s, %s", mimeType, text)
 	}
-	if got := a.rpc("resources/templates/list", "{}"); !strings.Contains(got, `"uriTemplate":"proctor://processes/{process_id}/output"`) {
-		t.Errorf("got %s", got)
-	}
-	if got := a.rpc("resources/read", `{"uri":"proctor://processes"}`); !strings.Contains(got, `\"label\":\"here\"`) || !strings.Contains(got, `"mimeType":"application/json"`) {
-		t.Errorf("got %s", got)
-	}
-	output := `{"uri":"proctor://processes/` + p.ProcessID + `/output"`
-	if got := a.rpc("resources/read", output+"}"); !strings.Contains(got, `said \u003cthis\u003e\n`) {
-		t.Errorf("got %s", got)
+	output := "proctor://processes/" + p.ProcessID + "/output"
+	if text, mimeType, _ := a.read(output, "{}"); text != "said <this>\n" || mimeType != "text/plain" {
+		t.Errorf("got %s, %s", mimeType, text)
 	}
 	// Another chat sees nothing of it.
-	other := `,"_meta":{"coder.com/chat-id":"another"}`
-	if got := a.rpc("resources/read", output+other+"}"); !strings.Contains(got, "process_id: this chat has no such process") {
-		t.Errorf("got %s", got)
+	const other = `{"coder.com/chat-id":"another"}`
+	if _, _, failed := a.read(output, other); failed == nil || !strings.Contains(failed.Text, "process_id: this chat has no such process") {
+		t.Errorf("got %+v", failed)
 	}
-	if got := a.rpc("resources/read", `{"uri":"proctor://processes"`+other+"}"); strings.Contains(got, "here") {
-		t.Errorf("got %s", got)
+	if text, _, _ := a.read("proctor://processes", other); strings.Contains(text, "here") {
+		t.Errorf("got %s", text)
 	}
 }

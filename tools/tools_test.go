@@ -6,20 +6,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/proctor-mcp/proctor/caller"
@@ -30,13 +26,10 @@ import (
 
 func TestMain(m *testing.M) { proctest.Main(m, nil) }
 
-var update = flag.Bool("update", false, "write testdata/definitions.json anew")
-
-// agent calls tools as the server would have them called.
+// agent calls tools as a transport does.
 type agent struct {
-	t      testing.TB
-	server *server.MCPServer
-	tools  *Tools
+	t     testing.TB
+	tools *Tools
 }
 
 func newAgent(t testing.TB, log io.Writer) *agent {
@@ -49,13 +42,14 @@ func newAgentWith(t testing.TB, log io.Writer, opts procmgr.Options) *agent {
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	opts.Env.Inherit, opts.Grace = os.Environ(), 100*time.Millisecond
 	m := procmgr.New(opts)
+	ts := New(Options{Manager: m, Rules: caller.DefaultRules(), Log: logger})
 	t.Cleanup(func() {
 		if _, err := m.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
+		ts.Close()
 	})
-	ts := New(Options{Manager: m, Rules: caller.DefaultRules(), Log: logger})
-	return &agent{t, ts.Server("test"), ts}
+	return &agent{t, ts}
 }
 
 type result struct {
@@ -78,29 +72,28 @@ func (a *agent) call(tool, arguments string) result { return a.callWith(tool, ar
 // returns it.
 func (a *agent) callWith(tool, arguments, meta string) result {
 	a.t.Helper()
-	ctx := caller.WithIdentity(context.Background(), caller.Identity{Token: "test"})
-	message := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + arguments + `,"_meta":` + meta + `}}`
-	text, err := json.Marshal(a.server.HandleMessage(ctx, json.RawMessage(message)))
-	if err != nil {
+	r := request(a.t, tool, arguments, meta)
+	reply := a.tools.Call(context.Background(), r)
+	got := result{text: reply.Text, isError: reply.Failed}
+	if got.isError {
+		return got
+	}
+	validate(a.t, tool, reply.Data)
+	if err := json.Unmarshal(reply.Data, &got); err != nil {
 		a.t.Fatal(err)
 	}
-	var answer struct {
-		Result *struct {
-			Content           []struct{ Text string }
-			StructuredContent json.RawMessage
-			IsError           bool
-		}
+	return got
+}
+
+// request returns a request as a transport would have read it.
+func request(t testing.TB, tool, arguments, meta string) Request {
+	t.Helper()
+	r := Request{Tool: tool, Arguments: json.RawMessage(arguments), Identity: caller.Identity{Token: "test"}}
+	if err := json.Unmarshal([]byte(meta), &r.Meta); err != nil {
+		t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, &answer); err != nil || answer.Result == nil {
-		a.t.Fatalf("%v: %s", err, text)
-	}
-	r := result{text: answer.Result.Content[0].Text, isError: answer.Result.IsError}
-	if r.isError {
-		return r
-	}
-	validate(a.t, tool, answer.Result.StructuredContent)
-	if err := json.Unmarshal(answer.Result.StructuredContent, &r); err != nil {
-		a.t.Fatal(err)
+	if token, ok := r.Meta["progressToken"]; ok {
+		r.ProgressToken, _ = json.Marshal(token)
 	}
 	return r
 }
@@ -122,45 +115,6 @@ func validate(t testing.TB, tool string, structured json.RawMessage) {
 	}
 	if err := c.MustCompile("test:schema").Validate(value); err != nil {
 		t.Errorf("%s: result does not fit its schema: %v\n%s", tool, err, structured)
-	}
-}
-
-// TestDefinitions holds what every agent pays for: the tools are in each of its
-// contexts. Run with -update to write the snapshot anew.
-func TestDefinitions(t *testing.T) {
-	cost := 0
-	var all []mcp.Tool
-	for _, registered := range newAgent(t, io.Discard).tools.Server("0").ListTools() {
-		tool := registered.Tool
-		var input bytes.Buffer
-		if err := json.Compact(&input, tool.RawInputSchema); err != nil {
-			t.Fatal(err)
-		}
-		cost += len(tool.Name) + len(tool.Description) + input.Len()
-		all = append(all, tool)
-	}
-	slices.SortFunc(all, func(a, b mcp.Tool) int { return strings.Compare(a.Name, b.Name) })
-	if cost > 9500 {
-		t.Errorf("names, descriptions and input schemas take %d bytes, more than 9500", cost)
-	}
-	if len(Instructions) > 2048 {
-		t.Errorf("the instructions take %d bytes, more than 2048", len(Instructions))
-	}
-	t.Logf("definitions %d bytes, instructions %d bytes", cost, len(Instructions))
-	got, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
-	const file = "testdata/definitions.json"
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("the definitions differ from %s (%v); run go test ./tools -update and read what changed", file, err)
 	}
 }
 
@@ -383,51 +337,6 @@ func TestCallsOfAChatAreBounded(t *testing.T) {
 	}
 }
 
-// A transport is told that a call waits for its turn, so that it reads on, unless it
-// would take much into memory.
-func TestWaitingForATurnIsNotBusy(t *testing.T) {
-	a := newAgent(t, io.Discard)
-	places := max(2, runtime.GOMAXPROCS(0))
-	for range places {
-		if err := a.tools.gate.Enter(t.Context(), procmgr.NoChat("others")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, large := range []bool{false, true} {
-		told := make(chan bool, 10)
-		slot := &Slot{Waiting: func(waits bool) { told <- waits }}
-		arguments := `{"state":"running"}`
-		if large {
-			arguments += strings.Repeat(" ", 8<<10)
-		}
-		answered := make(chan struct{})
-		go func() {
-			defer close(answered)
-			var r mcp.CallToolRequest
-			r.Params.RawArguments = json.RawMessage(arguments)
-			ctx := WithSlot(caller.WithIdentity(context.Background(), caller.Identity{Token: "test"}), slot)
-			if _, err := a.server.GetTool("process_list").Handler(ctx, r); err != nil {
-				t.Error(err)
-			}
-		}()
-		proctest.Within(t, "the call to queue", func() bool { return a.tools.queued.Load() == 1 })
-		if !large && !<-told {
-			t.Error("it is told that it no longer waits")
-		}
-		a.tools.gate.Leave()
-		<-answered
-		if !large && <-told || len(told) > 0 {
-			t.Errorf("large %v: told once more", large)
-		}
-		if err := a.tools.gate.Enter(t.Context(), procmgr.NoChat("others")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range places {
-		a.tools.gate.Leave()
-	}
-}
-
 func TestRunningProcessesAreBounded(t *testing.T) {
 	a := newAgentWith(t, io.Discard, procmgr.Options{MaxRunningPerScope: 1, MaxRunning: 2})
 	start := func(chat string) result {
@@ -480,10 +389,9 @@ func TestUnclearChatIsRefused(t *testing.T) {
 
 func TestPanicIsAnsweredPlainly(t *testing.T) {
 	var log bytes.Buffer
-	s := server.NewMCPServer("t", "t")
 	ts := New(Options{Manager: procmgr.New(procmgr.Options{}), Rules: caller.DefaultRules(), Log: slog.New(slog.NewTextHandler(&log, nil))})
-	add(ts, s, listTool(), func(context.Context, *call, schemas.ListInput) (answer, error) { panic("private") })
-	a := &agent{t, s, ts}
+	ts.handlers["process_list"] = func(context.Context, *Call) (answer, error) { panic("private") }
+	a := &agent{t, ts}
 	r := a.call("process_list", `{}`)
 	if !r.isError || strings.Contains(r.text, "private") || !strings.Contains(log.String(), "private") || !strings.Contains(log.String(), "tools_test.go") {
 		t.Errorf("got %q and the log %s", r.text, &log)
@@ -577,10 +485,10 @@ func TestManyPortsAreCut(t *testing.T) {
 	if got := ports(list); len(got) != 64 || got[63].Port != 32 {
 		t.Errorf("got %v", got)
 	}
-	if got, want := numbers(list), "1, 2, 3, 4, 5, 6, 7, 8 and 92 more"; got != want {
+	if got, want := portNumbers(list), "1, 2, 3, 4, 5, 6, 7, 8 and 92 more"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := numbers(list[:3]); got != "1, 2" {
+	if got := portNumbers(list[:3]); got != "1, 2" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -3,14 +3,11 @@ package tools
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/proctor-mcp/proctor/procmgr"
 	"github.com/proctor-mcp/proctor/procmgr/output"
@@ -22,94 +19,124 @@ const (
 	lastText  = 32 << 10 // bytes of them in all
 )
 
-func waitTool() mcp.Tool {
+func waitTool() Definition {
 	return define("process_wait", "Wait for processes", strings.TrimSpace(`
 Wait until one of several processes has ended, or each (mode all; name them, for a server never ends), or until wait_for comes true of it. Shows how each stands and its last lines.`),
-		hints(true, false, true, false))
+		Hints{ReadOnly: true, Idempotent: true})
 }
 
-func (t *Tools) wait(ctx context.Context, c *call, in schemas.WaitInput) (answer, error) {
+func (c *Call) wait(ctx context.Context, in schemas.WaitInput) (answer, error) {
 	w, err := condition(in.WaitFor, nil)
 	if err != nil {
 		return answer{}, err
 	}
-	ids := slices.Clone(in.ProcessIDs)
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	if ids == nil {
-		// What has ended just now and unseen is what the caller waits for.
-		list, _ := t.manager.List(c.Scope, procmgr.FilterAll, allOfChat)
-		for _, p := range list {
-			if p.State.Running() || !p.Reported {
-				ids = append(ids, p.ID)
-			}
-		}
-	}
-	waited, err := t.awaitAll(ctx, c, ids, w, in.Mode == "all", in.WaitMS)
+	handles, err := c.waitedFor(in.ProcessIDs)
 	if err != nil {
 		return answer{}, err
 	}
-	list := make([]ended, 0, len(ids))
-	for i, id := range ids {
-		p, out, err := t.manager.Read(c.Scope, id)
-		if errors.Is(err, procmgr.ErrNotFound) {
-			continue // forgotten while others were waited for
-		}
-		t.told(ctx, c, p)
+	waited := c.awaitAll(ctx, handles, w, in.Mode == "all", in.WaitMS)
+	list := make([]waitedProcess, len(handles))
+	for i, h := range handles {
+		list[i] = waitedProcess{h, h.Snapshot(), waited[i]}
+		c.reportExit(ctx, h, list[i].p)
 		if in.WaitFor != nil {
-			t.remark(ctx, c, id, in.WaitFor, waited[i])
+			c.noteWait(ctx, h, in.WaitFor, waited[i])
 		}
-		list = append(list, ended{p, out, waited[i]})
 	}
-	slices.SortStableFunc(list, func(a, b ended) int { // what has ended first
-		return cmp.Or(b.at().Compare(a.at()), a.p.StartedAt.Compare(b.p.StartedAt))
+	slices.SortStableFunc(list, func(a, b waitedProcess) int { // what has ended first
+		return cmp.Or(b.endedAt().Compare(a.endedAt()), a.p.StartedAt.Compare(b.p.StartedAt))
 	})
-	return t.waitedFor(c, list, in.WaitFor != nil), nil
+	return c.waitAnswer(list, in.WaitFor != nil), nil
 }
 
-// ended is a process that was waited for, whether it has ended or not.
-type ended struct {
+// waitedFor returns the processes that a call waits for: those it names, else those
+// that run, and those that have ended and that no answer has reported yet.
+func (c *Call) waitedFor(ids []string) (handles []procmgr.Handle, err error) {
+	if ids == nil {
+		all, _ := c.processes().Handles(procmgr.FilterAll, allOfChat)
+		for _, h := range all {
+			if p := h.Snapshot(); p.State.Running() || !p.Reported {
+				handles = append(handles, h)
+			}
+		}
+		return handles, nil
+	}
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		h, err := c.processes().Find(id)
+		if err != nil {
+			return nil, invalid("process_ids: this chat has no process %s; it may have been forgotten some minutes after its end", quoteShort(id))
+		}
+		handles = append(handles, h)
+	}
+	return handles, nil
+}
+
+// awaitAll waits for the first of the processes, or for all.
+func (c *Call) awaitAll(ctx context.Context, handles []procmgr.Handle, w procmgr.Condition, all bool, asked *schemas.Int) []procmgr.Waited {
+	waitCtx, cancel := c.within(ctx, asked, conditionWait)
+	defer cancel()
+	waited := make([]procmgr.Waited, len(handles))
+	stop, resume := c.reportProgress(ctx, handles...), c.pause()
+	var wg sync.WaitGroup
+	for i, h := range handles {
+		wg.Go(func() {
+			waited[i] = awaitOne(waitCtx, h, w)
+			if !all && waited[i].Result != procmgr.WaitOver {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	stop()
+	resume()
+	return waited
+}
+
+// waitedProcess is a process that was waited for, whether it has ended or not.
+type waitedProcess struct {
+	h      procmgr.Handle
 	p      procmgr.Process
-	out    output.Reader
 	waited procmgr.Waited
 }
 
-// at is when it ended, zero if it did not.
-func (e ended) at() time.Time {
+// endedAt returns when it ended, or the zero time if it runs.
+func (e waitedProcess) endedAt() time.Time {
 	if e.p.State.Running() {
 		return time.Time{}
 	}
 	return e.p.Exit.At
 }
 
-// waitedFor answers with how each process stands and its last lines.
-func (t *Tools) waitedFor(c *call, list []ended, conditional bool) answer {
+// waitAnswer says how each process stands and shows its last lines.
+func (c *Call) waitAnswer(list []waitedProcess, conditional bool) answer {
 	r := &schemas.WaitResult{Processes: []schemas.WaitedProcess{}, StillRunning: []string{}}
 	var each strings.Builder
 	for _, e := range list {
-		last := e.out.Tail(lastLines, output.Part{Open: e.p.OutputOpen && e.p.State.Running()})
-		shown := schemas.WaitedProcess{Process: inList(e.p), LastLines: lastOf(last.Text, lastText/len(list)), NextCursor: last.Next}
+		last := e.h.Output().Tail(lastLines, output.Part{Open: e.p.OutputOpen && e.p.State.Running()})
+		row := schemas.WaitedProcess{Process: inList(e.p), LastLines: lastOf(last.Text, lastText/len(list)), NextCursor: last.Next}
 		fmt.Fprintf(&each, "Process %s: %s.", e.p.ID, status(e.p))
 		if conditional {
-			shown.Waited = waitedOf(e.waited)
-			each.WriteString(waitWords(shown.Waited))
+			row.Waited = waitedOf(e.waited)
+			each.WriteString(waitWords(row.Waited))
 		}
 		if e.p.State.Running() {
 			r.StillRunning = append(r.StillRunning, e.p.ID)
 		}
-		fmt.Fprintf(&each, "  %s\n", clip(e.p.Command))
-		// Indented, so that none can be taken for the line above.
-		for line := range strings.Lines(shown.LastLines) {
-			each.WriteString("  " + strings.TrimSuffix(line, "\n") + "\n")
+		fmt.Fprintf(&each, "  %s\n", OneLine(e.p.Command))
+		// Indented, so that no line of output looks like the line above.
+		for line := range strings.Lines(row.LastLines) {
+			each.WriteString("  " + asLine(strings.TrimSuffix(line, "\n")) + "\n")
 		}
-		r.Processes = append(r.Processes, shown)
+		r.Processes = append(r.Processes, row)
 	}
 	r.Notes = c.notes
 	var text strings.Builder
 	switch ended := len(list) - len(r.StillRunning); {
 	case len(list) == 0:
 		text.WriteString("No command of this chat runs, so there was nothing to wait for.\n")
-		if left, _ := t.manager.List(c.Scope, procmgr.FilterRunning, allOfChat); len(left) > 0 {
+		if left, _ := c.processes().Handles(procmgr.FilterRunning, allOfChat); len(left) > 0 {
 			fmt.Fprintf(&text, "Descendants of %d that have ended still live: process_list shows them, process_signal ends them.\n", len(left))
 		}
 	case len(list) > 1:
@@ -131,31 +158,4 @@ func lastOf(text string, size int) string {
 		return rest
 	}
 	return "…" + text
-}
-
-// awaitAll waits for the first of the processes, or for all.
-func (t *Tools) awaitAll(ctx context.Context, c *call, ids []string, w procmgr.Condition, all bool, asked *schemas.Int) ([]procmgr.Waited, error) {
-	waitCtx, cancel := t.within(ctx, c, asked, conditionWait)
-	defer cancel()
-	for _, id := range ids { // none is waited for if one is not there
-		if _, _, err := t.manager.Read(c.Scope, id); err != nil {
-			return nil, invalid("process_ids: this chat has no process %s; it may have been forgotten some minutes after its end", shown(id))
-		}
-	}
-	waited := make([]procmgr.Waited, len(ids))
-	stop := t.report(ctx, c, ids...)
-	resume := t.pause(ctx, c)
-	var wg sync.WaitGroup
-	for i, id := range ids {
-		wg.Go(func() {
-			waited[i], _ = t.awaitOne(waitCtx, c, id, w)
-			if !all && waited[i].Result != procmgr.WaitOver {
-				cancel()
-			}
-		})
-	}
-	wg.Wait()
-	stop()
-	resume()
-	return waited, nil
 }

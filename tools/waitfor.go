@@ -35,13 +35,13 @@ func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.Condition, e
 	}
 	if in.OutputMatches != "" {
 		if w.Match, err = output.CompilePattern(in.OutputMatches, false); err != nil {
-			return w, invalid("wait_for.output_matches: got %s, must be an RE2 pattern: %s", shown(in.OutputMatches), clip(err.Error()))
+			return w, invalid("wait_for.output_matches: got %s, must be an RE2 pattern: %s", quoteShort(in.OutputMatches), OneLine(err.Error()))
 		}
 	}
 	if in.HTTPOK != "" {
 		var input *probe.InputError
 		if _, err := probe.CheckURL(in.HTTPOK); errors.As(err, &input) {
-			return w, invalid("wait_for.http_ok: got %s, must be %s", clip(input.Got), input.Want)
+			return w, invalid("wait_for.http_ok: got %s, must be %s", OneLine(input.Got), input.Want)
 		}
 		w.Probes = append(w.Probes, procmgr.Probe{Result: waitHTTP, Ready: func(ctx context.Context) error { return probe.HTTP(ctx, in.HTTPOK) }})
 	}
@@ -54,69 +54,66 @@ func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.Condition, e
 	return w, nil
 }
 
-// await waits as long as was asked for the exit or for what w says.
-func (t *Tools) await(ctx context.Context, c *call, id string, w procmgr.Condition, asked *schemas.Int, otherwise time.Duration) (procmgr.Waited, error) {
-	waitCtx, cancel := t.within(ctx, c, asked, otherwise)
+// await waits as long as was asked for the exit, or for what w says.
+func (c *Call) await(ctx context.Context, h procmgr.Handle, w procmgr.Condition, asked *schemas.Int, otherwise time.Duration) procmgr.Waited {
+	waitCtx, cancel := c.within(ctx, asked, otherwise)
 	defer cancel()
-	stop := t.report(ctx, c, id)
-	resume := t.pause(ctx, c)
-	waited, err := t.awaitOne(waitCtx, c, id, w)
+	stop, resume := c.reportProgress(ctx, h), c.pause()
+	waited := awaitOne(waitCtx, h, w)
 	stop()
 	resume()
-	return waited, err
+	return waited
 }
 
 // awaitOne waits until the context ends at most.
-func (t *Tools) awaitOne(ctx context.Context, c *call, id string, w procmgr.Condition) (procmgr.Waited, error) {
-	_, out, err := t.manager.Read(c.Scope, id)
-	if err != nil {
-		return procmgr.Waited{}, err
-	}
+func awaitOne(ctx context.Context, h procmgr.Handle, w procmgr.Condition) procmgr.Waited {
 	if w.Behind == fromNow {
-		w.Behind = out.Total()
+		w.Behind = h.Output().Total()
 	}
 	if port := w.Port; port != 0 {
-		if _, err := t.manager.Ports(c.Scope, id); errors.Is(err, errors.ErrUnsupported) {
+		if _, err := h.Ports(); errors.Is(err, errors.ErrUnsupported) {
 			w.Port = 0
 			w.Probes = append(slices.Clip(w.Probes), procmgr.Probe{Result: procmgr.WaitPort, Ready: func(ctx context.Context) error { return probe.Port(ctx, port) }})
 		}
 	}
-	return t.manager.WaitFor(ctx, c.Scope, id, w)
+	return h.WaitFor(ctx, w)
 }
 
-// remark notes what there is to say of a wait beside its result.
-func (t *Tools) remark(ctx context.Context, c *call, id string, in *schemas.WaitFor, w procmgr.Waited) {
+// noteWait adds remarks about a wait to the answer: what was not looked at, and what
+// is wrong with a port or a URL that did not answer as expected.
+func (c *Call) noteWait(ctx context.Context, h procmgr.Handle, in *schemas.WaitFor, w procmgr.Waited) {
 	if w.Lost > 0 {
 		c.note("%d bytes were no longer kept when output_matches was looked for in them.", w.Lost)
 	}
 	if in.PortOpen == 0 && in.HTTPOK == "" {
 		return
 	}
-	ports, err := t.manager.Ports(c.Scope, id)
-	foreign := func(port int) bool {
-		return err == nil && !slices.ContainsFunc(ports, func(p procmgr.Port) bool { return p.Port == port })
+	ports, err := h.Ports()
+	listens := func(port int) bool {
+		return slices.ContainsFunc(ports, func(p procmgr.Port) bool { return p.Port == port })
 	}
 	if port := int(in.PortOpen); port != 0 {
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
 			c.note("Whose port it is cannot be seen here: any server on it counts.")
-		case w.Result == procmgr.WaitOver && foreign(port) && isOpen(ctx, port):
+		case err == nil && w.Result == procmgr.WaitOver && !listens(port) && isOpen(ctx, port):
 			c.note("Port %d is open, but not by this process: something else has it.", port)
 		}
 	}
 	if in.HTTPOK == "" {
 		return
 	}
-	if port, _ := probe.CheckURL(in.HTTPOK); w.Result == waitHTTP && foreign(port) {
+	switch port, _ := probe.CheckURL(in.HTTPOK); {
+	case err != nil:
+	case w.Result == waitHTTP && !listens(port):
 		c.note("Nothing of this process listens on port %d: another server has answered.", port)
-	}
-	if port, _ := probe.CheckURL(in.HTTPOK); w.Result == procmgr.WaitOver && err == nil && !foreign(port) && !isOpen(ctx, port) {
+	case w.Result == procmgr.WaitOver && listens(port) && !isOpen(ctx, port):
 		c.note("The process listens on port %d, but no connection from here reaches it: it may listen on another address, be too busy to accept, or have a network of its own by the launcher.", port)
 	}
 	for _, err := range w.Missing {
 		var pending *probe.PendingError
 		if w.Result == procmgr.WaitOver && errors.As(err, &pending) {
-			c.note("The last try of the URL: %s.", clip(Cause(pending.Last).Error()))
+			c.note("The last try of the URL: %s.", OneLine(Cause(pending.Last).Error()))
 		}
 	}
 }
@@ -142,7 +139,7 @@ func waitWords(w schemas.Waited) string {
 	case "":
 		return ""
 	case string(procmgr.WaitMatch):
-		return fmt.Sprintf(" Matched at cursor %d: %q.", w.Matched.Cursor, clip(w.Matched.Text))
+		return fmt.Sprintf(" Matched at cursor %d: %q.", w.Matched.Cursor, OneLine(w.Matched.Text))
 	case string(procmgr.WaitPort):
 		return " The port is open."
 	case string(waitHTTP):

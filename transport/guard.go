@@ -32,7 +32,7 @@ type guard struct {
 	identify       func(authorization string) (caller.Identity, bool)
 	log            *slog.Logger
 	large          chan struct{} // see patient
-	next           http.Handler
+	next           func(http.ResponseWriter, *http.Request, caller.Identity)
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +75,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		defer done()
 	}
-	g.next.ServeHTTP(w, r.WithContext(caller.WithIdentity(r.Context(), id)))
+	g.next(w, r, id)
 }
 
 // grant lets the pages of an allowed origin read what they are answered (Fetch

@@ -220,7 +220,7 @@ func TestManyChatsOverHTTP(t *testing.T) {
 	}
 	wg.Wait()
 	for i := range 20 {
-		if list, _ := s.manager.List(procmgr.Chat(fmt.Sprintf("chat-%d-", i)), procmgr.FilterAll, 100); len(list) != 3 {
+		if list, _ := s.manager.In(procmgr.Chat(fmt.Sprintf("chat-%d-", i))).List(procmgr.FilterAll, 100); len(list) != 3 {
 			t.Errorf("chat %d has %d processes", i, len(list))
 		}
 	}

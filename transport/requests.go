@@ -9,95 +9,83 @@ import (
 	"github.com/proctor-mcp/proctor/tools"
 )
 
-// request is one on its way. To the MCP library it goes by a number of ours,
-// which no client can choose: the ids of two clients never meet, and what one
-// cancels is never another's.
+// request is a request that is being answered.
 type request struct {
-	id     json.RawMessage    // the client's
-	owner  string             // whose ids are apart from others': a connection, a stream
+	message
+	owner  string             // whose ids are apart from those of others: a connection, an event stream
 	cancel context.CancelFunc // ends the call; its process goes on
-	slot   tools.Slot
+	call   *tools.Call
 
-	silent bool // answered or cancelled: nothing more is sent; guarded by requests.mu
+	// One of these is set if the library has called a handler of ours.
+	reply   *tools.Reply
+	failure *protocolError
+
+	silent bool // answered or cancelled: nothing more is sent for it; guarded by requests.mu
 }
 
-// requests are all that are on their way.
+// requests are all requests that are being answered.
 type requests struct {
 	mu     sync.Mutex // guards the fields below, and request.silent
-	last   uint64
-	all    map[uint64]*request
+	all    map[*request]struct{}
 	owned  map[string]int // how many each owner has
 	ending bool           // no more are taken
-	idle   chan struct{}  // closed once it is ending and none is on its way
+	idle   chan struct{}  // closed once ending is set and there are none
 }
 
 func newRequests() *requests {
-	return &requests{all: map[uint64]*request{}, owned: map[string]int{}, idle: make(chan struct{})}
+	return &requests{all: map[*request]struct{}{}, owned: map[string]int{}, idle: make(chan struct{})}
 }
 
-// number returns the next number.
-func (r *requests) number() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last++
-	return r.last
-}
-
-// begin takes a request, unless it is too late.
-func (r *requests) begin(number uint64, q *request) bool {
+// begin adds a request. It returns false if no more are taken.
+func (r *requests) begin(q *request) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.ending {
-		r.all[number] = q
+		r.all[q] = struct{}{}
 		r.owned[q.owner]++
 	}
 	return !r.ending
 }
 
-// of counts those of an owner.
-func (r *requests) of(owner string) (n int) {
+// count returns how many requests an owner has.
+func (r *requests) count(owner string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.owned[owner]
 }
 
-// active returns the request of that number if more may be sent for it, else nil.
-func (r *requests) active(number uint64) *request {
+// mayNotify reports whether notifications about a request may be sent.
+func (r *requests) mayNotify(q *request) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if q := r.all[number]; q != nil && !q.silent {
-		return q
-	}
-	return nil
+	_, known := r.all[q]
+	return known && !q.silent
 }
 
-// answer is active, and the last of it.
-func (r *requests) answer(number uint64) *request {
+// mayAnswer reports whether the answer to a request may be sent, and nothing after it.
+func (r *requests) mayAnswer(q *request) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	q := r.all[number]
-	if q == nil || q.silent {
-		return nil
+	if _, known := r.all[q]; !known || q.silent {
+		return false
 	}
 	q.silent = true
-	return q
+	return true
 }
 
-// finish lets a request go: its answer is sent, or never will be.
-func (r *requests) finish(number uint64) {
+// finish removes a request: its answer is sent, or never will be.
+func (r *requests) finish(q *request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if q, ok := r.all[number]; ok {
-		r.removeLocked(number, q)
-	}
+	r.removeLocked(q)
 	r.checkIdleLocked()
 }
 
-// cancel cancels the request that the owner calls by that id. It is not answered.
+// cancel cancels the requests with that id of an owner. They are not answered.
 func (r *requests) cancel(owner string, id json.RawMessage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, q := range r.all {
+	for q := range r.all {
 		if q.owner == owner && string(q.id) == string(id) && !q.silent {
 			q.silent = true
 			q.cancel()
@@ -105,27 +93,30 @@ func (r *requests) cancel(owner string, id json.RawMessage) {
 	}
 }
 
-// drop lets go of everything of an owner that is gone.
+// drop cancels and removes all requests of an owner that is gone.
 func (r *requests) drop(owner string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for number, q := range r.all {
+	for q := range r.all {
 		if q.owner == owner {
-			r.removeLocked(number, q)
+			r.removeLocked(q)
 		}
 	}
 	r.checkIdleLocked()
 }
 
-func (r *requests) removeLocked(number uint64, q *request) {
+func (r *requests) removeLocked(q *request) {
+	if _, known := r.all[q]; !known {
+		return
+	}
 	q.cancel()
-	delete(r.all, number)
+	delete(r.all, q)
 	if r.owned[q.owner]--; r.owned[q.owner] == 0 {
 		delete(r.owned, q.owner)
 	}
 }
 
-// end takes no more requests.
+// end makes begin take no more requests.
 func (r *requests) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,9 +135,10 @@ func (r *requests) checkIdleLocked() {
 	}
 }
 
-// finished waits that long, once it is ending, for all requests to be finished.
-func (r *requests) finished(atMost time.Duration) bool {
-	timer := time.NewTimer(atMost)
+// awaitIdle waits, after end, until all requests are finished. It returns false if
+// that takes longer than the limit.
+func (r *requests) awaitIdle(limit time.Duration) bool {
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-r.idle:

@@ -3,327 +3,179 @@ package transport
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
+	"golang.org/x/sync/semaphore"
 
-	"github.com/proctor-mcp/proctor/tools"
+	"github.com/proctor-mcp/proctor/caller"
 )
 
 const (
 	// MaxLineBytes is the longest message on stdio.
 	MaxLineBytes = 8 << 20
-	// lastTime is how long waiting calls go on waiting after the end of the input:
-	// a script that pipes its calls in wants their results.
-	lastTime = 200 * time.Millisecond
+	// maxBacklogBytes is how much of what the client has sent may wait for its turn.
+	// Then no more is read. It is room for all calls that a token may have in progress:
+	// the calls of a chat must not keep those of another from being read.
+	maxBacklogBytes = 32 << 20
+	// requestBytes is what a request takes beside its text.
+	requestBytes = 1 << 10
+	// lastWait is how long calls still wait after the end of the input: a script that
+	// pipes its calls in wants their results.
+	lastWait = 200 * time.Millisecond
 	// answerTime is how long calls may take to answer once they no longer wait.
 	answerTime = time.Second
 )
 
 // Stdio serves one client over lines of JSON-RPC.
 type Stdio struct {
-	Server *server.MCPServer
-	// EndWaits makes waiting calls answer; it is called at the end of the input.
-	EndWaits func()
-	// HungUp, if not nil, is closed when the client has closed the input, also
-	// while there is something left to read of it.
+	Server *Server
+	// Identity is what is known about the client.
+	Identity caller.Identity
+	// HungUp, if not nil, is closed when the client has closed the input, even if some
+	// of it is still unread.
 	HungUp <-chan struct{}
 	// Unread, if not nil, is closed when nobody reads the output any more.
 	Unread <-chan struct{}
 	// OnCall, if not nil, is called at the first tool call.
 	OnCall func()
-	// Version is that of the program.
-	Version string
-	Log     *slog.Logger
+	Log    *slog.Logger
 
-	writing  sync.Mutex // guards out: one message at a time
-	out      io.Writer
-	failed   chan error // holds the first error of writing
-	encoder  encoder
-	requests *requests
+	peer    peer
+	out     output
+	backlog *semaphore.Weighted // of maxBacklogBytes
 
-	mu    sync.Mutex // guards the fields below
-	busy  int        // requests that are worked on or wait to be written
-	ended bool       // there is nothing more to wait for
-	room  *sync.Cond // tells of a change of either; its lock is mu
-	// inputs are closed when the last input read for a process is written, by its id.
-	inputs map[string]<-chan struct{}
-
-	testHookFull func() // called when no more is read
+	testHookFull func() // called when the backlog is full
 }
 
-// connection is the owner of the one client's ids.
-const connection = "stdio"
+// output writes messages.
+type output struct {
+	mu     sync.Mutex // guards to: one message at a time
+	to     io.Writer
+	failed chan error // gets the first error of writing
+}
 
-// Serve answers what comes from in on out. It returns nil at the end of the
-// input, once the requests on their way were answered, and otherwise ctx's error
-// or that of reading or writing. It serves once.
+// Serve answers what comes from in on out. It returns nil at the end of the input, once
+// the requests before it are answered, and otherwise ctx's error or that of reading or
+// writing. It serves once.
 func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
-	s.out = out
-	s.failed = make(chan error, 1)
-	s.room = sync.NewCond(&s.mu)
-	s.inputs = map[string]<-chan struct{}{}
-	s.encoder = newEncoder("proctor", "Proctor", s.Version)
-	s.requests = newRequests()
+	s.out.to, s.out.failed = out, make(chan error, 1)
+	s.backlog = semaphore.NewWeighted(maxBacklogBytes)
+	s.peer = peer{server: s.Server, requests: newRequests(), owner: "stdio", identity: s.Identity, send: s.out.send}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// Once nothing more needs to be read, the reader does not wait for room any more.
+	bounded, unbound := context.WithCancel(ctx)
+	defer unbound()
 	read := make(chan error, 1)
-	go s.read(ctx, bufio.NewReaderSize(in, 64<<10), read)
+	go func() { read <- s.read(ctx, bounded, bufio.NewReaderSize(in, 64<<10)) }()
+
 	var err error
-	last := time.Duration(0)
+	wait := time.Duration(0)
 	hungUp := s.HungUp
 	for waiting := true; waiting; {
 		waiting = false
 		select {
 		case err = <-read:
-			last = lastTime
-		case err = <-s.failed:
+			wait = lastWait
+		case err = <-s.out.failed:
 		case <-s.Unread:
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-hungUp:
-			// What is left of the input is little; the end of it must not wait for
-			// a client that reads no answers.
+			// Little is left of the input. Its end must not wait for a client that
+			// reads no answers.
+			unbound()
 			hungUp, waiting = nil, true
-			s.noMoreRoom()
 		}
 	}
-	s.noMoreRoom()
-	s.requests.end()
-	if !s.requests.finished(last) {
-		s.EndWaits()
-		if !s.requests.finished(answerTime) {
+	unbound()
+	s.peer.requests.end()
+	if !s.peer.requests.awaitIdle(wait) {
+		s.Server.EndWaits()
+		if !s.peer.requests.awaitIdle(answerTime) {
 			s.Log.Warn("calls were left without an answer")
 		}
 	}
 	return err
 }
 
-// noMoreRoom lets the reader go on, whatever waits to be written.
-func (s *Stdio) noMoreRoom() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = true
-	s.room.Signal()
-}
-
-// read reads until the end, whose error it sends. Whoever has read a request
-// answers it, and leaves the reading to another goroutine: an answer begins at
-// once then, on the thread that is already awake.
-func (s *Stdio) read(ctx context.Context, in *bufio.Reader, end chan<- error) {
+// read reads messages until the end of the input, and returns the error if it is
+// another one. It does not wait for room any more once bounded has ended.
+func (s *Stdio) read(ctx, bounded context.Context, in *bufio.Reader) error {
 	for {
-		s.awaitRoom()
 		line, err := readLine(in)
-		var answer func()
 		switch {
 		case errors.Is(err, errLineTooLong):
-			err = nil
-			answer = s.refuse(&protocolError{nil, mcp.INVALID_REQUEST, fmt.Sprintf("the message is longer than %d bytes", MaxLineBytes)})
+			s.refuse(bounded, &protocolError{code: codeInvalidRequest, text: fmt.Sprintf("the message is longer than %d bytes", MaxLineBytes)})
+			continue
 		case len(line) > 0:
-			answer = s.dispatch(ctx, line)
+			s.take(ctx, bounded, line)
 		}
 		switch {
 		case err == io.EOF:
-			end <- nil
+			return nil
 		case err != nil:
-			end <- fmt.Errorf("read: %w", err)
-		case answer != nil:
-			go s.read(ctx, in, end)
-		}
-		if answer != nil {
-			answer()
-		}
-		if err != nil || answer != nil {
-			return
+			return fmt.Errorf("read: %w", err)
 		}
 	}
 }
 
-// maxBusy is how many requests may be worked on or wait to be written before no
-// more are read: a client that does not read is not served into memory. Calls
-// that wait for a process do not count.
-const maxBusy = 64
-
-func (s *Stdio) awaitRoom() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.busy >= maxBusy && !s.ended {
-		if s.testHookFull != nil {
-			s.testHookFull()
-		}
-		s.room.Wait()
-	}
-}
-
-// dispatch takes a message and returns what answers it. A request may wait, to be
-// done or to be read by the client; a notification is quick and has no answer.
-func (s *Stdio) dispatch(ctx context.Context, line []byte) (answer func()) {
-	number := s.requests.number()
-	m, bad := parse(line, number)
-	switch {
+// take takes a message: a request has it wait for its turn, a notification takes
+// effect at once.
+func (s *Stdio) take(ctx, bounded context.Context, line []byte) {
+	switch m, bad := parse(line); {
 	case bad != nil:
-		return s.refuse(bad)
-	case m.method == cancelled:
-		s.requests.cancel(connection, m.cancels)
+		s.refuse(bounded, bad)
+	case m.method == methodCancelled:
+		s.peer.requests.cancel(s.peer.owner, m.cancels)
 	case !m.isRequest():
-		s.Server.HandleMessage(ctx, m.text) // a notification, or an answer to nothing
+		s.Server.notice(ctx, &m)
 	default:
-		if m.tool != nil && s.OnCall != nil {
+		if m.tool != "" && s.OnCall != nil {
 			s.OnCall()
 			s.OnCall = nil
 		}
-		ctx, cancel := context.WithCancel(ctx)
-		q := &request{id: m.id, owner: connection, cancel: cancel}
-		q.slot.Hold, q.slot.Waiting = true, s.waiting
-		s.order(&m, &q.slot)
-		return s.run(number, q, func() []byte {
-			ctx := tools.WithSlot(tools.WithNotify(m.context(ctx), s.notify(number)), &q.slot)
-			response := s.handle(ctx, &m)
-			text, err := s.encoder.answer(q.id, response, &q.slot)
-			if err != nil {
-				s.Log.Error("cannot encode an answer", "error", err)
-				return encodeError(q.id, mcp.INTERNAL_ERROR, "something went wrong inside the server")
-			}
-			return text
-		})
-	}
-	return nil
-}
-
-// order has the input of a process written as it was read, whichever call is served
-// first.
-func (s *Stdio) order(m *message, slot *tools.Slot) {
-	var in struct {
-		ID string `json:"process_id"`
-	}
-	if string(m.tool) != `"process_input"` || json.Unmarshal(m.arguments, &in) != nil {
-		return
-	}
-	written := make(chan struct{})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	slot.Before, s.inputs[in.ID] = s.inputs[in.ID], written
-	slot.Written = sync.OnceFunc(func() {
-		close(written)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.inputs[in.ID] == written {
-			delete(s.inputs, in.ID)
-		}
-	})
-}
-
-// inputOver lets the input of after go on, once that of before is written: a call may
-// have been refused before its turn came.
-func inputOver(slot *tools.Slot) {
-	if slot.Written == nil {
-		return
-	}
-	if slot.Before != nil {
-		<-slot.Before
-	}
-	slot.Written()
-}
-
-// handle gives a message to the MCP server. A tool call of the old era goes to
-// its tool at once: the server would decode it five times on the way, which is
-// most of what a quick call costs.
-func (s *Stdio) handle(ctx context.Context, m *message) mcp.JSONRPCMessage {
-	var r mcp.CallToolRequest
-	if m.tool == nil || m.modern || json.Unmarshal(m.tool, &r.Params.Name) != nil {
-		return s.Server.HandleMessage(ctx, m.text)
-	}
-	tool := s.Server.GetTool(r.Params.Name)
-	if tool == nil || m.meta != nil && json.Unmarshal(m.meta, &r.Params.Meta) != nil {
-		return s.Server.HandleMessage(ctx, m.text)
-	}
-	r.Params.RawArguments = m.arguments
-	result, err := tool.Handler(ctx, r)
-	if err != nil {
-		s.Log.Error("a tool failed", "tool", r.Params.Name, "error", err)
-		return nil
-	}
-	return mcp.JSONRPCResponse{Result: result}
-}
-
-// refuse answers a message that is none.
-func (s *Stdio) refuse(bad *protocolError) func() {
-	return s.run(s.requests.number(), &request{id: bad.id, cancel: func() {}}, bad.encode)
-}
-
-// run returns what answers a request with what answer returns, unless it is
-// cancelled before; nil if it is too late for that.
-func (s *Stdio) run(number uint64, q *request, answer func() []byte) func() {
-	if !s.requests.begin(number, q) {
-		return nil
-	}
-	s.busyBy(1)
-	return func() {
-		defer inputOver(&q.slot)
-		defer s.busyBy(-1)
-		defer s.requests.finish(number)
-		defer func() {
-			if p := recover(); p != nil { // tools recover by themselves: it is the library's
-				s.Log.Error("panic while answering", "panic", p, "stack", string(debug.Stack()))
-				s.write(encodeError(q.id, mcp.INTERNAL_ERROR, "something went wrong inside the server"), nil)
-			}
-		}()
-		if text := answer(); s.requests.answer(number) != nil {
-			s.write(text, nil)
-		}
-		if q.slot.Leave != nil {
-			q.slot.Leave()
+		release := s.acquire(bounded, len(line)+requestBytes)
+		if !s.peer.begin(ctx, m, nil, release) {
+			release()
 		}
 	}
 }
 
-// waiting is told when a call begins and ends to wait for a process.
-func (s *Stdio) waiting(begins bool) {
-	if begins {
-		s.busyBy(-1)
-	} else {
-		s.busyBy(1)
-	}
+// refuse answers a message that is no request.
+func (s *Stdio) refuse(bounded context.Context, bad *protocolError) {
+	s.peer.refuse(bad, s.acquire(bounded, requestBytes))
 }
 
-func (s *Stdio) busyBy(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.busy += n
-	s.room.Signal()
-}
-
-// notify returns how to notify the client of a request. Nothing is written
-// behind its answer.
-func (s *Stdio) notify(number uint64) tools.Notify {
-	return func(method string, params map[string]any) {
-		text, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "method": method, "params": params})
-		if err != nil {
-			s.Log.Error("cannot encode a notification", "error", err)
-			return
+// acquire waits for room in the backlog. The returned function makes it free again.
+func (s *Stdio) acquire(bounded context.Context, size int) (release func()) {
+	n := int64(size)
+	if !s.backlog.TryAcquire(n) {
+		if s.testHookFull != nil {
+			s.testHookFull()
 		}
-		s.write(text, func() bool { return s.requests.active(number) != nil })
+		if s.backlog.Acquire(bounded, n) != nil {
+			return func() {}
+		}
 	}
+	return sync.OnceFunc(func() { s.backlog.Release(n) })
 }
 
-// write writes one message, if still is nil or true by then.
-func (s *Stdio) write(text []byte, still func() bool) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+// send implements send of peer.
+func (o *output) send(text []byte, still func() bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if still != nil && !still() {
 		return
 	}
-	if _, err := s.out.Write(append(text, '\n')); err != nil {
+	if _, err := o.to.Write(append(text, '\n')); err != nil {
 		select {
-		case s.failed <- fmt.Errorf("write: %w", err):
+		case o.failed <- fmt.Errorf("write: %w", err):
 		default:
 		}
 	}
@@ -331,40 +183,24 @@ func (s *Stdio) write(text []byte, still func() bool) {
 
 var errLineTooLong = errors.New("line too long")
 
-// readLine returns the next line without its end. A longer one than MaxLineBytes
-// is skipped, so that the stream stays in step.
+// readLine returns the next line without its end. It skips a line that is longer than
+// MaxLineBytes, so that the next one is read from its beginning.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	var line []byte
-	for {
+	for tooLong := false; ; {
 		part, err := in.ReadSlice('\n')
-		tooLong := len(line)+len(part) > MaxLineBytes
-		if !tooLong {
+		if tooLong = tooLong || len(line)+len(part) > MaxLineBytes; tooLong {
+			line = nil
+		} else {
 			line = append(line, part...)
 		}
 		switch {
-		case err == bufio.ErrBufferFull && tooLong:
-			return nil, skipLine(in)
 		case err == bufio.ErrBufferFull:
 			continue
-		case tooLong:
-			return nil, errLineTooLong
+		case tooLong && (err == nil || err == io.EOF):
+			return nil, errLineTooLong // the next read finds the end
 		}
 		return trimLine(line), err
-	}
-}
-
-func skipLine(in *bufio.Reader) error {
-	for {
-		_, err := in.ReadSlice('\n')
-		switch err {
-		case nil:
-			return errLineTooLong
-		case bufio.ErrBufferFull:
-		case io.EOF:
-			return errLineTooLong // the next read tells of the end
-		default:
-			return err
-		}
 	}
 }
 

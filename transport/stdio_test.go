@@ -97,7 +97,7 @@ func TestEndOfInputAnswersWaitingCalls(t *testing.T) {
 	in, out, end := s.stdio(t, caller.Identity{Token: "stdio", DefaultChat: "c"})
 	send(t, in, callMessage(1, "process_start", `{"command":"exec sleep 100","wait_ms":50000}`))
 	proctest.Within(t, "the process to run", func() bool {
-		list, _ := s.manager.List(procmgr.Chat("c"), procmgr.FilterRunning, 1)
+		list, _ := s.manager.In(procmgr.Chat("c")).List(procmgr.FilterRunning, 1)
 		return len(list) == 1
 	})
 	if err := end(); err != nil {
@@ -153,7 +153,7 @@ func TestClosedOutputEndsTheServer(t *testing.T) {
 	defer outW.Close()
 	outR.Close()
 	send(t, inW, callMessage(1, "process_list", `{}`))
-	std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
+	std := &Stdio{Server: s.server, Log: s.log}
 	if err := std.Serve(context.Background(), inR, outW); err == nil || !strings.Contains(err.Error(), "write") {
 		t.Errorf("got %v", err)
 	}
@@ -180,7 +180,7 @@ func TestEndWhileCallsArrive(t *testing.T) {
 				}
 			}
 		}()
-		std := &Stdio{Server: s.server, EndWaits: func() {}, Version: "0.0.0-test", Log: s.log}
+		std := &Stdio{Server: s.server, Log: s.log}
 		if err := std.Serve(ctx, inR, io.Discard); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
@@ -211,7 +211,7 @@ func TestContextEndsTheServer(t *testing.T) {
 	defer inW.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
+	std := &Stdio{Server: s.server, Log: s.log}
 	if err := std.Serve(ctx, inR, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

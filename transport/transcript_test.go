@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/coder/quartz"
-	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/procmgr"
@@ -43,7 +42,7 @@ const (
 type serving struct {
 	manager *procmgr.Manager
 	tools   *tools.Tools
-	server  *server.MCPServer
+	server  *Server
 	log     *slog.Logger
 }
 
@@ -59,13 +58,14 @@ func newServingWith(t testing.TB, dir string, log io.Writer, clock quartz.Clock)
 	m := procmgr.New(procmgr.Options{
 		Env: procmgr.EnvOptions{Inherit: os.Environ()}, Dir: func() string { return dir }, Grace: 100 * time.Millisecond, Log: logger,
 	})
+	ts := tools.New(tools.Options{Manager: m, Rules: caller.DefaultRules(), Clock: clock, Log: logger})
 	t.Cleanup(func() {
 		if _, err := m.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
+		ts.Close()
 	})
-	ts := tools.New(tools.Options{Manager: m, Rules: caller.DefaultRules(), Clock: clock, Log: logger})
-	return &serving{m, ts, ts.Server("0.0.0-test"), logger}
+	return &serving{m, ts, NewServer(ts, "0.0.0-test", logger), logger}
 }
 
 // stdio serves a pair of pipes and returns the client's ends. The returned
@@ -87,9 +87,9 @@ func (s *serving) stdioWith(t testing.TB, id caller.Identity, change func(*Stdio
 	}
 	served := make(chan error, 1)
 	go func() {
-		std := &Stdio{Server: s.server, EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
+		std := &Stdio{Server: s.server, Identity: id, Log: s.log}
 		change(std)
-		err := std.Serve(caller.WithIdentity(context.Background(), id), inR, outW)
+		err := std.Serve(context.Background(), inR, outW)
 		outW.Close()
 		served <- err
 	}()
@@ -119,7 +119,7 @@ func (s *serving) http(t testing.TB, change func(*HTTP)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &HTTP{Server: s.server, Identify: with(NewToken(secret, "")), EndWaits: s.tools.EndWaits, Version: "0.0.0-test", Log: s.log}
+	h := &HTTP{Server: s.server, Identify: with(NewToken(secret, "")), Log: s.log}
 	if change != nil {
 		change(h)
 	}

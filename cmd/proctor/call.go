@@ -152,18 +152,23 @@ func callHere(ctx context.Context, sys system, o *callOptions, id caller.Identit
 		return nil, err
 	}
 	result, err := func() (*mcp.CallToolResult, error) {
-		c, err := client.NewInProcessClient(p.tools.Server(version))
-		if err != nil {
-			return nil, failure{err}
+		if !p.tools.Has(tool) {
+			var names []string
+			for _, d := range p.tools.Definitions() {
+				names = append(names, d.Name)
+			}
+			return nil, unknownTool(tool, names)
 		}
-		defer c.Close()
-		return ask(caller.WithIdentity(ctx, id), c, tool, arguments)
+		reply := p.tools.Call(ctx, tools.Request{Tool: tool, Arguments: arguments, Identity: id})
+		return &mcp.CallToolResult{
+			Content: []mcp.Content{mcp.NewTextContent(reply.Text)}, StructuredContent: reply.Data, IsError: reply.Failed,
+		}, nil
 	}()
 	scope := procmgr.NoChat(id.Token)
 	if id.DefaultChat != "" {
 		scope = procmgr.Chat(id.DefaultChat)
 	}
-	if running, _ := p.manager.List(scope, procmgr.FilterRunning, 1); len(running) > 0 {
+	if running, _ := p.manager.In(scope).List(procmgr.FilterRunning, 1); len(running) > 0 {
 		fmt.Fprintln(sys.stderr, "proctor: ending what this call started; to keep it, run proctor serve and call with --url")
 	}
 	return result, errors.Join(err, p.close())
@@ -224,12 +229,17 @@ func ask(ctx context.Context, c *client.Client, tool string, arguments json.RawM
 		return nil, err
 	}
 	if !slices.Contains(names, tool) {
-		return nil, usage("there is no tool %q; there are %s", tool, strings.Join(names, ", "))
+		return nil, unknownTool(tool, names)
 	}
 	var request mcp.CallToolRequest
 	request.Params.Name = tool
 	request.Params.RawArguments = arguments
 	return c.CallTool(ctx, request)
+}
+
+func unknownTool(tool string, names []string) error {
+	slices.Sort(names)
+	return usage("there is no tool %q; there are %s", tool, strings.Join(names, ", "))
 }
 
 // greet begins the session and returns the names of the tools.

@@ -48,6 +48,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"tools", "syscall", "only spawn talks to the system"},
 	{"tools", "golang.org/x/sys/", "only spawn talks to the system"},
 	{"tools", "net/http", "tools serve every transport alike"},
+	{"tools", "github.com/mark3labs/", "transport/library.go alone knows the MCP library"},
 	{"tools", module + "/transport", "transports lead to tools, not back"},
 	{"tools", module + "/procmgr/spawn", "the manager is the only way to a process"},
 	{"caller", "net/http", "who asks is decided alike on every transport"},
@@ -138,6 +139,13 @@ func TestHouseRules(t *testing.T) {
 	source(t, func(name string, fset *token.FileSet, f *ast.File) {
 		dir, test := filepath.Dir(name), strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "proctest/")
 		report := func(at token.Pos, what string) { t.Errorf("%s: %s", fset.Position(at), what) }
+		if dir == "transport" && !test && name != "transport/library.go" {
+			for _, i := range f.Imports {
+				if strings.Contains(i.Path.Value, "mark3labs") {
+					report(i.Pos(), "transport/library.go alone knows the MCP library")
+				}
+			}
+		}
 		if f.Doc != nil {
 			documented[dir] = true
 		} else if !test && !documented[dir] {

@@ -260,5 +260,6 @@ func (p *program) close() error {
 	if err != nil {
 		return failure{err}
 	}
+	p.tools.Close()
 	return nil
 }

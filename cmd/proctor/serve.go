@@ -79,10 +79,10 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 
 func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) error {
 	h := &transport.HTTP{
-		Server: p.tools.Server(version), Identify: transport.Anyone, EndWaits: p.tools.EndWaits,
+		Server: transport.NewServer(p.tools, version, p.log.Logger), Identify: transport.Anyone,
 		AllowHosts: o.allowHosts, AllowOrigins: o.allowOrigins,
 		MaxConnections: o.maxConnections, MaxStreamsPerToken: o.maxStreams,
-		Version: version, Log: p.log.Logger,
+		Log: p.log.Logger,
 	}
 	tokenFrom := ""
 	if !o.noAuth {

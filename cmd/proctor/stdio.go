@@ -43,12 +43,12 @@ command; when it closes the input, everything that it started is ended.`,
 		}
 		gone := newHangUps()
 		serve := &transport.Stdio{
-			Server: p.tools.Server(version), EndWaits: p.tools.EndWaits, Version: version, Log: p.log.Logger,
+			Server: transport.NewServer(p.tools, version, p.log.Logger), Identity: id, Log: p.log.Logger,
 			HungUp: gone.in, Unread: gone.out,
 			// Before there is anything to end, the thread would only delay the start.
 			OnCall: func() { gone.watch(sys.stdin, sys.stdout) },
 		}
-		err = serve.Serve(caller.WithIdentity(cmd.Context(), id), sys.stdin, sys.stdout)
+		err = serve.Serve(cmd.Context(), sys.stdin, sys.stdout)
 		if errors.Is(err, context.Canceled) {
 			err = nil // asked to end by a signal
 		}
