@@ -12,6 +12,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/proctor-mcp/proctor/caller"
+	"github.com/proctor-mcp/proctor/procmgr"
 )
 
 // helpOf returns what --help of a command prints, with the flags of limits. It fails
@@ -111,6 +116,36 @@ func TestEnvironmentIsDocumented(t *testing.T) {
 	}
 	if checked < 10 {
 		t.Errorf("%d variables were checked", checked)
+	}
+}
+
+// TestNamesAreDocumented looks in the documentation for the names that the code knows:
+// protocols, keys of conversations, and programs that run commands elsewhere.
+func TestNamesAreDocumented(t *testing.T) {
+	protocols, chats := part(t, "docs/transports.md", "## Protocols"), document(t, "docs/chats.md")
+	for _, version := range mcp.ValidProtocolVersions {
+		if !strings.Contains(protocols, version) {
+			t.Errorf("docs/transports.md does not tell of protocol %s", version)
+		}
+	}
+	rules := caller.DefaultRules()
+	for _, key := range append(rules.SessionKeys, rules.Header, rules.MetaKey) {
+		if !strings.Contains(chats, "`"+key+"`") {
+			t.Errorf("docs/chats.md does not tell of %s", key)
+		}
+	}
+	names, _, _ := strings.Cut(part(t, "docs/launchers.md", "## Elsewhere"), "\n\n|")
+	elsewhere := 0
+	for _, name := range quotedNames(names) {
+		if !strings.HasPrefix(name, "--") {
+			elsewhere++
+			if procmgr.RemoteLauncher([]string{name}) != name {
+				t.Errorf("docs/launchers.md: %s does not run commands elsewhere", name)
+			}
+		}
+	}
+	if elsewhere != 7 {
+		t.Errorf("docs/launchers.md names %d launchers that run commands elsewhere", elsewhere)
 	}
 }
 
