@@ -205,7 +205,7 @@ func TestThreadsComeBack(t *testing.T) {
 	wg.Wait()
 	s.Wait()
 	for task, cgroups := range ownCgroups(t) {
-		if was, known := before[task]; known && was != cgroups || strings.Contains(cgroups, "proctor-") {
+		if was, known := before[task]; known && was != cgroups || strings.Contains(cgroups, "/scope-") {
 			t.Errorf("thread %s is in %s", task, cgroups)
 		}
 	}
@@ -223,7 +223,7 @@ func TestThreadsComeBackFromAFullCgroup(t *testing.T) {
 		}
 	}
 	for task, cgroups := range ownCgroups(t) {
-		if strings.Contains(cgroups, "proctor-") {
+		if strings.Contains(cgroups, "/scope-") {
 			t.Errorf("thread %s is in %s", task, cgroups)
 		}
 	}

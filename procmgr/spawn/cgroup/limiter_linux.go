@@ -33,6 +33,7 @@ func (limiterPlace) Place() (int, bool) { return 30, true }
 type scope struct {
 	path     string
 	commands int
+	refused  int64 // starts that its limit of pids has refused
 }
 
 // Place is where the limiter puts one command.
@@ -41,6 +42,7 @@ type Place struct {
 	scope     string // its name
 	scopePath string // below the directory of each controller, like path
 	path      string // its own
+	refusals  int64  // forks that the limit of the scope had refused before
 }
 
 // NewLimiter returns a limiter that was tried: with a command in a place and, if there
@@ -123,6 +125,7 @@ func (l *Limiter) Admit(name string) (*Place, error) {
 		l.releaseLocked(p)
 		return nil, err
 	}
+	p.refusals, _ = p.scopeRefusalsLocked()
 	return p, nil
 }
 

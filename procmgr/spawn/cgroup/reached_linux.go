@@ -10,6 +10,9 @@ func (p *Place) Refused(err error) error {
 	most := p.l.limits.PidsPerScope
 	// Others of our threads may count there for the moment.
 	if used, ok := p.l.pids.value(p.scopePath, "pids.current", ""); ok && most > 0 && used >= most {
+		p.l.mu.Lock()
+		p.l.scopes[p.scope].refused++ // the kernel counts it as it does a fork of a command
+		p.l.mu.Unlock()
 		return &LimitError{LimitPidsPerScope, int(min(used, most)), int(most), err}
 	}
 	return err
@@ -23,10 +26,7 @@ func (p *Place) Reached() (list []Limit) {
 	if limit := p.memoryReached(); limit != "" {
 		list = append(list, limit)
 	}
-	if limit := p.pidsReached(); limit != "" {
-		list = append(list, limit)
-	}
-	return list
+	return append(list, p.pidsReached()...)
 }
 
 // memoryReached returns the limit that had something of the command killed, if one had.
@@ -43,28 +43,43 @@ func (p *Place) memoryReached() Limit {
 	return "" // the machine has no more
 }
 
-// pidsReached returns the limit that has refused a fork of the command, if one has.
-func (p *Place) pidsReached() Limit {
+// pidsReached returns the limits at which a fork of the command was refused.
+func (p *Place) pidsReached() (list []Limit) {
 	c := p.l.pids
 	if c == nil {
-		return ""
+		return nil
 	}
-	refused, _ := c.value(p.path, "pids.events", "max ")
-	if refused == 0 && c.v2 { // since Linux 6.11 it counts there where the limit is
-		refused, _ = c.value(p.path, "pids.events.local", "max ")
+	// Since Linux 6.11 version 2 counts a refused fork where the limit is, not where
+	// the process was that forked. So every command that ran in the scope then has it.
+	refused, ok := c.value(p.path, "pids.events.local", "max ")
+	if !ok {
+		refused, _ = c.value(p.path, "pids.events", "max ")
 	}
+	p.l.mu.Lock()
+	if n, ok := p.scopeRefusalsLocked(); ok && n > p.refusals {
+		list = append(list, LimitPidsPerScope)
+	}
+	p.l.mu.Unlock()
 	if refused == 0 {
-		return ""
-	}
-	own := p.l.limits.Pids
-	if own == 0 {
-		return LimitPidsPerScope
+		return list
 	}
 	// Linux 6.11 knows the most that there were.
-	if peak, ok := c.value(p.path, "pids.peak", ""); ok && peak < own && p.l.limits.PidsPerScope > 0 {
-		return LimitPidsPerScope
+	own := p.l.limits.Pids
+	peak, ok := c.value(p.path, "pids.peak", "")
+	if own == 0 || ok && peak < own && p.l.limits.PidsPerScope > 0 {
+		return []Limit{LimitPidsPerScope}
 	}
-	return LimitPids
+	return append(list, LimitPids)
+}
+
+// scopeRefusalsLocked counts the forks of commands that the limit of the scope has
+// refused. ok is false before Linux 6.11, which counts them elsewhere.
+func (p *Place) scopeRefusalsLocked() (n int64, ok bool) {
+	if p.l.pids == nil || p.l.limits.PidsPerScope == 0 {
+		return 0, false
+	}
+	n, ok = p.l.pids.value(p.scopePath, "pids.events.local", "max ")
+	return n - p.l.scopes[p.scope].refused, ok
 }
 
 // MaxMemory is the most that the command and what it forked have held, 0 if
