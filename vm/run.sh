@@ -85,8 +85,8 @@ mkdir -p "$root"/{bin,tests,proc,sys,dev,etc,root,home}
 mkdir -m 1777 "$root/tmp"
 cp "$busybox" "$root/bin/busybox"
 for name in $("$busybox" --list); do ln -s busybox "$root/bin/$name" 2>/dev/null || true; done # busybox itself is there
-# Busybox's shell and what it has for perl are not what the tests mean.
-for program in sh perl; do
+# What busybox lacks, and a shell that starts other programs than busybox.
+for program in sh perl unshare; do
   path=$(readlink -f "$(command -v $program)")
   rm -f "$root/bin/$program"
   cp "$path" "$root/bin/$program"
@@ -103,6 +103,7 @@ chmod 777 "$root/home"
 export CGO_ENABLED=0
 go build -ldflags '-s -w' -o "$root/bin/proctor" ./cmd/proctor
 go test -c -ldflags '-s -w' -o "$root/tests/vm.test" ./vm
+go test -c -ldflags "-s -w" -o "$root/tests/spawn.test" ./procmgr/spawn
 printf '%s\n' -vm -test.v -test.timeout "$((deadline - 120))s" "$@" >"$root/tests/arguments"
 (cd "$root" && find . | "$busybox" cpio -o -H newc -R 0:0 2>/dev/null) >"$work/initrd"
 rm -r "$root"
@@ -113,10 +114,11 @@ timeout --kill-after 10 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -
   -kernel "$kernel" -initrd "$work/initrd" -append 'console=ttyS0 loglevel=2 panic=-1' \
   -display none -monitor none -serial stdio -nodefaults -no-reboot </dev/null >"$work/serial" 2>"$work/errors" &
 machine=$!
-tail -f --pid "$machine" -c +1 "$work/serial" | tr -d '\r'
+tail -f --pid "$machine" -c +1 "$work/serial" | tr -d '\r' & # while the shell waits it hears signals
 code=0
 wait "$machine" || code=$?
 machine=
+wait # for the last of the output
 cat "$work/errors" >&2
 [ "$code" != 124 ] || { echo "vm/run.sh: the machine did not end in $deadline s" >&2; exit 1; }
 # The last line that init writes.

@@ -72,13 +72,18 @@ func serve(t *testing.T, cmd *exec.Cmd) *server {
 	}
 	s.wait = sync.OnceFunc(func() { s.cmd.Wait() })
 	t.Cleanup(func() {
-		s.in.Close()
-		s.wait()
+		s.end()
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", s.stderr.String())
 		}
 	})
 	return s
+}
+
+// end ends the server as a client does.
+func (s *server) end() {
+	s.in.Close()
+	s.wait()
 }
 
 // ask calls a tool for a chat. refusal is what the agent reads when it is refused.
@@ -153,14 +158,18 @@ func (s *server) kill(chat, id string) {
 	s.call(chat, "process_signal", map[string]any{"process_id": id, "signal": "kill"})
 }
 
-// everything starts a command that leaves processes behind in every way: in its
-// group, out of its session, orphaned, as daemons without their environment. It
-// waits until they all stand.
+// everything returns a command that leaves processes behind in every way: in its
+// group, out of its session, orphaned, as daemons without their environment.
+func everything(token string) (command string) {
+	return strings.ReplaceAll(
+		"trap '' TERM; SLEEP & (setsid sh -c 'SLEEP & SLEEP' &); (env -i setsid sh -c 'setsid SLEEP & SLEEP' >/dev/null 2>&1 &); SLEEP", "SLEEP", "/bin/sleep "+token)
+}
+
+// everything starts such a command and waits until all that it leaves stands.
 func (s *server) everything(chat string) (id, token string) {
 	s.t.Helper()
-	sleep, token := proctest.Sleeper()
-	id = s.background(chat, strings.ReplaceAll(
-		`trap '' TERM; SLEEP & (setsid sh -c 'SLEEP & SLEEP' &); (env -i setsid sh -c 'setsid SLEEP & SLEEP' >/dev/null 2>&1 &); SLEEP`, "SLEEP", "/bin/"+sleep))
+	_, token = proctest.Sleeper()
+	id = s.background(chat, everything(token))
 	s.stand(token)
 	return id, token
 }

@@ -38,7 +38,10 @@ func users(t *testing.T, test func(t *testing.T, g group)) {
 		t.Skip("it needs a virtual machine: run vm/run.sh")
 	}
 	for name, uid := range map[string]int{"root": 0, "ordinary user": ordinary} {
-		t.Run(name, func(t *testing.T) { test(t, delegate(t, hierarchy, uid)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, delegate(t, hierarchy, uid))
+		})
 	}
 }
 

@@ -1,0 +1,203 @@
+//go:build linux
+
+package vm
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/proctor-mcp/proctor/proctest"
+)
+
+// refused starts a server with limits that it cannot keep, and returns what it
+// says.
+func refused(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Errorf("it started: %s", out)
+	}
+	return string(out)
+}
+
+// A server that shares its cgroup with the shell that started it limits nothing,
+// and kills as ever.
+func TestASharedCgroup(t *testing.T) {
+	users(t, func(t *testing.T, g group) {
+		shell := g.command(t, "/bin/sh", "-c", "read line")
+		in, err := shell.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := shell.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			in.Close()
+			shell.Wait()
+		})
+		for _, flag := range []string{"--memory-limit=32MiB", "--memory-limit-per-chat=32MiB", "--pids-limit=20", "--pids-limit-per-chat=20"} {
+			if said := refused(t, g.command(t, proctor, "stdio", flag)); !strings.Contains(said, "other processes than the server are in "+g.dir) {
+				t.Errorf("%s: %s", flag, said)
+			}
+			g.clean(t)
+		}
+		domain, facts := g.doctor(t)
+		for _, limit := range []string{"limits of memory", "limits of pids"} {
+			if !strings.HasPrefix(facts[limit], "no") || !strings.Contains(facts[limit], "other processes") {
+				t.Errorf("%s: %s", limit, facts[limit])
+			}
+		}
+		if domain != "cgroup" {
+			t.Errorf("kill domain %s, %v", domain, facts)
+		}
+		g.clean(t)
+		killsByCgroup(t, g, g.serve(t))
+	})
+}
+
+// killsByCgroup starts a process that has a cgroup of its own, and kills it.
+func killsByCgroup(t *testing.T, g group, s *server) {
+	t.Helper()
+	id, token := s.everything("c")
+	for _, pid := range sleepers(token) {
+		if at := cgroupOf(t, pid); !strings.HasPrefix(at, g.dir+"/proctor-") {
+			t.Errorf("process %d is in %s", pid, at)
+		}
+	}
+	s.kill("c", id)
+	noneLeft(t, token)
+	s.end()
+}
+
+// cgroupOf returns the directory of a process's cgroup.
+func cgroupOf(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hierarchy + strings.TrimPrefix(strings.TrimSpace(string(text)), "0::")
+}
+
+// Controllers that the parent does not hand on are missed by name.
+func TestMissingControllers(t *testing.T) {
+	for name, test := range map[string]struct{ on, memory, pids string }{
+		"memory and pids, no cpu": {"+memory +pids", "yes", "yes"},
+		"pids":                    {"+pids", "no", "yes"},
+		"memory":                  {"+memory", "yes", "no"},
+		"none":                    {"", "no", "no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			users(t, func(t *testing.T, outer group) {
+				if err := os.WriteFile(outer.dir+"/cgroup.subtree_control", []byte(test.on), 0); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					_ = os.WriteFile(outer.dir+"/cgroup.subtree_control", []byte(strings.ReplaceAll(test.on, "+", "-")), 0)
+				})
+				g := delegate(t, outer.dir, outer.uid)
+				domain, facts := g.doctor(t)
+				if domain != "cgroup" {
+					t.Errorf("kill domain %s, %v", domain, facts)
+				}
+				for limit, want := range map[string]string{"memory": test.memory, "pids": test.pids} {
+					got := facts["limits of "+limit]
+					if !strings.HasPrefix(got, want) || want == "no" && !strings.Contains(got, "the controller is not delegated to "+g.dir) {
+						t.Errorf("limits of %s: %s", limit, got)
+					}
+					flag := map[string]string{"memory": "--memory-limit=32MiB", "pids": "--pids-limit=20"}[limit]
+					if want == "yes" {
+						killsByCgroup(t, g, g.serve(t, flag))
+					} else if said := refused(t, g.command(t, proctor, "stdio", flag)); !strings.Contains(said, "not delegated") {
+						t.Errorf("%s: %s", flag, said)
+					}
+				}
+				s := g.serve(t)
+				r := s.ended("c", s.background("c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"))
+				if r.Usage == nil || r.Usage.UserMS+r.Usage.SystemMS == 0 {
+					t.Errorf("usage %+v", r.Usage)
+				}
+			})
+		})
+	}
+}
+
+// in returns a server or doctor that is started by root's script, in a mount
+// namespace of its own.
+func (g group) in(t *testing.T, flags uintptr, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	user := map[int]string{0: "root", ordinary: "user"}[g.uid]
+	cmd := g.command(t, "/bin/sh", "-c", script+` && exec su -p "$0" -c 'exec "$0" "$@"' -- "$@"`, user, proctor)
+	cmd.Args = append(cmd.Args, args...)
+	cmd.SysProcAttr.Credential = nil
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS | flags
+	return cmd
+}
+
+// In a container to which nothing is delegated, the cgroups are read-only.
+func TestReadOnlyCgroups(t *testing.T) {
+	const readOnly = "mount -o remount,bind,ro /sys/fs/cgroup"
+	users(t, func(t *testing.T, g group) {
+		domain, facts := doctor(t, g.in(t, 0, readOnly, "doctor", "--json"))
+		if domain != "descendants" || !strings.Contains(facts["cgroup v2"], "read-only") {
+			t.Errorf("kill domain %s, %v", domain, facts)
+		}
+		if said := refused(t, g.in(t, 0, readOnly, "stdio", "--pids-limit=20")); !strings.Contains(said, "kill domain") {
+			t.Error(said)
+		}
+		s := serve(t, g.in(t, 0, readOnly, "stdio"))
+		id, token := s.everything("c")
+		s.kill("c", id)
+		noneLeft(t, token)
+	})
+}
+
+// In a cgroup namespace the server sees its own cgroup as the root, which it is
+// not.
+func TestCgroupNamespace(t *testing.T) {
+	const namespace = "umount /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+	users(t, func(t *testing.T, g group) {
+		enter := func(args ...string) *exec.Cmd {
+			cmd := g.in(t, 0, namespace, args...)
+			cmd.Path, cmd.Args = "/bin/unshare", append([]string{"unshare", "--cgroup"}, cmd.Args...)
+			return cmd
+		}
+		domain, facts := doctor(t, enter("doctor", "--json"))
+		if domain != "cgroup" || facts["limits of memory"] != "yes" || facts["limits of pids"] != "yes" {
+			t.Errorf("kill domain %s, %v", domain, facts)
+		}
+		killsByCgroup(t, g, serve(t, enter(append([]string{"stdio"}, together...)...)))
+	})
+}
+
+// A Proctor within a Proctor has what the outer one gives its command.
+func TestProctorWithinProctor(t *testing.T) {
+	users(t, func(t *testing.T, g group) {
+		s := g.serve(t, limitFlags...)
+		doctor := s.background("c", "exec "+proctor+" doctor --json")
+		s.ended("c", doctor)
+		r := s.call("c", "process_output", map[string]any{"process_id": doctor})
+		for _, want := range []string{`"kill_domain": "cgroup"`, `"name": "limits of memory"`} {
+			if !strings.Contains(r.Output, want) {
+				t.Errorf("no %s in %s", want, r.Output)
+			}
+		}
+		_, token := proctest.Sleeper()
+		arguments, err := json.Marshal(map[string]any{"command": everything(token), "wait_ms": 50000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner := s.call("c", "process_start", map[string]any{
+			"command": "exec " + proctor + ` call process_start "$ARGUMENTS"`, "env": map[string]string{"ARGUMENTS": string(arguments)}, "background": true,
+		}).ProcessID
+		s.stand(token)
+		s.kill("c", inner)
+		noneLeft(t, token)
+	})
+}
