@@ -128,7 +128,7 @@ func TestAQuietChatBesideABombAndAHog(t *testing.T) {
 // counter returns what adds up a number of a file in all cgroups of commands.
 func (g group) counter(t *testing.T, file, key string) func() int {
 	return func() (sum int) {
-		paths, err := filepath.Glob(g.dir + "/proctor-*/group-*/*/" + file)
+		paths, err := filepath.Glob(g.dir + "/proctor-*/scope-*/*/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -78,7 +78,11 @@ func pids(t *testing.T, r *run, file string) (n int) {
 		}
 		return ""
 	}
-	below := strings.TrimPrefix(path(strconv.Itoa(r.Pid())), path("self"))
+	self := path("self")
+	if strings.HasSuffix(self, procfs.ServerCgroup("")) { // where limits are of version 2
+		self, own = filepath.Dir(self), filepath.Dir(own)
+	}
+	below := strings.TrimPrefix(path(strconv.Itoa(r.Pid())), self)
 	text, err := os.ReadFile(filepath.Join(own, below, file))
 	fields := strings.Fields(string(text))
 	if err != nil || below == "" || len(fields) == 0 {
