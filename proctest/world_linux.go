@@ -1,6 +1,7 @@
 package proctest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,8 +17,8 @@ import (
 
 // ownWorld takes from this program, and so from what it starts, what the person or
 // the script that started the tests has given it: ignored and blocked signals,
-// descriptors, the umask, a home and all variables but a few. leave removes the
-// home that the tests have instead.
+// descriptors, the umask, a home and all variables but a few. The tests have a home
+// of their own, which leave removes, and a plain locale.
 func ownWorld() (leave func(), err error) {
 	if err := unblockSignals(); err != nil {
 		return nil, err
@@ -38,7 +39,7 @@ func ownWorld() (leave func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { _ = os.RemoveAll(home) }, os.Setenv("HOME", home)
+	return func() { _ = os.RemoveAll(home) }, errors.Join(os.Setenv("HOME", home), os.Setenv("LC_ALL", "C.UTF-8"))
 }
 
 // kept reports whether tests see a variable. Nothing else may change what they do.

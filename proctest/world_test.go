@@ -47,7 +47,7 @@ func TestSeen(t *testing.T) {
 		}
 		text += string(out)
 	}
-	for _, want := range []string{"0022\n", "proctor-test-home-", "\nSigIgn:\t0000000000000000\n", "\nSigBlk:\t0000000000000000\n"} {
+	for _, want := range []string{"0022\n", "proctor-test-home-", "\nLC_ALL=C.UTF-8\n", "\nSigIgn:\t0000000000000000\n", "\nSigBlk:\t0000000000000000\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("a child does not see %q: %s", want, text)
 		}

@@ -140,13 +140,13 @@ func TestForegroundGoesOnAfterItsWait(t *testing.T) {
 	if !r.Running || r.ExitCode != nil || !strings.Contains(r.text, "process_output waits for it") {
 		t.Fatalf("got %+v", r)
 	}
-	proctest.Within(t, "the process to be up", func() bool {
+	proctest.Await(t, "the process to be up", func() bool {
 		return a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":0}`).Output == "up\n"
 	})
 	if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
 		t.Fatal(err)
 	}
-	r = a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":20000}`)
+	r = a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":50000}`)
 	if r.Running || r.ExitCode == nil || *r.ExitCode != 7 || r.Output != "up\ngo\n" {
 		t.Errorf("got %+v", r)
 	}
@@ -154,7 +154,7 @@ func TestForegroundGoesOnAfterItsWait(t *testing.T) {
 
 func TestHugeOutputIsCountedExactly(t *testing.T) {
 	a := newAgent(t, io.Discard)
-	r := a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "10000000"))+`,"wait_ms":20000}`)
+	r := a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "10000000"))+`,"wait_ms":50000}`)
 	want := schemas.Truncated{OriginalBytes: 10_000_000, RetainedBytes: 32 << 10, OmittedBytes: 10_000_000 - 32<<10, Strategy: "head_tail"}
 	if r.Truncated == nil || *r.Truncated != want || r.NextCursor != 10_000_000 {
 		t.Errorf("got %+v", r.Truncated)
@@ -163,8 +163,8 @@ func TestHugeOutputIsCountedExactly(t *testing.T) {
 
 func TestDroppedOutputIsSaid(t *testing.T) {
 	a := newAgentWith(t, io.Discard, procmgr.Options{Output: procmgr.OutputOptions{Memory: 48 << 10}})
-	first := a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":20000}`)
-	a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":20000}`)
+	first := a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":50000}`)
+	a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":50000}`)
 	r := a.call("process_output", `{"process_id":"`+first.ProcessID+`"}`)
 	want := schemas.Truncated{OriginalBytes: 32768, OmittedBytes: 32768, Strategy: "dropped"}
 	if r.Truncated == nil || *r.Truncated != want || r.NextCursor != 32768 ||
@@ -182,7 +182,7 @@ func TestLongWaitIsShortenedUnlessThereIsProgress(t *testing.T) {
 	if r := a.call("process_start", `{"command":"true","wait_ms":50001}`); len(r.Notes) != 1 || !strings.Contains(r.text, "shortened to 50000") {
 		t.Errorf("got %v", r.Notes)
 	}
-	if r := a.callWith("process_start", `{"command":"true","wait_ms":300000}`, `{"progressToken":1}`); len(r.Notes) != 0 {
+	if r := a.callWith("process_start", `{"command":"true","wait_ms":500000}`, `{"progressToken":1}`); len(r.Notes) != 0 {
 		t.Errorf("with a progress token: got %v", r.Notes)
 	}
 }
@@ -191,17 +191,12 @@ func TestEndWaitsAnswersWithWhatThereIs(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	answered := make(chan result, 1)
 	go func() { answered <- a.call("process_start", `{"command":"exec sleep 100","wait_ms":50000}`) }()
-	proctest.Within(t, "the process to run", func() bool {
+	proctest.Await(t, "the process to run", func() bool {
 		return len(a.call("process_list", `{}`).Processes) == 1
 	})
 	a.tools.EndWaits()
-	select {
-	case r := <-answered:
-		if !r.Running {
-			t.Errorf("got %+v", r)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("the call still waits")
+	if r := <-answered; !r.Running {
+		t.Errorf("got %+v", r)
 	}
 	if r := a.call("process_start", `{"command":"exec sleep 100","wait_ms":50000}`); !r.Running {
 		t.Errorf("a later call: got %+v", r)
@@ -211,14 +206,14 @@ func TestEndWaitsAnswersWithWhatThereIs(t *testing.T) {
 func TestSurvivorsAreNamed(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	r := a.call("process_start", `{"command":`+quoted(proctest.Child("ignore-term"))+`,"background":true}`)
-	proctest.Within(t, "ready", func() bool {
+	proctest.Await(t, "ready", func() bool {
 		return a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":0}`).Output == "ready\n"
 	})
 	r = a.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"terminate","wait_ms":1}`)
 	if !r.Running || r.State != "stopping" || len(r.Survivors) != 1 || r.Survivors[0].Pid == 0 || !strings.Contains(r.text, "still alive: pid") {
 		t.Errorf("got %+v", r)
 	}
-	r = a.call("process_signal", `{"all":true,"signal":"kill","wait_ms":20000}`)
+	r = a.call("process_signal", `{"all":true,"signal":"kill","wait_ms":50000}`)
 	if r.Running || len(r.Survivors) != 0 || len(r.Processes) != 1 || *r.Processes[0].Signal != "SIGKILL" {
 		t.Errorf("got %+v", r)
 	}
@@ -229,7 +224,7 @@ func TestRecordsCarryChatAndToolCall(t *testing.T) {
 	a := newAgent(t, records)
 	a.callWith("process_start", `{"command":"echo secret"}`, `{"coder.com/chat-id":"c1","claudecode/toolUseId":"use1"}`)
 	// The last is written when the answer is on its way already.
-	proctest.Within(t, "the record of the end", func() bool { return strings.Contains(records.String(), "process ended") })
+	proctest.Await(t, "the record of the end", func() bool { return strings.Contains(records.String(), "process ended") })
 	log := records.String()
 	n := 0
 	for line := range strings.Lines(log) {
@@ -311,7 +306,7 @@ func TestCallsOfAChatAreBounded(t *testing.T) {
 		go func() {
 			answered <- a.callWith("process_start", `{"command":"exec sleep 100","wait_ms":50000}`, `{"coder.com/chat-id":"`+chat+`"}`)
 		}()
-		proctest.Within(t, "the call to wait", func() bool { return a.tools.Calls() == before+1 })
+		proctest.Await(t, "the call to wait", func() bool { return a.tools.Calls() == before+1 })
 		return answered
 	}
 	refused := func(chat, flag string) {
@@ -353,7 +348,7 @@ func TestRunningProcessesAreBounded(t *testing.T) {
 	if got, want := start("c").text, all+"This chat has none to end: try again later."; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
-	a.callWith("process_signal", `{"process_id":"`+own.ProcessID+`","signal":"kill","wait_ms":20000}`, `{"coder.com/chat-id":"a"}`)
+	a.callWith("process_signal", `{"process_id":"`+own.ProcessID+`","signal":"kill","wait_ms":50000}`, `{"coder.com/chat-id":"a"}`)
 	if r := start("c"); r.isError {
 		t.Errorf("after an end: got %s", r.text)
 	}
@@ -437,7 +432,7 @@ func FuzzArguments(f *testing.F) {
 func TestAListShowsUsageOnRequest(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	r := a.call("process_start", `{"command":"sleep 300 & exec sleep 300","background":true}`)
-	proctest.Within(t, "two processes", func() bool {
+	proctest.Await(t, "two processes", func() bool {
 		listed := a.call("process_list", `{"usage":true}`)
 		u := listed.Processes[0].Usage
 		return u != nil && *u.Processes == 2 && *u.RSSBytes > 100<<10 && strings.Contains(listed.text, " in 2 processes")
@@ -445,7 +440,7 @@ func TestAListShowsUsageOnRequest(t *testing.T) {
 	if u := a.call("process_list", `{}`).Processes[0].Usage; u != nil {
 		t.Errorf("unasked: %+v", u)
 	}
-	a.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"kill"}`)
+	a.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"kill","wait_ms":50000}`)
 	u := a.call("process_list", `{"usage":true}`).Processes[0].Usage
 	if u == nil || *u.Processes != 0 || *u.RSSBytes != 0 {
 		t.Errorf("ended: %+v", u)
@@ -457,7 +452,7 @@ func TestAListShowsPortsOnRequest(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	r := a.call("process_start", `{"command":`+quoted(proctest.Child("http"))+`,"background":true}`)
 	var port int
-	proctest.Within(t, "it listens", func() bool {
+	proctest.Await(t, "it listens", func() bool {
 		_, err := fmt.Sscanf(a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_ms":0}`).Output, "http://127.0.0.1:%d", &port)
 		return err == nil
 	})
@@ -471,7 +466,7 @@ func TestAListShowsPortsOnRequest(t *testing.T) {
 	if got := a.call("process_list", `{}`); got.Processes[0].Ports != nil || strings.Contains(got.text, "listens") {
 		t.Errorf("unasked: %v, %q", got.Processes[0].Ports, got.text)
 	}
-	a.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"kill"}`)
+	a.call("process_signal", `{"process_id":"`+r.ProcessID+`","signal":"kill","wait_ms":50000}`)
 	if got := a.call("process_list", `{"usage":true}`).Processes[0].Ports; got != nil {
 		t.Errorf("ended: %v", got)
 	}

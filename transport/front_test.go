@@ -105,8 +105,8 @@ func progressMessage(t *testing.T, s *serving, clock *quartz.Mock, sent func(mes
 	t.Helper()
 	trap := clock.Trap().TickerFunc("progress")
 	defer trap.Close()
-	dir := t.TempDir()
-	sent(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"process_start","arguments":{"command":"echo compiling; while [ ! -e ` + dir + `/go ]; do sleep 0.01; done","wait_ms":300000},"_meta":{"progressToken":"tok"}}}`)
+	cue, give := proctest.Cue(t)
+	sent(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"process_start","arguments":{"command":"echo compiling; read x < ` + cue + `","wait_ms":300000},"_meta":{"progressToken":"tok"}}}`)
 	trap.MustWait(t.Context()).MustRelease(t.Context())
 	var got struct {
 		Method string
@@ -132,9 +132,7 @@ func progressMessage(t *testing.T, s *serving, clock *quartz.Mock, sent func(mes
 	if got.Method != "notifications/progress" || got.Params.ProgressToken != "tok" || got.Params.Progress < 5 || !strings.Contains(got.Params.Message, "10 bytes of output: compiling") {
 		t.Errorf("got %+v", got)
 	}
-	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	give()
 	if answer := next(); !strings.Contains(answer, `"id":1,"result"`) {
 		t.Errorf("got %s", answer)
 	}
@@ -191,8 +189,8 @@ func TestNobodyCancelsForAnother(t *testing.T) {
 	defer c.CloseIdleConnections()
 	mine, mineEndpoint := openSSE(t, c, base)
 	_, otherEndpoint := openSSE(t, c, base)
-	dir := t.TempDir()
-	wait := callMessage(7, "process_start", `{"command":"while [ ! -e `+dir+`/go ]; do sleep 0.01; done; echo done","wait_ms":50000}`)
+	cue, give := proctest.Cue(t)
+	wait := callMessage(7, "process_start", `{"command":"read x < `+cue+`; echo done","wait_ms":50000}`)
 	post(t, c, mineEndpoint, wait).Body.Close()
 	answers := make(chan string, 1)
 	go func() {
@@ -208,9 +206,7 @@ func TestNobodyCancelsForAnother(t *testing.T) {
 	const cancel = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`
 	post(t, c, base+"/mcp", cancel).Body.Close()
 	post(t, c, otherEndpoint, cancel).Body.Close()
-	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	give()
 	if text := <-answers; !strings.Contains(text, "done") {
 		t.Errorf("over HTTP: %s", text)
 	}
@@ -256,9 +252,9 @@ func TestAClosedEventStreamEndsItsCalls(t *testing.T) {
 		return len(list) == 1
 	}
 	// A call counts before it starts its process, and a cancelled one starts none.
-	proctest.Within(t, "the call's process to run", running)
+	proctest.Await(t, "the call's process to run", running)
 	cancel()
-	proctest.Within(t, "the call to end", func() bool { return s.tools.Calls() == 0 })
+	proctest.Await(t, "the call to end", func() bool { return s.tools.Calls() == 0 })
 	if !running() {
 		t.Error("its process ended with it")
 	}
@@ -340,11 +336,7 @@ func TestASlowReaderIsNotServedIntoMemory(t *testing.T) {
 			}
 		}
 	}()
-	select {
-	case <-full:
-	case <-time.After(patience):
-		t.Error("it takes more and more")
-	}
+	<-full
 	for range messages {
 		if _, err := out.ReadString('\n'); err != nil {
 			t.Fatal(err)
@@ -365,7 +357,7 @@ func TestLargeRequestsTakeTurns(t *testing.T) {
 			response.Body.Close()
 		}()
 	}
-	proctest.Within(t, "all to wait", func() bool { return s.tools.Calls() == largeRequests })
+	proctest.Await(t, "all to wait", func() bool { return s.tools.Calls() == largeRequests })
 	if status, header, _ := try(t, "POST", base+"/mcp", strings.NewReader(large)); status != 503 || header.Get("Retry-After") == "" {
 		t.Errorf("one more: status %d", status)
 	}
@@ -373,8 +365,8 @@ func TestLargeRequestsTakeTurns(t *testing.T) {
 		t.Errorf("a small one: status %d", status)
 	}
 	s.tools.EndWaits()
-	proctest.Within(t, "all to end", func() bool { return s.tools.Calls() == 0 })
-	proctest.Within(t, "a place to be free", func() bool {
+	proctest.Await(t, "all to end", func() bool { return s.tools.Calls() == 0 })
+	proctest.Await(t, "a place to be free", func() bool {
 		status, _, _ := try(t, "POST", base+"/mcp", strings.NewReader(large))
 		return status == 200
 	})
@@ -403,7 +395,7 @@ func TestStopAnswersWaitingCalls(t *testing.T) {
 		text, _ := io.ReadAll(response.Body)
 		answers <- string(text)
 	}()
-	proctest.Within(t, "both to wait", func() bool { return s.tools.Calls() == 2 })
+	proctest.Await(t, "both to wait", func() bool { return s.tools.Calls() == 2 })
 	cancel()
 	if text := <-answers; !strings.Contains(text, "running for") {
 		t.Errorf("over HTTP: %s", text)
@@ -539,7 +531,7 @@ func FuzzMessages(f *testing.F) {
 	s := newServing(f, f.TempDir(), io.Discard)
 	in, out, _ := s.stdio(f, caller.Identity{Token: "stdio"})
 	url := s.http(f, nil) + "/mcp"
-	c := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	c := &http.Client{Transport: &http.Transport{}}
 	f.Cleanup(c.CloseIdleConnections)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if strings.Contains(string(text), "process_start") || strings.Contains(string(text), "process_signal") || strings.Contains(string(text), "listen") {

@@ -33,10 +33,7 @@ func TestMain(m *testing.M) { proctest.Main(m, nil) }
 
 var update = flag.Bool("update", false, "write the transcripts anew")
 
-const (
-	secret   = "a-secret-of-the-tests"
-	patience = 20 * time.Second
-)
+const secret = "a-secret-of-the-tests"
 
 // serving is everything behind a transport.
 type serving struct {
@@ -95,15 +92,10 @@ func (s *serving) stdioWith(t testing.TB, id caller.Identity, change func(*Stdio
 	}()
 	end = func() error {
 		inW.Close()
-		select {
-		case err := <-served:
-			inR.Close()
-			served <- err
-			return err
-		case <-time.After(patience):
-			t.Fatal("stdio did not end")
-			return nil
-		}
+		err := <-served
+		inR.Close()
+		served <- err
+		return err
 	}
 	t.Cleanup(func() {
 		end()

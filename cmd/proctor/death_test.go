@@ -195,7 +195,7 @@ func testGuard(t *testing.T, as func(*exec.Cmd)) {
 		}
 	}
 	t.Logf("private memory %d KiB", private)
-	if *boundsFlag && (private == 0 || private > 1024) {
+	if proctest.Bounds() && (private == 0 || private > 1024) {
 		t.Errorf("private memory %d KiB, want at most 1024", private)
 	}
 	if env, _ := os.ReadFile(guard + "environ"); len(env) > 0 {

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -322,8 +321,6 @@ func TestAFloodLeavesMemorySmallAndCountsExact(t *testing.T) {
 	s.checkPeak(64)
 }
 
-var boundsFlag = flag.Bool("bounds", false, "fail when a server takes more memory than it should")
-
 // checkPeak tells how much resident memory the server took at most, and with -bounds
 // fails the test if that is too much.
 func (s *server) checkPeak(mib int) {
@@ -336,7 +333,7 @@ func (s *server) checkPeak(mib int) {
 	var kib int
 	fmt.Sscan(after, &kib)
 	s.t.Logf("peak RSS %d KiB", kib)
-	if *boundsFlag && (kib == 0 || kib > mib<<10) {
+	if proctest.Bounds() && (kib == 0 || kib > mib<<10) {
 		s.t.Errorf("peak RSS is %d KiB, more than %d MiB", kib, mib)
 	}
 }
