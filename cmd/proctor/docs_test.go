@@ -32,8 +32,8 @@ func TestREADMEBeginsWithTwoCommands(t *testing.T) {
 	}
 }
 
-// TestLinks follows every link of the documentation to a file and a heading.
-func TestLinks(t *testing.T) {
+// TestDocLinks follows every link of the documentation to a file and a heading.
+func TestDocLinks(t *testing.T) {
 	pages := documents(t)
 	for name, page := range pages {
 		for _, m := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(page, -1) {
@@ -146,9 +146,9 @@ func TestClientEntries(t *testing.T) {
 	}
 }
 
-// TestTheMapIsWhole compares the folders and the flags of test.sh in CONTRIBUTING
+// TestDocMap compares the folders and the flags of test.sh in CONTRIBUTING
 // with those that there are.
-func TestTheMapIsWhole(t *testing.T) {
+func TestDocMap(t *testing.T) {
 	mapped := map[string]bool{}
 	for _, row := range rows(part(t, "CONTRIBUTING.md", "## The map")) {
 		for _, name := range quotedNames(row[0] + row[1]) {

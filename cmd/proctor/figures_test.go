@@ -142,7 +142,7 @@ func figures() map[string][]figure {
 			{"silent for %s |", duration, "inputIdle"},
 			{"last %s lines of each", number, "lastLines"},
 			{"of each, %s in all", size, "lastText"},
-			{"waits for %s at most", duration, "unpromisedWait"},
+			{"waits for %s at most", duration, "longestSilentWait"},
 			{"may wait for %s,", seconds, "schemas.wait_ms"},
 			{"every %s](", duration, "progressEvery"},
 			{"at most %s bytes |", number, "LineBytes"},
@@ -181,7 +181,7 @@ func figures() map[string][]figure {
 			{"a pattern | %s bytes", number, "MaxPatternBytes"},
 			{"about %s instructions", number, "maxPatternSize"},
 			{"Lines over %s", size, "longLine"},
-			{"wait of a call | %s;", duration, "unpromisedWait"},
+			{"wait of a call | %s;", duration, "longestSilentWait"},
 			{"; %s with a progress token", seconds, "schemas.wait_ms"},
 			{"`grace_ms`, `--grace` | %s |", seconds, "schemas.grace_ms"},
 			{"| %s on stdio", size, "MaxLineBytes"},
@@ -250,9 +250,9 @@ func noFigure() *regexp.Regexp {
 	}, "|"))
 }
 
-// TestFigures compares the numbers in the documentation with the constants of the
+// TestDocFigures compares the numbers in the documentation with the constants of the
 // code. A number that it does not know fails the test as well.
-func TestFigures(t *testing.T) {
+func TestDocFigures(t *testing.T) {
 	all := constants(t)
 	for name, tool := range map[string]string{"wait_ms": "process_start", "grace_ms": "process_signal"} {
 		most, err := schema(t, tool, "input").Properties[name].Maximum.Int64()

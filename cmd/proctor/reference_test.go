@@ -33,9 +33,9 @@ func helpOf(t *testing.T, args ...string) string {
 	return help.String()
 }
 
-// TestFlagsAreDocumented compares the tables in docs/flags.md with --help: the
+// TestDocFlags compares the tables in docs/flags.md with --help: the
 // flags, which commands have them, and their defaults.
-func TestFlagsAreDocumented(t *testing.T) {
+func TestDocFlags(t *testing.T) {
 	type flag struct{ name, command string }
 	known := map[flag]string{} // the default, "" without one
 	read := func(command, help string) {
@@ -119,9 +119,9 @@ func TestEnvironmentIsDocumented(t *testing.T) {
 	}
 }
 
-// TestNamesAreDocumented looks in the documentation for the names that the code knows:
+// TestDocNames looks in the documentation for the names that the code knows:
 // protocols, keys of conversations, and programs that run commands elsewhere.
-func TestNamesAreDocumented(t *testing.T) {
+func TestDocNames(t *testing.T) {
 	protocols, chats := part(t, "docs/transports.md", "## Protocols"), document(t, "docs/chats.md")
 	for _, version := range mcp.ValidProtocolVersions {
 		if !strings.Contains(protocols, version) {
@@ -194,9 +194,9 @@ func toolNames() []string {
 	return []string{"process_start", "process_output", "process_input", "process_wait", "process_list", "process_signal"}
 }
 
-// TestArgumentsAreDocumented compares the tables in docs/tools.md with the schemas:
+// TestDocArguments compares the tables in docs/tools.md with the schemas:
 // the arguments, which of them are required, and their numbers.
-func TestArgumentsAreDocumented(t *testing.T) {
+func TestDocArguments(t *testing.T) {
 	for _, tool := range toolNames() {
 		in := schema(t, tool, "input")
 		documented := map[string]bool{}
@@ -271,9 +271,9 @@ func count(n json.Number) string {
 	return digits
 }
 
-// TestResultsAreDocumented compares the tables of fields in docs/tools.md with the
+// TestDocResults compares the tables of fields in docs/tools.md with the
 // schemas of the results, and with the values that a field may have.
-func TestResultsAreDocumented(t *testing.T) {
+func TestDocResults(t *testing.T) {
 	text := part(t, "docs/tools.md", "## Results")
 	named := map[string]bool{}
 	for _, name := range quotedNames(text) {
