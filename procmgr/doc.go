@@ -54,7 +54,8 @@
 //
 // Locks are taken in the order output.Budget, Manager.mu, process.mu, output.Store.
 // Neither of the two in the middle is held while package spawn, a hook or the log is
-// called, or while a file is read or written.
+// called, or while a file is read or written. Package lockorder checks that in builds
+// with the race detector.
 //
 // A waiter costs nothing but its own call: it waits for a channel that the exit
 // closes. One for Condition.Asks or Condition.Port looks at /proc now and then.

@@ -306,7 +306,7 @@ func TestRacersWithOneRequestIDStartOneProcess(t *testing.T) {
 // lossy forgets how a command ended.
 func lossy(s *spawn.Spawner, cmd spawn.Command, events spawn.Events) (*spawn.Process, error) {
 	exited := events.Exited
-	events.Exited = func(e spawn.Exit) { exited(spawn.Exit{At: e.At, Code: -1, Lost: true, Empty: e.Empty}) }
+	events.Exited = func(e spawn.Exit) { exited(spawn.Exit{At: e.At, Code: -1, Lost: true, Gone: e.Gone}) }
 	return s.Start(cmd, events)
 }
 

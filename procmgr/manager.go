@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/proctor-mcp/proctor/fair"
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 	"github.com/proctor-mcp/proctor/procmgr/output"
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
@@ -21,14 +22,18 @@ type Manager struct {
 	close      context.CancelFunc // is called under mu
 	closed     chan struct{}      // closed when the first Close is through
 
-	mu        sync.Mutex // guards the fields below
-	seq       uint64     // of the last start
-	goneSeq   uint64     // of the process that was gone last
-	running   int        // as in belongings, for all scopes
+	mu        lockorder.Mutex[managerPlace] // guards the fields below
+	seq       uint64                        // of the last start
+	goneSeq   uint64                        // of the process that was gone last
+	running   int                           // as in belongings, for all scopes
 	scopes    scopes
 	launching sync.WaitGroup // commands that are being started; none is added once closing has ended
 	late      bool           // Close waits for launching no longer
 }
+
+type managerPlace struct{}
+
+func (managerPlace) Place() (int, bool) { return 200, false }
 
 // KillDomain is how much of what a command forked a signal reaches here.
 func (m *Manager) KillDomain() KillDomain { return m.spawner.KillDomain() }

@@ -3,11 +3,11 @@ package procmgr
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/coder/quartz"
 
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 	"github.com/proctor-mcp/proctor/procmgr/output"
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
@@ -37,12 +37,16 @@ type process struct {
 
 	goneSeq uint64 // order in which processes have gone, 0 before; guarded by Manager.mu
 
-	mu     sync.Mutex // guards the fields below
+	mu     lockorder.Mutex[processPlace] // guards the fields below
 	life   life
 	shown  shown
 	sizes  []Resize // of its terminal; the array is never changed
 	timers timers
 }
+
+type processPlace struct{}
+
+func (processPlace) Place() (int, bool) { return 210, false }
 
 // owner is what a process reports to: the manager. It is called without process.mu.
 type owner interface {
@@ -122,8 +126,8 @@ func (p *process) exited(e spawn.Exit) {
 	// The spawner has others to look after, and a log may block. Who waits for the
 	// end is woken last and so runs first.
 	p.owner.later(func() { p.logExit(exit) })
-	if e.Empty {
-		p.emptied(e.Usage)
+	if e.Gone {
+		p.descendantsGone(e.Usage)
 	}
 	close(p.ended)
 }
@@ -139,10 +143,10 @@ func (p *process) logExit(exit Exit) {
 	p.log.Info("process ended", how, "reason", string(exit.Reason), "duration", exit.At.Sub(p.facts.StartedAt).Round(time.Millisecond), "output_bytes", p.output.Total())
 }
 
-// emptied is the event that the process is gone.
-func (p *process) emptied(used Usage) {
+// descendantsGone is the event that the process is gone.
+func (p *process) descendantsGone(used Usage) {
 	p.mu.Lock()
-	p.life.exit.Empty, p.life.exit.Usage = true, used
+	p.life.exit.Gone, p.life.exit.Usage = true, used
 	p.life.goneAt = p.opts.Clock.Now()
 	stopTimer(p.timers.grace)
 	p.mu.Unlock()

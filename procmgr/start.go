@@ -70,7 +70,7 @@ func (m *Manager) launch(scope Scope, spec *Spec, seq uint64) (*process, error) 
 	p.spawned, err = m.opts.test.start(m.spawner, cmd, spawn.Events{
 		Stdout:       func(b []byte) { p.output.Append(output.Stdout, b) },
 		Stderr:       func(b []byte) { p.output.Append(output.Stderr, b) },
-		OutputClosed: p.outputClosed, Exited: p.exited, Emptied: p.emptied,
+		OutputClosed: p.outputClosed, Exited: p.exited, Gone: p.descendantsGone,
 	})
 	var limit *spawn.LimitError
 	switch {

@@ -170,7 +170,7 @@ func TestHouseRules(t *testing.T) {
 			}
 		}
 		// These unlock before they return, and their threads stay.
-		if dir != "procmgr/spawn/early" && dir != "proctest" && name != "procmgr/spawn/fork_linux.go" && name != "procmgr/spawn/threads_linux.go" {
+		if dir != "procmgr/spawn/early" && dir != "proctest" && name != "procmgr/spawn/forker_linux.go" && name != "procmgr/spawn/threads_linux.go" {
 			for _, at := range called(f, "runtime", "LockOSThread") {
 				report(at, "a thread that ends with its goroutine ends what it has forked (PR_SET_PDEATHSIG)")
 			}

@@ -35,6 +35,11 @@ type adoption struct {
 
 type adoptionPlace struct{}
 
+func (a *adoption) init(self procfs.Instance) {
+	a.self, a.own = self, -1
+	a.owners, a.reaper.wake = map[int]*tree{}, make(chan struct{}, 1)
+}
+
 func (adoptionPlace) Place() (int, bool) { return 20, true }
 
 // errNoOwner reports that it is not known yet whose an orphan is.
@@ -56,8 +61,8 @@ func (a *adoption) childless() bool {
 	return n == 0 && err == nil
 }
 
-// empty reports whether nothing of a tree is alive whose leader was reaped.
-func (a *adoption) empty(t *tree) bool {
+// gone reports whether nothing of a tree is alive whose leader was reaped.
+func (a *adoption) gone(t *tree) bool {
 	// The cgroup knows better: of what has entered another pid namespace, or was
 	// cloned as a child of ours (CLONE_PARENT), the list tells nothing.
 	if t.cgroup.Populated() {
@@ -138,7 +143,7 @@ func (a *adoption) search(t *tree) (alive []living, err error) {
 		case lives && a.descends(s, t):
 			alive = append(alive, s)
 		case !lives && statErr == nil && !a.lists && s.Ppid == a.self.Pid && pid != t.pid:
-			// What it has used is to be counted before the tree is found to be empty.
+			// What it has used is to be counted before the tree is found to be gone.
 			a.owners[pid] = t
 			a.reapLocked(pid)
 		}
@@ -262,6 +267,9 @@ func (a *adoption) endUnknown(log *slog.Logger) {
 		a.mu.Unlock()
 	}
 }
+
+// pause is between two looks at what was killed.
+func pause() { time.Sleep(5 * time.Millisecond) }
 
 // reapLocked reaps an orphan if it is dead, and reports whether it was. Any thread may:
 // what is on the main thread's list is nobody else's.

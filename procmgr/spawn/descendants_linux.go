@@ -15,7 +15,7 @@ type descendants struct {
 	kill kill
 
 	watching lockorder.Mutex[watchingPlace] // guards the field below
-	orphan   handle                         // awaitEmpty waits for it
+	orphan   handle                         // awaitGone waits for it
 }
 
 type watchingPlace struct{}
@@ -60,21 +60,13 @@ func (d *descendants) signal(sig unix.Signal) error {
 	return err
 }
 
-// identity tells processes apart, also those that have a number one after the other.
-type identity struct {
-	pid   int
-	start uint64
-}
-
-func identify(s living) identity { return identity{s.Pid, s.Start} }
-
 func (d *descendants) living() ([]living, error) { return d.host.adoption.find(&d.tree, false) }
 
 func (d *descendants) signalOne(s living, sig unix.Signal) error {
 	return d.host.adoption.signal(&d.tree, s, sig)
 }
 
-func (d *descendants) empty() bool { return d.host.adoption.empty(&d.tree) }
+func (d *descendants) gone() bool { return d.host.adoption.gone(&d.tree) }
 
 func (d *descendants) leaderEnded() { d.kill.leaderEnded() }
 
@@ -85,12 +77,12 @@ func (d *descendants) reaped(e Exit) {
 	}
 }
 
-// awaitEmpty waits for the end of one orphan after the other. What an orphan forks comes
+// awaitGone waits for the end of one orphan after the other. What an orphan forks comes
 // to us when it dies.
-func (d *descendants) awaitEmpty() bool {
+func (d *descendants) awaitGone() bool {
 	const first, longest = time.Millisecond, time.Second
 	for pause := first; !d.isAbandoned(); pause = min(2*pause, longest) {
-		if d.empty() {
+		if d.gone() {
 			return true
 		}
 		d.kill.orphansLeft()

@@ -19,7 +19,7 @@
 //
 //	running -> ended   the loop has seen the exit
 //	ended   -> reaped  its status was taken: its number may belong to another process
-//	reaped  -> closed  its kill domain is empty or was given up: nobody uses it
+//	reaped  -> closed  its kill domain is gone or was given up: nobody uses it
 //
 // On Linux the exit is seen through a pidfd, so a running command costs neither a
 // thread nor a goroutine. Where there is no pidfd (macOS, old or confined kernels) one
@@ -27,7 +27,7 @@
 // a process is unreaped its number cannot be given to another. What the command wrote
 // is then read to the end, or, when a descendant still holds the pipe, for [DrainTime].
 // From here on the command has a goroutine of its own (Process.conclude), which reaps
-// it, announces the exit, and waits until the kill domain is empty. The announcement
+// it, announces the exit, and waits until the kill domain is gone. The announcement
 // therefore comes after every byte that was written before the exit.
 //
 // # Input
@@ -63,8 +63,8 @@
 // A hunt writes to cgroup.kill where each command has a cgroup, then kills what it
 // finds, round by round.
 //
-// A domain that outlives its command is watched until it is empty
-// ([Events].Emptied), through a pidfd of one orphan after the other.
+// A domain that outlives its command is watched until it is gone
+// ([Events].Gone), through a pidfd of one orphan after the other.
 //
 // # Limits
 //

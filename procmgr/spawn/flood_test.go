@@ -19,7 +19,7 @@ func TestRestingLosesNothing(t *testing.T) {
 			Stdout:       func(b []byte) { totals[i].Add(int64(len(b))) },
 			OutputClosed: func() {},
 			Exited:       func(e Exit) { exits <- e },
-			Emptied:      func(Usage) {},
+			Gone:         func(Usage) {},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -1,18 +1,13 @@
 package spawn
 
 import (
-	"log/slog"
-	"runtime"
-	"sync/atomic"
+	"slices"
 	"syscall"
 
-	"github.com/proctor-mcp/proctor/procmgr/lockorder"
-	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
+	"golang.org/x/sys/unix"
+
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
-
-// bareDomain is what a signal reaches when the program has set nothing up.
-const bareDomain = KillDomainProcessGroup
 
 // fork starts the program of a command in the best kill domain that there is.
 func (s *Spawner) fork(path string, argv []string, cmd *Command, attr *syscall.ProcAttr) (*group, domain, error) {
@@ -34,69 +29,48 @@ func (s *Spawner) fork(path string, argv []string, cmd *Command, attr *syscall.P
 	return &d.group, d, err
 }
 
-// forker starts programs one at a time. It tags them: a child inherits the program's own
-// soft RLIMIT_RTTIME, which is another for the moment of the fork.
-type forker struct {
-	log     *atomic.Pointer[slog.Logger]
-	tags    bool          // children can be tagged
-	own     procfs.Rlimit // the program's own, to put back after each fork
-	noPidfd atomic.Bool   // the kernel refuses pidfds
-
-	mu lockorder.Mutex[forkerPlace] // guards the program's soft RLIMIT_RTTIME: every fork holds it
+// fork starts the program of the command. After an error nothing is left behind.
+func (t *tree) fork(path string, argv []string, scope string, attr *syscall.ProcAttr) error {
+	if err := t.prepare(scope, attr); err != nil {
+		return err
+	}
+	pid, pidfd, err := t.host.forker.fork(t.host.adoption.tag(t), t.place, path, argv, attr)
+	if t.cgroup.Unusable(err) { // the command shall run
+		t.host.choice.cgroups.Drop(t.cgroup)
+		t.cgroup, attr.Sys.UseCgroupFD = nil, false
+		pid, pidfd, err = t.host.forker.fork(t.host.adoption.tag(t), t.place, path, argv, attr)
+	}
+	if err != nil {
+		err = t.place.Refused(err)
+		t.release()
+		return err
+	}
+	t.host.adoption.registry.started(t, pid, pidfd)
+	t.host.started()
+	return nil
 }
 
-type forkerPlace struct{}
-
-func (forkerPlace) Place() (int, bool) { return 40, true }
-
-// exclude calls f while nothing is forked.
-func (f *forker) exclude(call func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	call()
+// prepare gives the command its mark and its cgroups.
+func (t *tree) prepare(scope string, attr *syscall.ProcAttr) (err error) {
+	h := t.host
+	if t.place, err = h.choice.limiter.Admit(scope); err != nil {
+		return err
+	}
+	attr.Sys.Pdeathsig = unix.SIGKILL // the second net: see guard_linux.go
+	t.born = bootTicks()
+	h.adoption.registry.add(t)
+	h.adoption.reaper.resume()
+	attr.Env = append(slices.DeleteFunc(slices.Clone(attr.Env), procfs.IsMarker), h.adoption.marker(t))
+	if t.cgroup = h.choice.cgroups.For(t.place); t.cgroup != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, t.cgroup.FD()
+	}
+	return nil
 }
 
-// fork starts a program with a tag, in a place that the limiter gave.
-func (f *forker) fork(tag procfs.Tag, place *cgroup.Place, path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if place != nil {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		back, err := place.Enter()
-		if err != nil {
-			return 0, -1, err
-		}
-		defer func() {
-			if err := back(); err != nil {
-				f.log.Load().Error("a thread of the server cannot leave the cgroup of a command", "error", err)
-			}
-		}()
-	}
-	if f.tags {
-		if err := f.own.Set(tag); err == nil {
-			defer f.own.Set(f.own.Tag())
-		}
-	}
-	return forkExec(path, argv, attr, &f.noPidfd)
-}
-
-// forkExec starts a program and returns its pid and, unless the kernel refuses
-// one, a pidfd. Kernels before 5.2 know of none, and a system call filter may
-// refuse it; refused remembers that.
-func forkExec(path string, argv []string, attr *syscall.ProcAttr, refused *atomic.Bool) (pid, pidfd int, err error) {
-	pidfd = -1
-	if !refused.Load() {
-		attr.Sys.PidFD = &pidfd
-		pid, err = syscall.ForkExec(path, argv, attr)
-		if err != syscall.ENOSYS && err != syscall.EINVAL && err != syscall.EPERM {
-			return pid, pidfd, err
-		}
-		attr.Sys.PidFD = nil
-	}
-	pid, without := syscall.ForkExec(path, argv, attr)
-	if without == nil && err != nil {
-		refused.Store(true)
-	}
-	return pid, -1, without
+// release gives back what the tree has of the host.
+func (t *tree) release() {
+	t.host.adoption.registry.remove(t)
+	t.host.adoption.forget(t)
+	t.host.choice.cgroups.Give(t.cgroup)
+	t.place.Release()
 }

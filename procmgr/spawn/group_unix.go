@@ -15,10 +15,10 @@ import (
 type domain interface {
 	// leaderEnded is called in the loop when the exit was seen.
 	leaderEnded()
-	// awaitEmpty returns true once nothing is alive, and false when it was abandoned. The
+	// awaitGone returns true once nothing is alive, and false when it was abandoned. The
 	// leader was reaped.
-	awaitEmpty() bool
-	// abandon ends awaitEmpty, also one that is called later. It may be called twice.
+	awaitGone() bool
+	// abandon ends awaitGone, also one that is called later. It may be called twice.
 	abandon()
 
 	// The others are called while life.pin is held and the domain is not closed, or by
@@ -31,8 +31,8 @@ type domain interface {
 	living() ([]living, error)
 	// signalOne signals what living has returned, if it still is that process.
 	signalOne(l living, sig unix.Signal) error
-	// empty reports whether nothing is alive. The leader was reaped.
-	empty() bool
+	// gone reports whether nothing is alive. The leader was reaped.
+	gone() bool
 	// reaped is called when the leader was reaped.
 	reaped(Exit)
 	// correct replaces in what was used what the system knows better.
@@ -74,7 +74,7 @@ func (g *group) signalGroup(sig unix.Signal) error {
 	lockorder.Slow()
 	var err error
 	if g.isReaped() {
-		err = g.signalReaped(sig)
+		err = signalReaped(g.pid, g.pidfd, sig)
 	} else {
 		err = unix.Kill(-g.pid, sig)
 	}
@@ -118,7 +118,16 @@ func sent(attempt, before error) error {
 	return before
 }
 
-func (g *group) empty() bool {
+func (g *group) signalOne(l living, sig unix.Signal) error { return signalMember(l, g.pid, sig) }
+
+func (g *group) living() ([]living, error) {
+	if g.isReaped() {
+		return reapedMembers(g.pid, g.pidfd)
+	}
+	return groupMembers(g.pid)
+}
+
+func (g *group) gone() bool {
 	left, err := g.living()
 	return err == nil && len(left) == 0
 }
@@ -158,13 +167,13 @@ func (g *group) announce() {
 	}
 }
 
-// awaitEmpty looks again and again: the kernel announces the end of processes that are
+// awaitGone looks again and again: the kernel announces the end of processes that are
 // not our children to nobody. The pause grows to a second, and starts anew when a
 // signal was sent.
-func (g *group) awaitEmpty() bool {
+func (g *group) awaitGone() bool {
 	const first, longest = time.Millisecond, time.Second
 	for pause := first; !g.isAbandoned(); pause = min(2*pause, longest) {
-		if g.empty() {
+		if g.gone() {
 			return true
 		}
 		if changed, abandoned := g.pause(pause); abandoned {

@@ -24,11 +24,11 @@ import (
 // the end of the thread that forked; threads of a Go program end only when a
 // goroutine ends that has locked one, so none here does.
 type guard struct {
-	argv   []string // of the process: early.GuardName, the instance, its cgroups; empty is no guard
 	log    *atomic.Pointer[slog.Logger]
 	forker *forker
 
 	start sync.Once
+	argv  []string       // of the process
 	owner sync.WaitGroup // of the goroutine
 
 	mu       lockorder.Mutex[guardPlace] // guards the fields below
@@ -41,14 +41,12 @@ type guardPlace struct{}
 
 func (guardPlace) Place() (int, bool) { return 150, false }
 
-// run has the guard run.
-func (g *guard) run() {
-	if len(g.argv) > 0 {
-		g.start.Do(func() {
-			g.ended = make(chan struct{})
-			g.owner.Go(g.keep)
-		})
-	}
+// run has the guard run: early.GuardName, for an instance with a directory of cgroups.
+func (g *guard) run(name, instance, cgroups string) {
+	g.start.Do(func() {
+		g.argv, g.ended = []string{name, instance, cgroups}, make(chan struct{})
+		g.owner.Go(g.keep)
+	})
 }
 
 // keep starts guards until one is released.

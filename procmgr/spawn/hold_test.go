@@ -53,8 +53,8 @@ func TestNobodyWaitsForALook(t *testing.T) {
 			if e := signalled.ended(); e.Signal == "" {
 				t.Errorf("got %+v", e)
 			}
-			signalled.emptied()
-			other.emptied()
+			signalled.gone()
+			other.gone()
 			host.adoption.testHookLook = nil
 		})
 	}

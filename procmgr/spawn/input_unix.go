@@ -115,15 +115,7 @@ func (in *input) write(text []byte) (n int, err error) {
 	return n, err
 }
 
-// Write gives text to a command with an input that is kept, and then, if end is set,
-// the end of it: a pipe is closed; in a terminal the end-of-file character is typed,
-// twice if a line was begun (termios(3), VEOF). Calls take turns. It returns how much
-// of text the pipe or the terminal has taken, and ErrNoInput, ErrInputClosed,
-// ErrInputLine, or ErrInputFull if ctx has ended before it has taken all.
-func (p *Process) Write(ctx context.Context, text []byte, end bool) (n int, err error) {
-	return p.input.give(ctx, text, end)
-}
-
+// give is Process.Write.
 func (in *input) give(ctx context.Context, text []byte, end bool) (n int, err error) {
 	if !in.kept {
 		return 0, ErrNoInput
@@ -197,10 +189,6 @@ func (in *input) endOfFile() []byte {
 	}
 	return []byte{eof, eof} // the first ends the line
 }
-
-// Resize changes the size of a terminal; its programs get SIGWINCH. The error is
-// ErrNoTerminal where there is none.
-func (p *Process) Resize(size Size) error { return p.input.resize(size) }
 
 func (in *input) resize(size Size) error {
 	if !in.tty {

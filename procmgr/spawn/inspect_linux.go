@@ -56,3 +56,16 @@ func (p *Process) readers(foreground int) (pids []int, err error) {
 	})
 	return pids, err
 }
+
+// source returns the input as the processes that read it show it.
+func (in *input) source() (found inspect.Input, err error) {
+	look := inspect.PipeInput
+	if in.tty {
+		look = inspect.TerminalInput
+	}
+	err = in.control(func(fd int) (err error) {
+		found, err = look(fd)
+		return err
+	})
+	return found, err
+}

@@ -87,7 +87,7 @@ func (k *kill) begun() bool { return !k.is(killUnasked) }
 // begin kills the group, and has the rest killed. The tree is pinned.
 func (k *kill) begin() error {
 	if err := k.tree.signalGroup(unix.SIGKILL); err == ErrNotRunning {
-		if k.tree.host.adoption.empty(k.tree) {
+		if k.tree.host.adoption.gone(k.tree) {
 			return ErrNotRunning
 		}
 	} else if err != nil {

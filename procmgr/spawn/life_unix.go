@@ -17,7 +17,7 @@ const (
 	stageRunning stage = "running" // its program runs
 	stageEnded   stage = "ended"   // its exit was seen; its number is still its own
 	stageReaped  stage = "reaped"  // its number may belong to another process
-	stageClosed  stage = "closed"  // its kill domain is empty or was given up: nobody uses it
+	stageClosed  stage = "closed"  // its kill domain is gone or was given up: nobody uses it
 )
 
 // stageEdges are the legal steps.

@@ -36,8 +36,8 @@ func limit(t *testing.T, limits Limits) {
 		t.Skip(err)
 	}
 	t.Cleanup(func() {
-		host.limiter.Close()
-		host.limiter = nil
+		host.choice.limiter.Close()
+		host.choice.limiter = nil
 		for _, controller := range []string{"memory", "pids"} {
 			own, err := cgroup.Own(controller)
 			if err != nil {
@@ -132,7 +132,7 @@ func TestMemoryLimitOfAGroup(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	first.Signal(SignalKill)
-	first.emptied()
+	first.gone()
 	// What an end has freed is free.
 	start(t, command("g", hog(80))).await("has it")
 }
@@ -155,7 +155,7 @@ func TestForkBombUnderALimit(t *testing.T) {
 	if err := bomb.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
-	bomb.emptied()
+	bomb.gone()
 	if e := bomb.ended(); !slices.Equal(e.Limits, []Limit{LimitPids}) {
 		t.Errorf("got %+v", e)
 	}
@@ -179,7 +179,7 @@ func TestPidsLimitOfAGroup(t *testing.T) {
 		t.Errorf("another group: %+v", e)
 	}
 	running[0].Signal(SignalKill)
-	running[0].emptied()
+	running[0].gone()
 	proctest.Within(t, "a start succeeds", func() bool {
 		r, err := begin(t, s, command("g", "exit 3"))
 		return err == nil && r.ended().Code == 3
@@ -272,7 +272,7 @@ func TestUsageOfTheWholeDomain(t *testing.T) {
 	if err := os.WriteFile(cue, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.emptied()
+	r.gone()
 	total, err := r.Usage()
 	if err != nil || total.Processes != 0 || total.User < u.User || total.MaxRSS < 40<<20 {
 		t.Errorf("in all: %+v %v, after %+v", total, err, u)

@@ -3,6 +3,7 @@
 package spawn
 
 import (
+	"context"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,31 @@ type Process struct {
 // Pid is the kernel's number of the command. It may be used again once the
 // exit was announced.
 func (p *Process) Pid() int { return p.group.pid }
+
+// Usage returns what the command and all that it forked have used so far. An error
+// means that it cannot be seen: [errors.ErrUnsupported] on macOS as long as something
+// lives.
+func (p *Process) Usage() (Usage, error) {
+	p.group.pin.RLock()
+	defer p.group.pin.RUnlock()
+	if p.group.stage() == stageClosed {
+		return p.group.dead.sum(), nil
+	}
+	return usage(p.domain, &p.group.dead)
+}
+
+// Write gives text to a command with an input that is kept, and then, if end is set,
+// the end of it: a pipe is closed; in a terminal the end-of-file character is typed,
+// twice if a line was begun (termios(3), VEOF). Calls take turns. It returns how much
+// of text the pipe or the terminal has taken, and ErrNoInput, ErrInputClosed,
+// ErrInputLine, or ErrInputFull if ctx has ended before it has taken all.
+func (p *Process) Write(ctx context.Context, text []byte, end bool) (n int, err error) {
+	return p.input.give(ctx, text, end)
+}
+
+// Resize changes the size of a terminal; its programs get SIGWINCH. The error is
+// ErrNoTerminal where there is none.
+func (p *Process) Resize(size Size) error { return p.input.resize(size) }
 
 // openOutputs makes the pipes of a command, and returns its ends of them.
 func (p *Process) openOutputs(split bool) (stdout, stderr int, err error) {
@@ -159,26 +185,26 @@ func (p *Process) endDrain() {
 }
 
 // conclude reaps a command, announces its exit, and waits until its kill domain is
-// empty.
+// gone.
 func (p *Process) conclude(endedAt time.Time) {
 	defer p.spawner.wg.Done()
 	exit := p.reap()
 	exit.At = endedAt
 	p.input.close()
-	if exit.Empty = p.emptySoon(); exit.Empty {
+	if exit.Gone = p.goneSoon(); exit.Gone {
 		exit.Usage = p.settle()
 	} else {
-		exit.Usage, _ = p.usage() // what cannot be seen is left out
+		exit.Usage, _ = usage(p.domain, &p.group.dead) // what cannot be seen is left out
 	}
 	exit.Limits = p.domain.limitsReached()
 	p.events.Exited(exit)
-	if exit.Empty || !p.domain.awaitEmpty() {
+	if exit.Gone || !p.domain.awaitGone() {
 		p.close()
 		return
 	}
 	used := p.settle()
 	p.close()
-	p.events.Emptied(used)
+	p.events.Gone(used)
 }
 
 // reap takes the status of the leader.
@@ -191,15 +217,15 @@ func (p *Process) reap() Exit {
 	return exit
 }
 
-// emptySoon reports whether nothing is left. What a launcher has made around the
+// goneSoon reports whether nothing is left. What a launcher has made around the
 // command, such as process 1 of a pid namespace, is gone a moment after it: that is
 // awaited.
-func (p *Process) emptySoon() bool {
+func (p *Process) goneSoon() bool {
 	const most, pause = 50 * time.Millisecond, time.Millisecond
 	for begin := time.Now(); ; time.Sleep(pause) {
-		empty := p.domain.empty()
-		if empty || p.group.launcher == "" || time.Since(begin) > most {
-			return empty
+		gone := p.domain.gone()
+		if gone || p.group.launcher == "" || time.Since(begin) > most {
+			return gone
 		}
 	}
 }

@@ -113,7 +113,7 @@ func TestReusedPidsInside(t *testing.T) {
 			}
 		}
 		_ = r.Signal(SignalKill)
-		r.emptied()
+		r.gone()
 		r.Release()
 	}
 	close(stop)

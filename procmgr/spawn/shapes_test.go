@@ -108,10 +108,10 @@ func killShape(t *testing.T, s shape) (took time.Duration) {
 		if err := r.Signal(SignalKill); err != nil {
 			t.Fatal(err)
 		}
-		r.emptied()
+		r.gone()
 		took = time.Since(begin)
 		if left := proctest.Sleepers(token); len(left) > 0 {
-			t.Errorf("said to be empty, and %d live", len(left))
+			t.Errorf("said to be gone, and %d live", len(left))
 		}
 		if !s.exits {
 			if e := r.ended(); e.Signal != "SIGKILL" {
@@ -132,7 +132,7 @@ func TestTerminateReachesEveryShape(t *testing.T) {
 		if err := r.Signal(SignalTerminate); err != nil {
 			t.Fatal(err)
 		}
-		r.emptied()
+		r.gone()
 		if left := proctest.Sleepers(token); len(left) > 0 {
 			t.Errorf("%d live", len(left))
 		}
@@ -159,7 +159,7 @@ func TestTerminateReachesTheChildOfOneThatDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.emptied()
+	r.gone()
 	if left := proctest.Sleepers(token); len(left) > 0 {
 		t.Errorf("%d live", len(left))
 	}
@@ -205,8 +205,8 @@ func TestDescendantsAreFollowedToTheirEnd(t *testing.T) {
 			t.Errorf("%d members", n)
 		}
 		select {
-		case <-r.empty:
-			t.Error("empty")
+		case <-r.nothing:
+			t.Error("gone")
 		default:
 		}
 	}
@@ -214,7 +214,7 @@ func TestDescendantsAreFollowedToTheirEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.await("late")
-	r.emptied()
+	r.gone()
 	if n := members(r.Process); n != 0 {
 		t.Errorf("%d members", n)
 	}
@@ -234,7 +234,7 @@ func TestKillLeavesOthersAlone(t *testing.T) {
 		if err := r.Signal(SignalKill); err != nil {
 			t.Fatal(err)
 		}
-		r.emptied()
+		r.gone()
 	})
 	if n := len(proctest.Sleepers(token)); n != 2 {
 		t.Errorf("%d of the other's two live", n)
@@ -326,7 +326,7 @@ func TestKillHuntsAChain(t *testing.T) {
 				if err := os.WriteFile(cue, nil, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				r.emptied()
+				r.gone()
 				proctest.Within(t, "the chain to end", func() bool { return carry(token) == 0 })
 			}()
 			r.await("ready")
@@ -336,10 +336,10 @@ func TestKillHuntsAChain(t *testing.T) {
 				t.Fatal(err)
 			}
 			select {
-			case <-r.empty:
+			case <-r.nothing:
 				t.Logf("gone after %v", time.Since(begin))
 				if n := carry(token); n > 0 {
-					t.Errorf("said to be empty, and %d live", n)
+					t.Errorf("said to be gone, and %d live", n)
 				}
 			case <-time.After(killTime + 2*time.Second):
 				left, err := r.Members()
@@ -388,12 +388,12 @@ func TestAProcessInStateDIsASurvivor(t *testing.T) {
 		t.Errorf("survivors %v, %v", list, err)
 	}
 	select {
-	case <-r.empty:
-		t.Error("said to be empty")
+	case <-r.nothing:
+		t.Error("said to be gone")
 	default:
 	}
 	thaw()
-	r.emptied()
+	r.gone()
 }
 
 // A process whose main thread has ended shows as a zombie, and lives.
@@ -416,7 +416,7 @@ func TestAZombieWithThreadsLives(t *testing.T) {
 	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
-	r.emptied()
+	r.gone()
 	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task", pid)); err == nil {
 		t.Error("it lives")
 	}
@@ -431,7 +431,7 @@ func TestASpoiltCgroupIsNotUsedAgain(t *testing.T) {
 	if e := r.ended(); e.Signal != "SIGKILL" {
 		t.Fatalf("got %+v", e)
 	}
-	r.emptied()
+	r.gone()
 	for range 10 {
 		if e := shell(t, "exit 5").ended(); e.Code != 5 {
 			t.Fatalf("the next one: %+v", e)
@@ -445,7 +445,7 @@ func TestCgroupsThatAreRemoved(t *testing.T) {
 		t.Skip("there are no cgroups")
 	}
 	shell(t, "exit 0").ended()
-	procfs.RemoveCgroup(host.cgroups.Dir())
+	procfs.RemoveCgroup(host.choice.cgroups.Dir())
 	for range 40 {
 		if e := shell(t, "exit 5").ended(); e.Code != 5 {
 			t.Fatalf("got %+v", e)

@@ -17,7 +17,7 @@ func TestNoMoreCgroups(t *testing.T) {
 	if host.KillDomain() != KillDomainCgroup {
 		t.Skip("there are no cgroups")
 	}
-	most := host.cgroups.Dir() + "/cgroup.max.descendants"
+	most := host.choice.cgroups.Dir() + "/cgroup.max.descendants"
 	if err := os.WriteFile(most, []byte("0"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestNoMoreCgroups(t *testing.T) {
 	for _, r := range all {
 		r.await("ready")
 		r.Signal(SignalKill)
-		r.emptied()
+		r.gone()
 	}
 	s.Wait()
 	if left := proctest.Sleepers(token); len(left) > 0 {
@@ -86,7 +86,7 @@ func TestDescriptorsAreKeptBack(t *testing.T) {
 	}
 	for _, r := range all {
 		r.Signal(SignalKill)
-		r.emptied()
+		r.gone()
 	}
 	s.Wait()
 	if left := proctest.Sleepers(token); len(left) > 0 {

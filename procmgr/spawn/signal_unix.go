@@ -6,7 +6,7 @@ import "golang.org/x/sys/unix"
 
 // Signal sends sig to the whole kill domain. It is the only place that sends one
 // to a command. What SignalKill does not reach at once it goes on to end until nothing
-// is left; Emptied tells.
+// is left; Gone tells.
 //
 // Errors: ErrNotRunning when nothing was left to receive it, ErrUnsupportedSignal,
 // ErrNotPermitted, or another refusal of the system.

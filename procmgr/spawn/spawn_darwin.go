@@ -31,22 +31,22 @@ func member(l living) Member { return l }
 
 // signalReaped signals the members of a reaped leader's group one by one: macOS has no
 // handle of a group, and the number alone may belong to another.
-func (g *group) signalReaped(sig unix.Signal) error {
-	list, err := groupMembers(g.pid)
+func signalReaped(group, _ int, sig unix.Signal) error {
+	list, err := groupMembers(group)
 	if err == nil {
 		err = unix.ESRCH
 	}
 	for _, l := range list {
-		if g.signalOne(l, sig) == nil {
+		if signalMember(l, group, sig) == nil {
 			err = nil
 		}
 	}
 	return err
 }
 
-func (g *group) signalOne(l living, sig unix.Signal) error { return unix.Kill(l.Pid, sig) }
+func signalMember(l living, _ int, sig unix.Signal) error { return unix.Kill(l.Pid, sig) }
 
-func (g *group) living() ([]living, error) { return groupMembers(g.pid) }
+func reapedMembers(group, _ int) ([]living, error) { return groupMembers(group) }
 
 // groupMembers asks the kernel for the living processes of the group.
 func groupMembers(id int) ([]living, error) {
@@ -109,16 +109,8 @@ func isStopped(pid int) bool {
 // AnySuspended reports true: each is to be asked.
 func (s *Spawner) AnySuspended() bool { return true }
 
-// Usage returns what the command has used once it was reaped. Before, and as long as
-// something that it forked lives, the error is [errors.ErrUnsupported].
-func (p *Process) Usage() (Usage, error) {
-	if p.group.stage() == stageClosed {
-		return p.group.dead.sum(), nil
-	}
-	return p.group.dead.sum(), errors.ErrUnsupported
-}
-
-func (p *Process) usage() (Usage, error) { return p.group.dead.sum(), nil }
+// usage is only known of what has ended.
+func usage(_ domain, dead *account) (Usage, error) { return dead.sum(), errors.ErrUnsupported }
 
 func usageOf(r *unix.Rusage) Usage {
 	return Usage{

@@ -57,7 +57,7 @@ type run struct {
 	*Process
 	t       *testing.T
 	exit    chan Exit
-	empty   chan struct{}
+	nothing chan struct{}
 	closed  chan struct{}
 	changed chan struct{} // holds a token when there is new output
 
@@ -81,7 +81,7 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 	}
 	t.Cleanup(func() {
 		r.Signal(SignalKill)
-		r.emptied()
+		r.gone()
 		r.Release()
 		s.Wait()
 	})
@@ -91,19 +91,19 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 // begin starts a command that the test ends itself.
 func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
-	r := &run{t: t, exit: make(chan Exit, 1), empty: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
+	r := &run{t: t, exit: make(chan Exit, 1), nothing: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
 	p, err := s.Start(cmd, Events{
 		Stdout:       func(p []byte) { r.take(&r.out, p) },
 		Stderr:       func(p []byte) { r.take(&r.err, p) },
 		OutputClosed: func() { close(r.closed) },
 		Exited: func(e Exit) {
-			if e.Empty {
-				close(r.empty)
+			if e.Gone {
+				close(r.nothing)
 			}
-			e.Empty = false
+			e.Gone = false
 			r.exit <- e
 		},
-		Emptied: func(Usage) { close(r.empty) },
+		Gone: func(Usage) { close(r.nothing) },
 	})
 	if err == nil {
 		p.Follow()
@@ -169,8 +169,8 @@ func (r *run) await(text string) {
 
 func (r *run) ended() Exit { return <-r.exit }
 
-// emptied waits until nothing of it is alive.
-func (r *run) emptied() { <-r.empty }
+// gone waits until nothing of it is alive.
+func (r *run) gone() { <-r.nothing }
 
 func TestExitCodeSignalAndUsage(t *testing.T) {
 	if e := shell(t, "exit 7").ended(); e.Code != 7 || e.Signal != "" || e.Lost {
@@ -263,7 +263,7 @@ func TestOutputAfterTheExitIsDelivered(t *testing.T) {
 	if !strings.Contains(r.text(), "late") {
 		t.Errorf("got %q", r.text())
 	}
-	r.emptied()
+	r.gone()
 	if err := r.Signal(SignalKill); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("signal to an empty group: %v", err)
 	}

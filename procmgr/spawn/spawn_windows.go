@@ -34,10 +34,10 @@ type Process struct {
 	turn    chan struct{}  // has room for one: the call that writes
 	settled chan struct{}
 
-	mu    sync.Mutex // guards the fields below
-	ended bool       // the command has exited
-	gone  bool       // nothing is left, or it was given up; job is closed
-	used  Usage      // by the command, once it has exited
+	mu     sync.Mutex // guards the fields below
+	ended  bool       // the command has exited
+	closed bool       // nothing is left, or it was given up, and so is job
+	used   Usage      // by the command, once it has exited
 }
 
 // Start runs cmd. See the other systems for its promises.
@@ -102,7 +102,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 			<-p.turn
 		})
 	}
-	s.wg.Add(1) // until it is empty
+	s.wg.Add(1) // until it is gone
 	s.wg.Go(p.read)
 	return p, nil
 }
@@ -225,16 +225,16 @@ func (p *Process) follow() {
 	case <-drained.C:
 	}
 	members, err := p.Members()
-	exit.Empty = err == nil && len(members) == 0
+	exit.Gone = err == nil && len(members) == 0
 	p.events.Exited(exit)
-	if exit.Empty {
+	if exit.Gone {
 		p.giveUp(nil)
 		return
 	}
 	for pause := time.Millisecond; ; pause = min(2*pause, time.Second) {
 		members, err := p.Members()
 		if err == nil && len(members) == 0 {
-			p.giveUp(p.events.Emptied)
+			p.giveUp(p.events.Gone)
 			return
 		}
 		time.Sleep(pause)
@@ -245,8 +245,8 @@ func (p *Process) follow() {
 // done before.
 func (p *Process) giveUp(tell func(Usage)) {
 	p.mu.Lock()
-	first := !p.gone
-	p.gone = true
+	first := !p.closed
+	p.closed = true
 	p.mu.Unlock()
 	if first {
 		_ = windows.CloseHandle(p.job)
@@ -280,7 +280,7 @@ func (p *Process) Suspended() bool { return false }
 func (p *Process) Signal(sig Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gone {
+	if p.closed {
 		return ErrNotRunning
 	}
 	if sig != SignalKill {
@@ -300,7 +300,7 @@ func (p *Process) Ended() bool {
 func (p *Process) Members() ([]Member, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gone {
+	if p.closed {
 		return nil, nil
 	}
 	// JOBOBJECT_BASIC_PROCESS_ID_LIST, with room for that many.

@@ -4,48 +4,16 @@ package spawn
 
 import (
 	"slices"
-	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/proctor-mcp/proctor/procmgr/spawn/loop"
 )
-
-// system is what a Spawner has on this kind of system.
-type system struct {
-	noPidfd   atomic.Bool           // the kernel refuses pidfds
-	lastFound atomic.Pointer[found] // the program that was looked up last
-
-	mu   sync.Mutex // guards the field below
-	loop *loop.Loop // nil before the first start and after Wait
-}
-
-// startLoop returns the loop, which runs until Wait.
-func (s *Spawner) startLoop() (*loop.Loop, error) {
-	s.system.mu.Lock()
-	defer s.system.mu.Unlock()
-	if s.system.loop == nil {
-		l, err := loop.New()
-		if err != nil {
-			return nil, err
-		}
-		s.system.loop = l
-	}
-	return s.system.loop, nil
-}
 
 // Wait returns when every goroutine has ended: all commands have ended, what
 // they forked is dead and their pipes are closed, or they were released.
 func (s *Spawner) Wait() {
 	s.wg.Wait()
-	s.system.mu.Lock()
-	defer s.system.mu.Unlock()
-	if s.system.loop != nil {
-		s.system.loop.Stop()
-		s.system.loop = nil
-	}
+	s.system.stopLoop()
 }
 
 // Start runs cmd and returns once its program runs. The error says why it does
@@ -61,7 +29,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := s.startLoop()
+	l, err := s.system.startLoop()
 	if err != nil {
 		return nil, err
 	}

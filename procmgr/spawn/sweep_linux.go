@@ -12,7 +12,7 @@ import (
 // Sweep ends what programs that are gone have left behind because nobody was left
 // to do it: they and their guards were killed at once.
 func (h *Host) Sweep() {
-	h.choose()
+	h.choice.domain()
 	if h.adoption.self.Pid == 0 {
 		return
 	}
@@ -42,8 +42,8 @@ func (h *Host) leftBehind() (list []leftover) {
 			list = append(list, leftover{i, cgroups})
 		}
 	}
-	if h.cgroups != nil {
-		cgroup.Instances(filepath.Dir(h.cgroups.Dir()), add)
+	if h.choice.cgroups != nil {
+		cgroup.Instances(filepath.Dir(h.choice.cgroups.Dir()), add)
 	}
 	_ = procfs.Pids(func(pid int) {
 		tag, err := procfs.ReadTag(pid)

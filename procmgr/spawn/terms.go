@@ -124,10 +124,10 @@ type Events struct {
 	OutputClosed func()
 	// Exited is called once, after every byte written before the exit was delivered.
 	Exited func(Exit)
-	// Emptied is called once, after Exited unless that reported it already: nothing
+	// Gone is called once, after Exited unless that reported it already: nothing
 	// that the command forked is alive. It gets what was used in all. It is not called
 	// after [Process.Release].
-	Emptied func(Usage)
+	Gone func(Usage)
 }
 
 // Exit is how a command ended.
@@ -140,8 +140,8 @@ type Exit struct {
 	Signal string
 	// Lost reports that another part of the program took the exit status.
 	Lost bool
-	// Empty reports that nothing that it forked is alive.
-	Empty bool
+	// Gone reports that nothing that it forked is alive.
+	Gone bool
 	// Limits are those of [Limits] that it has run into.
 	Limits []Limit
 	// Usage is what it and all that it forked have used so far.

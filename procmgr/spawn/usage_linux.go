@@ -5,21 +5,11 @@ import (
 	"time"
 )
 
-// Usage returns what the command and all that it forked have used so far. An error
-// means that it cannot be seen.
-func (p *Process) Usage() (Usage, error) {
-	p.group.pin.RLock()
-	defer p.group.pin.RUnlock()
-	if p.group.stage() == stageClosed {
-		return p.group.dead.sum(), nil
-	}
-	return p.usage()
-}
-
-// usage adds up what has ended and what lives.
-func (p *Process) usage() (Usage, error) {
-	list, err := p.domain.living()
-	u := p.group.dead.sum()
+// usage adds up what has ended and what lives. An error means that not all could be
+// seen.
+func usage(d domain, dead *account) (Usage, error) {
+	list, err := d.living()
+	u := dead.sum()
 	for _, s := range list {
 		const tick = time.Second / ticksPerSecond
 		rss := int64(s.RSS) * int64(os.Getpagesize())
@@ -28,7 +18,7 @@ func (p *Process) usage() (Usage, error) {
 		u.Processes++
 	}
 	u.MaxRSS = max(u.MaxRSS, u.RSS)
-	p.group.dead.add(Usage{MaxRSS: u.MaxRSS}) // what was seen is remembered
-	p.domain.correct(&u)
+	dead.add(Usage{MaxRSS: u.MaxRSS}) // what was seen is remembered
+	d.correct(&u)
 	return u, err
 }

@@ -22,11 +22,11 @@ type controller struct {
 
 // findController looks for a controller that the program may use, in the one
 // hierarchy that has it (cgroups(7)), and makes its directory there.
-func findController(name string, instance procfs.Instance, pool *Pool) (*controller, error) {
+func findController(name string, instance procfs.Instance, domain string) (*controller, error) {
 	own, err := Own(name)
 	switch {
 	case err == errNoHierarchy:
-		return delegatedController(name, pool)
+		return delegatedController(name, domain)
 	case err != nil:
 		return nil, err
 	}
@@ -37,12 +37,13 @@ func findController(name string, instance procfs.Instance, pool *Pool) (*control
 	return c, nil
 }
 
-// delegatedController enables a v2 controller for the cgroups of the kill domain.
-func delegatedController(name string, pool *Pool) (*controller, error) {
-	if pool == nil {
+// delegatedController enables a v2 controller for the cgroups of the kill domain, in
+// whose directory they are.
+func delegatedController(name, domain string) (*controller, error) {
+	if domain == "" {
 		return nil, errors.New("that needs the kill domain cgroup")
 	}
-	own := filepath.Dir(pool.dir)
+	own := filepath.Dir(domain)
 	have, err := os.ReadFile(own + "/cgroup.controllers")
 	if err != nil {
 		return nil, err
@@ -50,16 +51,16 @@ func delegatedController(name string, pool *Pool) (*controller, error) {
 	if !slices.Contains(strings.Fields(string(have)), name) {
 		return nil, fmt.Errorf("the controller is not delegated to %s (systemd: Delegate=yes)", own)
 	}
-	if err := vacate(own, procfs.ServerCgroup(pool.dir)); err != nil {
+	if err := vacate(own, procfs.ServerCgroup(domain)); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{own, pool.dir} {
+	for _, dir := range []string{own, domain} {
 		if err := giveOn(dir, name); err != nil {
-			_ = procfs.RestoreCgroup(pool.dir) // somebody else has come in meanwhile
+			_ = procfs.RestoreCgroup(domain) // somebody else has come in meanwhile
 			return nil, err
 		}
 	}
-	return &controller{name: name, v2: true, dir: pool.dir}, nil
+	return &controller{name: name, v2: true, dir: domain}, nil
 }
 
 // vacate moves the program out of its own cgroup, into one below it. A cgroup

@@ -45,21 +45,27 @@ type Place struct {
 	refusals  int64  // forks that the limit of the scope had refused before
 }
 
-// NewLimiter returns a limiter that was tried: with a command in a place and, if there
-// is a pool, in its cgroup. The error is [ErrMemoryLimit] or [ErrPidsLimit], and why.
-func NewLimiter(limits Limits, instance procfs.Instance, pool *Pool, try func(*Cgroup, *Place) error) (l *Limiter, err error) {
+// NewLimiter returns a limiter that was tried with a command in a place. domain is the
+// directory of the kill domain's cgroups, "" if there are none. The error is
+// [ErrMemoryLimit] or [ErrPidsLimit], and why.
+func NewLimiter(limits Limits, instance procfs.Instance, domain string, try func(*Place) error) (l *Limiter, err error) {
 	l = &Limiter{limits: limits, scopes: map[string]*scope{}}
 	if limits.Memory > 0 || limits.MemoryPerScope > 0 {
-		if l.memory, err = findController("memory", instance, pool); err != nil {
+		if l.memory, err = findController("memory", instance, domain); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMemoryLimit, err)
 		}
 	}
 	if limits.Pids > 0 || limits.PidsPerScope > 0 {
-		if l.pids, err = findController("pids", instance, pool); err != nil {
+		if l.pids, err = findController("pids", instance, domain); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrPidsLimit, err)
 		}
 	}
-	if err := l.try(pool, try); err != nil {
+	place, err := l.Admit("")
+	if err == nil {
+		err = try(place)
+		place.Release()
+	}
+	if err != nil {
 		l.Close()
 		sentinel := ErrMemoryLimit
 		if l.memory == nil {
@@ -68,17 +74,6 @@ func NewLimiter(limits Limits, instance procfs.Instance, pool *Pool, try func(*C
 		return nil, fmt.Errorf("%w: %w", sentinel, err)
 	}
 	return l, nil
-}
-
-func (l *Limiter) try(pool *Pool, try func(*Cgroup, *Place) error) error {
-	place, err := l.Admit("")
-	if err != nil {
-		return err
-	}
-	defer place.Release()
-	c := pool.For(place)
-	defer pool.Give(c)
-	return try(c, place)
 }
 
 // controllers calls f for each that is used, and returns the first error.

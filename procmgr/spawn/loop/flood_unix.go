@@ -17,10 +17,9 @@ const (
 // floods counts the outputs that come in full reads, window by window. It belongs
 // to the loop.
 type floods struct {
-	window  int64   // number of the current one
-	count   int     // outputs that flooded in it
-	before  int     // and in the one before
-	resting []*Pipe // not to be read before the next
+	window int64 // number of the current one
+	count  int   // outputs that flooded in it
+	before int   // and in the one before
 }
 
 // share is what an output has had of the current window.
@@ -45,23 +44,4 @@ func (f *floods) add(s *share, n int) (over bool) {
 	s.bytes += n
 	many := max(f.count, f.before)
 	return many > fewFloods && s.bytes >= floodBytes/many
-}
-
-// rest keeps an output from being read until the window is over.
-func (l *Loop) rest(p *Pipe) {
-	l.poller.pause(p.fd, true)
-	l.floods.resting = append(l.floods.resting, p)
-	if len(l.floods.resting) == 1 {
-		time.AfterFunc(floodWindow, func() { l.Post(l.resume) })
-	}
-}
-
-// resume is the event that those that rest can be read again.
-func (l *Loop) resume() {
-	for _, p := range l.floods.resting {
-		if p.fd >= 0 {
-			l.poller.pause(p.fd, false)
-		}
-	}
-	l.floods.resting = nil
 }

@@ -111,7 +111,7 @@ func TestManyFloodsRest(t *testing.T) {
 		s.flood(&wg)
 		floods = append(floods, s)
 	}
-	resting := func() int { return in(l, func() int { return len(l.floods.resting) }) }
+	resting := func() int { return in(l, func() int { return len(l.resting) }) }
 	proctest.Within(t, "all rest", func() bool { return resting() == len(floods) })
 	quiet := newSource(t, l)
 	if _, err := quiet.writer.WriteString("hello"); err != nil {

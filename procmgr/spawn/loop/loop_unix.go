@@ -3,6 +3,8 @@
 package loop
 
 import (
+	"time"
+
 	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 )
 
@@ -18,7 +20,8 @@ type Loop struct {
 	// Of the goroutine alone.
 	buffer     [ReadBytes]byte
 	floods     floods
-	largePipes int // how many pipes are large now
+	resting    []func() // called when the window of floods is over
+	largePipes int      // how many pipes are large now
 
 	mu       lockorder.Mutex[loopPlace] // guards the fields below
 	handlers map[int]Handler            // by descriptor
@@ -103,6 +106,21 @@ func (l *Loop) Post(f func()) {
 		l.calls = append(l.calls, f)
 		l.poller.wake()
 	}
+}
+
+// rest has the loop call resume when the window of floods is over.
+func (l *Loop) rest(resume func()) {
+	l.resting = append(l.resting, resume)
+	if len(l.resting) == 1 {
+		time.AfterFunc(floodWindow, func() { l.Post(l.windowOver) })
+	}
+}
+
+func (l *Loop) windowOver() {
+	for _, resume := range l.resting {
+		resume()
+	}
+	l.resting = nil
 }
 
 // Stop ends the loop and waits for it.

@@ -52,9 +52,17 @@ func (p *Pipe) Ready() {
 			return
 		}
 		if p.loop.floods.add(&p.share, n) {
-			p.loop.rest(p)
+			p.loop.poller.pause(p.fd, true)
+			p.loop.rest(p.resume)
 			return
 		}
+	}
+}
+
+// resume reads again what rested.
+func (p *Pipe) resume() {
+	if p.fd >= 0 {
+		p.loop.poller.pause(p.fd, false)
 	}
 }
 
@@ -77,7 +85,7 @@ func (p *Pipe) read(limit int) (n int, again bool) {
 		return 0, false
 	}
 	p.deliver(p.loop.buffer[:n])
-	p.size.add(p, n)
+	p.size.add(p.loop, p.fd, n)
 	return n, true
 }
 
@@ -101,7 +109,7 @@ func (p *Pipe) Close() {
 	if p.fd < 0 {
 		return
 	}
-	p.size.release(p)
+	p.size.release(p.loop)
 	p.Drop()
 	p.reader.PipeClosed()
 }

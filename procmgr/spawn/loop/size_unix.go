@@ -25,8 +25,8 @@ type size struct {
 	busy  bool // something came since the last look
 }
 
-// add counts what a read gave.
-func (s *size) add(p *Pipe, n int) {
+// add counts what a read of fd gave.
+func (s *size) add(l *Loop, fd, n int) {
 	s.busy = true
 	if s.large || n < ReadBytes {
 		return
@@ -35,34 +35,34 @@ func (s *size) add(p *Pipe, n int) {
 		return
 	}
 	s.full = 0
-	if p.loop.largePipes == maxLarge || !setPipeSize(p.fd, largeSize) {
+	if l.largePipes == maxLarge || !setPipeSize(fd, largeSize) {
 		return
 	}
-	p.loop.largePipes++
+	l.largePipes++
 	s.large = true
-	s.lookLater(p)
+	s.lookLater(l, fd)
 }
 
-func (s *size) lookLater(p *Pipe) {
+func (s *size) lookLater(l *Loop, fd int) {
 	s.busy = false
-	time.AfterFunc(idleTime, func() { p.loop.Post(func() { s.look(p) }) })
+	time.AfterFunc(idleTime, func() { l.Post(func() { s.look(l, fd) }) })
 }
 
 // look makes a pipe that is quiet as large as it was.
-func (s *size) look(p *Pipe) {
+func (s *size) look(l *Loop, fd int) {
 	switch {
 	case s.large && s.busy:
-		s.lookLater(p)
+		s.lookLater(l, fd)
 	case s.large:
-		setPipeSize(p.fd, usualSize)
-		s.release(p)
+		setPipeSize(fd, usualSize)
+		s.release(l)
 	}
 }
 
-// release gives up the pipe's part of the bound.
-func (s *size) release(p *Pipe) {
+// release gives up the pipe's part of the bound. It is called before fd is closed.
+func (s *size) release(l *Loop) {
 	if s.large {
 		s.large = false
-		p.loop.largePipes--
+		l.largePipes--
 	}
 }

@@ -76,13 +76,3 @@ func ParseMarker(value string) (i Instance, number uint64, ok bool) {
 	}
 	return Instance{}, 0, false
 }
-
-func write(path, text string) error {
-	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer syscall.Close(fd)
-	_, err = syscall.Write(fd, []byte(text))
-	return err
-}

@@ -2,7 +2,6 @@ package procfs
 
 import (
 	"syscall"
-	"unsafe"
 )
 
 // Pids calls visit for every process that /proc shows. An error means that
@@ -19,42 +18,6 @@ func Pids(visit func(pid int)) error {
 		err = syscall.ENOENT
 	}
 	return err
-}
-
-// entries calls visit for every name in a directory, without "." and "..".
-func entries(path string, visit func(name []byte)) error {
-	fd, err := open(path)
-	if err != nil {
-		return err
-	}
-	defer syscall.Close(fd)
-	buf := make([]byte, 16<<10)
-	for {
-		n, err := syscall.ReadDirent(fd, buf)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil || n <= 0 {
-			return err
-		}
-		for rest := buf[:n]; len(rest) > 0; {
-			// struct linux_dirent64 of getdents64(2). The last one may be shorter
-			// than syscall.Dirent, which no pointer may be made to then.
-			const nameAt, lengthAt = int(unsafe.Offsetof(syscall.Dirent{}.Name)), unsafe.Offsetof(syscall.Dirent{}.Reclen)
-			length := *(*uint16)(unsafe.Pointer(&rest[lengthAt]))
-			name := rest[nameAt:length]
-			for i, c := range name {
-				if c == 0 {
-					name = name[:i]
-					break
-				}
-			}
-			rest = rest[length:]
-			if string(name) != "." && string(name) != ".." {
-				visit(name)
-			}
-		}
-	}
 }
 
 // Children calls visit for every child of a process, zombies included

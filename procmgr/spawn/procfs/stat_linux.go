@@ -115,58 +115,6 @@ func ReadTasks(pid int) (uid, threads int, err error) {
 	return number("\nUid:\t"), number("\nThreads:\t"), err
 }
 
-// read reads a small file of /proc in one go.
-func read(path string, buf []byte) ([]byte, error) {
-	fd, err := open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer syscall.Close(fd)
-	n, err := readFd(fd, buf)
-	return buf[:max(n, 0)], err
-}
-
-func open(path string) (int, error) {
-	for {
-		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		if err != syscall.EINTR {
-			return fd, err
-		}
-	}
-}
-
-func readFd(fd int, buf []byte) (int, error) {
-	for {
-		n, err := syscall.Read(fd, buf)
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
-}
-
-// atoi reads a number without sign; anything else is 0.
-func atoi(text []byte) (n uint64) {
-	for _, c := range text {
-		if c < '0' || c > '9' {
-			return 0
-		}
-		n = n*10 + uint64(c-'0')
-	}
-	return n
-}
-
-func itoa(n int) string {
-	var buf [20]byte
-	i := len(buf)
-	for {
-		i--
-		buf[i] = byte('0' + n%10)
-		if n /= 10; n == 0 {
-			return string(buf[i:])
-		}
-	}
-}
-
 // LastPid returns the number that was given to a process or thread last, 0 if that
 // cannot be read: the last word of /proc/loadavg (proc_loadavg(5)).
 func LastPid() (pid int) {

@@ -209,12 +209,3 @@ func ReadMarker(pid int) string {
 		}
 	}
 }
-
-func index(text []byte, sub string) int {
-	for i := 0; i+len(sub) <= len(text); i++ {
-		if string(text[i:i+len(sub)]) == sub {
-			return i
-		}
-	}
-	return -1
-}

@@ -1,0 +1,115 @@
+package procfs
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// What package os would do, which the guard cannot use.
+
+// read reads a small file of /proc in one go.
+func read(path string, buf []byte) ([]byte, error) {
+	fd, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd)
+	n, err := readFd(fd, buf)
+	return buf[:max(n, 0)], err
+}
+
+func open(path string) (int, error) {
+	for {
+		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err != syscall.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func readFd(fd int, buf []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, buf)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// atoi reads a number without sign; anything else is 0.
+func atoi(text []byte) (n uint64) {
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n
+}
+
+func itoa(n int) string {
+	var buf [20]byte
+	i := len(buf)
+	for {
+		i--
+		buf[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			return string(buf[i:])
+		}
+	}
+}
+
+func write(path, text string) error {
+	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	_, err = syscall.Write(fd, []byte(text))
+	return err
+}
+
+// entries calls visit for every name in a directory, without "." and "..".
+func entries(path string, visit func(name []byte)) error {
+	fd, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := syscall.ReadDirent(fd, buf)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return err
+		}
+		for rest := buf[:n]; len(rest) > 0; {
+			// struct linux_dirent64 of getdents64(2). The last one may be shorter
+			// than syscall.Dirent, which no pointer may be made to then.
+			const nameAt, lengthAt = int(unsafe.Offsetof(syscall.Dirent{}.Name)), unsafe.Offsetof(syscall.Dirent{}.Reclen)
+			length := *(*uint16)(unsafe.Pointer(&rest[lengthAt]))
+			name := rest[nameAt:length]
+			for i, c := range name {
+				if c == 0 {
+					name = name[:i]
+					break
+				}
+			}
+			rest = rest[length:]
+			if string(name) != "." && string(name) != ".." {
+				visit(name)
+			}
+		}
+	}
+}
+
+func index(text []byte, sub string) int {
+	for i := 0; i+len(sub) <= len(text); i++ {
+		if string(text[i:i+len(sub)]) == sub {
+			return i
+		}
+	}
+	return -1
+}
