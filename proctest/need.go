@@ -1,6 +1,7 @@
 package proctest
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"testing"
@@ -29,4 +30,14 @@ func Need(t testing.TB, programs ...string) {
 func NeedProgram(t testing.TB, program string) {
 	t.Helper()
 	Need(t, program)
+}
+
+// NeedIPv6 skips the test where ::1 is no address.
+func NeedIPv6(t testing.TB) {
+	t.Helper()
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("SKIPPED: no IPv6:", err)
+	}
+	l.Close()
 }

@@ -8,10 +8,13 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+
+	"github.com/proctor-mcp/proctor/proctest"
 )
 
 // The kernel and /proc tell the same.
 func TestListening(t *testing.T) {
+	proctest.NeedIPv6(t)
 	open := map[netip.AddrPort]bool{}
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0", "127.0.0.2:0"} {
 		for range 40 {
