@@ -183,7 +183,7 @@ func cpuTime(t *testing.T, s *server) time.Duration {
 }
 
 // TestGreatFlood lets a process write very much and checks the memory and disk that
-// the server takes for it. Then it compares the rate with that of a reader which
+// the server uses for it. Then it compares the rate with that of a reader which
 // throws everything away, in turns.
 func TestGreatFlood(t *testing.T) {
 	size := *floodMiB
@@ -197,7 +197,7 @@ func TestGreatFlood(t *testing.T) {
 		}
 	}
 	idle, _ := s.status("VmRSS")
-	const command = `head -c %dM /dev/zero | tr '\0' x` // a writer that works for its output
+	const command = `head -c %dM /dev/zero | tr '\0' x` // tr makes every byte, as a real program does
 	flood := func(size int) time.Duration {
 		a, err := s.run(t.Context(), victim, fmt.Sprintf(`{"command":%q,"wait_ms":50000}`, fmt.Sprintf(command, size)))
 		if err != nil || a.NextCursor != int64(size)<<20 {

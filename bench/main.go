@@ -2,9 +2,9 @@
 //
 //	go run ./bench [flags] [-- FLAG...]
 //
-// It starts Proctor as a client does and measures what the client sees: the time
-// from a call to its answer, and what the server takes of the machine. The tests
-// beside it load the program, or use it for hours.
+// It starts Proctor as a client does. It measures the time from a call to its answer,
+// and the memory and threads of the server. The tests beside it load the program, or
+// use it for hours.
 package main
 
 import (
@@ -57,8 +57,8 @@ type options struct {
 const help = `Usage: go run ./bench [flags] [-- FLAG...]
 
 Build Proctor, start it as a client does (proctor stdio, without limits) and
-measure what the client sees: the time from a call to its answer, and what the
-server takes of the machine. Each round measures everything with new servers.
+measure the time from a call to its answer, and the memory and threads of the
+server. Each round measures everything with new servers.
 It takes about half a minute, prints Markdown and ends everything it started.
 The server gets the flags behind --.
 

@@ -58,7 +58,8 @@ func (b *benchmark) add(m metric, value float64) { b.values[m] = append(b.values
 // take minutes.
 const sampleTime = 2 * time.Second
 
-// sample calls f once for each sample of a round, divided by fraction.
+// sample calls f for the samples of a round, or for one in fraction of them. f returns
+// the time to add.
 func (b *benchmark) sample(m metric, fraction int, f func() (time.Duration, error)) error {
 	begun := time.Now()
 	for i := range (b.perRound + fraction - 1) / fraction {

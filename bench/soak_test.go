@@ -38,7 +38,7 @@ func TestSoak(t *testing.T) {
 		for {
 			select {
 			case <-seconds.C:
-				watched = append(watched, takenBy(s))
+				watched = append(watched, footprintOf(s))
 			case <-reports.C:
 				t.Logf("after %d s: %v", len(watched), watched.lastMinute())
 			case <-ended:
@@ -64,7 +64,7 @@ func TestSoak(t *testing.T) {
 	close(ended)
 	<-watching
 	outcomes.check(t, "uses")
-	watched = append(watched, takenBy(s))
+	watched = append(watched, footprintOf(s))
 	t.Logf("%d uses in %v; at the end %v", len(outcomes.times), d, watched.lastMinute())
 	watched.compare(t)
 }
@@ -111,26 +111,26 @@ func uses() []use {
 	}
 }
 
-// taken is what a server takes of the machine, as far as it can be seen from outside.
-type taken struct{ descriptors, threads, rssKiB float64 }
+// footprint is what a server uses, as far as it can be seen from outside.
+type footprint struct{ descriptors, threads, rssKiB float64 }
 
-func (f taken) String() string {
+func (f footprint) String() string {
 	return fmt.Sprintf("%.1f descriptors, %.1f threads, RSS %.0f KiB", f.descriptors, f.threads, f.rssKiB)
 }
 
-// takenBy returns what a server takes now. Only root can count the descriptors: the
+// footprintOf returns what a server uses now. Only root can count the descriptors: the
 // server is not dumpable.
-func takenBy(s *server) taken {
+func footprintOf(s *server) footprint {
 	fds, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
 	threads, _ := s.status("Threads")
 	rss, _ := s.status("VmRSS")
-	return taken{float64(len(fds)), float64(threads), float64(rss)}
+	return footprint{float64(len(fds)), float64(threads), float64(rss)}
 }
 
-// watch is what a server took in each second.
-type watch []taken
+// watch is what a server used in each second.
+type watch []footprint
 
-func (w watch) mean() (m taken) {
+func (w watch) mean() (m footprint) {
 	for _, f := range w {
 		m.descriptors += f.descriptors / float64(len(w))
 		m.threads += f.threads / float64(len(w))
@@ -139,7 +139,7 @@ func (w watch) mean() (m taken) {
 	return m
 }
 
-func (w watch) lastMinute() taken { return w[max(0, len(w)-60):].mean() }
+func (w watch) lastMinute() footprint { return w[max(0, len(w)-60):].mean() }
 
 // compare fails the test if the server has grown.
 func (w watch) compare(t *testing.T) {
@@ -160,7 +160,7 @@ const compareFrom, compareTo = 5 * 60, 10 * 60
 
 // exceeds reports whether f is over 5 % more than before. Of descriptors and threads
 // that would be less than one, so it allows a few more of those.
-func (f taken) exceeds(before taken) bool {
+func (f footprint) exceeds(before footprint) bool {
 	const few = 4
 	return f.rssKiB > before.rssKiB*1.05 ||
 		f.descriptors > max(before.descriptors*1.05, before.descriptors+few) ||
@@ -168,16 +168,16 @@ func (f taken) exceeds(before taken) bool {
 }
 
 func TestGrowthIsSeen(t *testing.T) {
-	before := taken{descriptors: 40, threads: 10, rssKiB: 50000}
+	before := footprint{descriptors: 40, threads: 10, rssKiB: 50000}
 	for _, c := range []struct {
-		after taken
+		after footprint
 		want  bool
 	}{
 		{before, false},
-		{taken{44, 14, 52000}, false},
-		{taken{45, 10, 50000}, true},
-		{taken{40, 15, 50000}, true},
-		{taken{40, 10, 53000}, true},
+		{footprint{44, 14, 52000}, false},
+		{footprint{45, 10, 50000}, true},
+		{footprint{40, 15, 50000}, true},
+		{footprint{40, 10, 53000}, true},
 	} {
 		if got := c.after.exceeds(before); got != c.want {
 			t.Errorf("%v exceeds %v: %v", c.after, before, got)
