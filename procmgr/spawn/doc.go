@@ -95,10 +95,11 @@
 //	adoption.mu    slow   whose an orphan is; keeps orphans from being reaped
 //	Limiter.mu     slow   cgroups that limit, of package cgroup
 //	forker.mu      slow   the program's RLIMIT_RTTIME: held across each fork
+//	guard.mu       slow   keeps the guard from being reaped while it is signalled
 //
 // Brief ones are held for some instructions; no other lock is taken meanwhile, but for
-// kill.mu, life.mu, account.mu, registry.mu, descendants.watching, guard.mu, Pool.mu
-// and Loop.mu in that order. The goroutine that sees an exit takes life.mu and kill.mu.
+// kill.mu, life.mu, account.mu, registry.mu, descendants.watching, Pool.mu and Loop.mu
+// in that order. The goroutine that sees an exit takes life.mu and kill.mu.
 // When somebody else holds life.pin, it is the command's own goroutine that waits to
 // reap it.
 package spawn

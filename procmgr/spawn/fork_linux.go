@@ -19,11 +19,12 @@ func (s *Spawner) fork(path string, argv []string, cmd *Command, attr *syscall.P
 		g.pid, g.pidfd = pid, pidfd
 		return g, g, err
 	}
+	chosen := h.KillDomain() // before anything is started
 	d := &descendants{tree: tree{host: h}}
 	d.init(launcherName(cmd))
 	d.kill.init(&d.tree, &s.wg)
 	err := d.fork(path, argv, cmd.Scope, attr)
-	if h.KillDomain() == KillDomainProcessGroup {
+	if chosen == KillDomainProcessGroup {
 		return &d.group, &d.tree, err
 	}
 	return &d.group, d, err
@@ -34,6 +35,7 @@ func (t *tree) fork(path string, argv []string, scope string, attr *syscall.Proc
 	if err := t.prepare(scope, attr); err != nil {
 		return err
 	}
+	t.host.starts()
 	pid, pidfd, err := t.host.forker.fork(t.host.adoption.tag(t), t.place, path, argv, attr)
 	if t.cgroup.Unusable(err) { // the command shall run
 		t.host.choice.cgroups.Drop(t.cgroup)

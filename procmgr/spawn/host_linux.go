@@ -53,7 +53,7 @@ func Setup(opts SetupOptions) *Host {
 	h := &Host{opts: opts}
 	h.LogTo(slog.New(slog.DiscardHandler))
 	h.forker.log = &h.log
-	h.guard.log, h.guard.forker = &h.log, &h.forker
+	h.guard.init(&h.log, &h.forker)
 	h.choice.log, h.choice.forker, h.choice.adoption = &h.log, &h.forker, &h.adoption
 	closeOnExec()
 	// An error leaves it as it was.
@@ -150,18 +150,15 @@ func (h *Host) setupAdoption() {
 	h.report("children lists", "yes", "")
 }
 
-// Run calls f in another goroutine, and lets the guard go and returns when f has
-// returned. It is called on the main thread, which must fork nothing: what forks
-// is called by f. Now and then it reaps what died unseen, orphans of commands that
-// still run.
+// Run calls f in another goroutine, and returns when f has returned and the guard was
+// ended. It is called on the main thread, which must fork nothing: what forks is called
+// by f. Now and then it reaps what died unseen, orphans of commands that still run, and
+// looks after the guard.
 func (h *Host) Run(f func() int) int {
-	const (
-		pause = time.Second
-		most  = 10 // looks without a command before nobody looks
-	)
+	const most = 20 // looks without a command before nobody looks
 	code := make(chan int, 1)
 	go func() { code <- f() }()
-	ticker := time.NewTicker(pause)
+	ticker := time.NewTicker(guardCheck)
 	defer ticker.Stop()
 	for idle := 0; ; {
 		select {
@@ -170,10 +167,11 @@ func (h *Host) Run(f func() int) int {
 			return c
 		case <-h.adoption.reaper.wake:
 			idle = 0
-			ticker.Reset(pause)
+			ticker.Reset(guardCheck)
 			h.adoption.reapDead()
 		case <-ticker.C:
 			h.adoption.reapDead()
+			h.guard.check()
 			if idle++; h.adoption.registry.count() > 0 {
 				idle = 0
 			}
@@ -190,6 +188,9 @@ func (h *Host) Run(f func() int) int {
 // command that is forked at the same moment, and should the program be killed,
 // the guard would take them for what that command has left behind.
 func (h *Host) Exclude(f func()) { h.forker.exclude(f) }
+
+// starts is called before a command is started.
+func (h *Host) starts() { h.guard.ensure() }
 
 // started is called when a command was started.
 func (h *Host) started() {
@@ -232,9 +233,7 @@ func (h *Host) close() {
 		}
 		h.choice.limiter.Close()
 		h.choice.cgroups.Close()
-	}
-	h.guard.release(allEnded)
-	if allEnded {
+		h.guard.end()
 		h.choice.cgroups.Restore() // the guard was in there too
 	}
 	if h.adoption.lists {

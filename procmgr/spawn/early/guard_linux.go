@@ -29,38 +29,29 @@ func guard(args []string) {
 	// back).
 	const setDumpable = 4
 	syscall.RawSyscall6(syscall.SYS_PRCTL, setDumpable, 0, 0, 0, 0, 0)
-	if !serverEnds(server) {
-		return // it let us go
-	}
+	awaitEnd(server)
 	procfs.EndInstance(server, args[2], cleanRounds, giveUp, func() { pause(roundPause) })
 }
 
-// serverEnds waits for the server, and says whether there is work to do. The
-// pipe ends with it, unless somebody else holds a copy of its writing end, so
-// its pidfd is watched as well.
-func serverEnds(server procfs.Instance) bool {
+// awaitEnd waits for the end of the server through a pidfd. Where there are none it
+// is the end of a pipe, which comes late if somebody else holds a copy of its writing
+// end.
+func awaitEnd(server procfs.Instance) {
 	const pipe = 0
-	fds := []pollFd{{fd: pipe, events: pollIn}}
+	fd := pollFd{fd: pipe, events: pollIn}
 	if pidfd, err := procfs.OpenPidfd(server.Pid); err == nil {
 		if lives, err := server.Lives(); err == nil && !lives {
-			return true // the pidfd is another's
+			return // the pidfd is another's
 		}
-		fds = append(fds, pollFd{fd: int32(pidfd), events: pollIn})
+		fd.fd = int32(pidfd)
 	} else if err == syscall.ESRCH {
-		return true
+		return
 	}
 	for {
-		_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0, 0, 0)
-		if errno == syscall.EINTR {
-			continue
+		_, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, 0, 0, 0, 0)
+		if errno != syscall.EINTR {
+			return
 		}
-		var word [1]byte
-		if fds[0].revents&pollIn != 0 {
-			if n, _ := syscall.Read(pipe, word[:]); n == 1 && word[0] == procfs.GuardReleased {
-				return false
-			}
-		}
-		return true
 	}
 }
 

@@ -2,10 +2,6 @@ package procfs
 
 import "syscall"
 
-// GuardReleased is what a server writes to its guard (package early) to let it go:
-// everything has ended already.
-const GuardReleased = 'q'
-
 // EndInstance kills everything that an instance which is gone has left behind:
 // in its cgroups (cgroups is their directory, or ""), and by tag and marker. It
 // goes on, with a pause between, until that many rounds in a row found nothing
