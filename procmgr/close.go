@@ -74,10 +74,7 @@ func (m *Manager) endAll(ctx context.Context) error {
 	case !within(killed, m.background.Wait):
 		return errors.New("the log does not take the end of a process")
 	}
-	if m.space.Folder != nil {
-		return m.space.Folder.Close()
-	}
-	return nil
+	return m.space.Close()
 }
 
 // within reports whether f returns before ctx ends.

@@ -46,16 +46,18 @@
 //
 // # Goroutines and locks
 //
-// The manager starts a goroutine for the log record of each exit and for each process
-// that is forgotten because others have ended, and no other. Package spawn has one for
-// all processes, and more for some. [Manager.Close] waits for all of them. Timers (the
-// time limit, the grace, forgetting) run their function for a moment and are stopped
-// by Close.
+// The manager starts a goroutine for the log record of each exit, for each process that
+// is forgotten because others have ended, and while it makes room for output, and no
+// other. Package spawn has one for all processes, and more for some. [Manager.Close]
+// waits for all of them. Timers (the time limit, the grace, forgetting) run their
+// function for a moment and are stopped by Close.
 //
-// Locks are taken in the order output.Budget, Manager.mu, process.mu, output.Store.
-// Neither of the two in the middle is held while package spawn, a hook or the log is
-// called, or while a file is read or written. Package lockorder checks that in builds
-// with the race detector.
+// Locks are taken in the order Manager.mu, process.mu, that of an output.Store. The
+// first two are not held while package spawn, a hook or the log is called, or while a
+// file is read or written; package lockorder checks that in builds with the race
+// detector. Package spawn takes all three when something was written or has ended, for
+// all processes from one goroutine: a store that writes to its file for another reason
+// than new output holds no lock but at the very end.
 //
 // A waiter costs nothing but its own call: it waits for a channel that the exit
 // closes. One for Condition.Asks or Condition.Port looks at /proc now and then.

@@ -11,30 +11,59 @@ type Budget struct {
 	max  int64
 	free func(enough func() bool)
 	used atomic.Int64 // bytes that the stores hold
+	work sync.WaitGroup
 
-	mu sync.Mutex // held by the one that makes room; guards no field
+	mu       sync.Mutex // guards the field below
+	clearing bool       // a goroutine of work makes room
+	less     sync.Cond  // there is more room, or clearing has ended
 }
 
-// NewBudget returns a budget of max bytes. The store whose growth exceeds it calls
-// free, which makes stores hold less until enough returns true. No two calls of free run at
-// a time, and none while a store is locked.
+// NewBudget returns a budget of max bytes. When the stores come near to it, a goroutine
+// calls free, which makes stores hold less until enough returns true. No two calls of
+// free run at a time. A store that exceeds the budget waits until it holds again, or
+// until free has returned.
 func NewBudget(max int64, free func(enough func() bool)) *Budget {
-	return &Budget{max: max, free: free}
+	b := &Budget{max: max, free: free}
+	b.less.L = &b.mu
+	return b
 }
 
 // Used returns how many bytes the stores hold.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
-// add counts n bytes more and says whether that is too much.
+// add counts n bytes more and reports whether room must be made.
 func (b *Budget) add(n int64) (over bool) {
-	return b != nil && n != 0 && b.used.Add(n) > b.max && n > 0
+	return b != nil && n != 0 && b.used.Add(n) > b.max-b.max/16 && n > 0
 }
 
-// makeRoom frees an eighth of the budget, so that it is seldom called.
+// makeRoom has an eighth of the budget freed, so that it is seldom called. It returns
+// at once unless the budget is exceeded.
 func (b *Budget) makeRoom() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.Used() > b.max { // nobody did it meanwhile
-		b.free(func() bool { return b.Used() <= b.max-b.max/8 })
+	if !b.clearing {
+		b.clearing = true
+		b.work.Go(b.clear)
+	}
+	for b.clearing && b.Used() > b.max {
+		b.less.Wait()
+	}
+}
+
+func (b *Budget) clear() {
+	b.free(func() bool {
+		b.less.Broadcast()
+		return b.Used() <= b.max-b.max/8
+	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clearing = false
+	b.less.Broadcast()
+}
+
+// wait waits for the goroutine that makes room.
+func (b *Budget) wait() {
+	if b != nil {
+		b.work.Wait()
 	}
 }

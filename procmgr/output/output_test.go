@@ -286,6 +286,7 @@ func TestBudgetIsKept(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	budget.wait()
 	var held int64
 	for i := range all {
 		held += all[i].heldLocked().memory

@@ -97,3 +97,14 @@ func (s *Space) add(h held) (over exceeded) {
 	}
 	return over
 }
+
+// Close waits until nothing makes room any more and lets go of the folder. Files that
+// are open stay so.
+func (s *Space) Close() error {
+	s.Memory.wait()
+	s.Total.wait()
+	if s.Folder == nil {
+		return nil
+	}
+	return s.Folder.Close()
+}

@@ -72,28 +72,49 @@ func (f *spill) read(p []byte, offset int64) (n int) {
 	return n
 }
 
-// copyTo writes the head and as much of the tail as fits to another.
-func (f *spill) copyTo(other *spill) error {
-	chunk := make([]byte, 64<<10)
-	for offset := f.base; offset < f.end; {
-		if ring := other.max - HeadBytes; offset >= f.head() && f.end-offset > ring {
-			// The bytes between are not copied, but have their places in the ring.
-			offset = max(f.tail(), f.end-ring)
-			other.end = offset
-		}
-		n := f.read(chunk, offset)
-		if n == 0 {
-			return io.ErrUnexpectedEOF
-		}
-		if offset < f.head() { // not across the border
-			n = int(min(int64(n), f.head()-offset))
-		}
-		if _, err := other.append(chunk[:n]); err != nil {
-			return err
-		}
-		offset += int64(n)
+// spillCopy copies the head of a file, and as much of its tail as fits, to another,
+// while the first may grow.
+type spillCopy struct {
+	from, to *spill
+	at       int64 // offset of what is read next
+	buffer   []byte
+	chunk    []byte // what was read and is to be written
+	last     bool   // chunk reaches to the end
+	copied   int64
+	err      error
+}
+
+func newSpillCopy(from, to *spill) *spillCopy {
+	return &spillCopy{from: from, to: to, at: from.base, buffer: make([]byte, 64<<10)}
+}
+
+// read reads the next chunk.
+func (c *spillCopy) read() {
+	f := c.from
+	if ring := c.to.max - HeadBytes; c.at >= f.head() && f.end-c.at > ring {
+		// The bytes between are not copied, but have their places in the ring.
+		c.at = max(f.tail(), f.end-ring)
+		c.to.end = c.at
 	}
-	return nil
+	n := f.read(c.buffer, c.at)
+	if c.at < f.head() { // not across the border
+		n = int(min(int64(n), f.head()-c.at))
+	}
+	if n == 0 && c.at < f.end {
+		c.err = io.ErrUnexpectedEOF
+	}
+	c.chunk = c.buffer[:n]
+	c.at += int64(n)
+	c.copied += int64(n)
+	c.last = c.at == f.end || c.err != nil
+}
+
+// write writes the chunk that was read, once.
+func (c *spillCopy) write() {
+	if c.err == nil {
+		_, c.err = c.to.append(c.chunk)
+	}
+	c.chunk = nil
 }
 
 func (f *spill) close() {

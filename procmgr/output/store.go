@@ -123,19 +123,21 @@ func (s *Store) heldLocked() held {
 	return h
 }
 
-// change changes what is held and accounts for it. f returns the file that is no
-// longer needed, or nil: to close it can take long and needs no lock.
-func (s *Store) change(f func() *spill) {
+// change changes what is held and accounts for it, unless the store is closed. f
+// returns the file that is no longer needed, or nil: to close it can take long and
+// needs no lock.
+func (s *Store) change(f func() *spill) (open bool) {
 	s.mu.Lock()
-	if s.mode == closed {
-		s.mu.Unlock()
-		return
+	open = s.mode != closed
+	var old *spill
+	if open {
+		had := s.heldLocked()
+		old = f()
+		s.Space.add(s.heldLocked().minus(had))
 	}
-	had := s.heldLocked()
-	old := f()
-	s.Space.add(s.heldLocked().minus(had))
 	s.mu.Unlock()
 	old.close()
+	return open
 }
 
 // Drop gives up what is held. What is written from now on is kept as if the stream
@@ -154,40 +156,84 @@ func (s *Store) dropLocked() (old *spill) {
 // no file to be had, or so little in memory that a file would not be worth it.
 func (s *Store) Spill() {
 	const worth = 16 << 10
-	s.change(func() *spill {
-		if s.mode == inMemory && len(s.memory) >= worth {
-			s.spillLocked()
+	s.mu.Lock()
+	mode, base, held := s.mode, s.base, s.memory // these bytes stay; more may come
+	s.mu.Unlock()
+	var file *spill
+	err := ErrNoFolder
+	if mode == inMemory && len(held) >= worth {
+		if file, err = s.Space.spill(base); err == nil {
+			_, err = file.append(held)
 		}
-		if s.file == nil {
-			return s.dropLocked()
+	}
+	open := s.change(func() *spill {
+		if s.mode != mode || s.base != base || s.file != nil { // another was faster, or there is a file
+			return file
 		}
+		if err == nil {
+			_, err = file.append(s.memory[len(held):])
+		}
+		if err != nil {
+			s.dropLocked()
+			return file
+		}
+		s.mode, s.file, s.memory = inFile, file, nil
 		return nil
 	})
+	if !open {
+		file.close()
+	}
 }
 
-// shrunkTail is the longest tail, in bytes, that Shrink leaves: the program that
-// writes waits while it is copied.
+// shrunkTail is the longest tail, in bytes, that Shrink leaves.
 const shrunkTail = 8 << 20
 
 // Shrink gives up half of the file's tail or more, and reports whether it could. The
 // rest goes to another file; for a moment there are both.
 func (s *Store) Shrink() (done bool) {
-	s.change(func() *spill {
-		old := s.file
-		if s.mode != inFile || old.size() < old.max/2 || old.max < 2*minMax {
-			return nil
+	s.mu.Lock()
+	old, base := s.file, s.base
+	worth := s.mode == inFile && old.size() >= old.max/2 && old.max >= 2*minMax
+	s.mu.Unlock()
+	if !worth {
+		return false
+	}
+	smaller, err := s.Space.spill(base)
+	if err != nil {
+		return false
+	}
+	smaller.max = min(old.max/2, HeadBytes+shrunkTail)
+	c := newSpillCopy(old, smaller)
+	for c.err == nil && !done {
+		open := s.change(func() *spill {
+			if s.file != old || s.mode != inFile {
+				c.err = ErrNoFolder // another was faster
+				return nil
+			}
+			// Only the last of it is written while the program waits, unless that writes
+			// as fast as this copies.
+			for c.read(); !c.last && c.copied > 2*smaller.max; c.read() {
+				c.write()
+			}
+			if !c.last {
+				return nil
+			}
+			if c.write(); c.err != nil {
+				return nil
+			}
+			s.file, done = smaller, true
+			return old
+		})
+		if !open {
+			c.err = ErrNoFolder
 		}
-		smaller, err := s.Space.spill(s.base)
-		if err != nil {
-			return nil
+		if !done {
+			c.write()
 		}
-		smaller.max = min(old.max/2, HeadBytes+shrunkTail)
-		if old.copyTo(smaller) != nil {
-			return smaller
-		}
-		s.file, done = smaller, true
-		return old
-	})
+	}
+	if !done {
+		smaller.close()
+	}
 	return done
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -522,5 +523,110 @@ func BenchmarkSearch16MiB(b *testing.B) {
 	}
 	for b.Loop() {
 		s.Search(Search{Pattern: p, MaxMatches: 10})
+	}
+}
+
+// What is kept stays what was written while the store gives way beside the writer.
+func TestGivingWayBesideAWriter(t *testing.T) {
+	space := testSpace(t, 8*HeadBytes)
+	// Its length is a prime, so that a byte in a wrong place is seen.
+	pattern := make([]byte, 1_000_003)
+	for i, rng := 0, rand.New(rand.NewPCG(1, 1)); i < len(pattern); i++ {
+		pattern[i] = byte(rng.Uint32())
+	}
+	for name, c := range map[string]struct {
+		rounds, size, piece int
+		giveWay             func(s *Store)
+	}{
+		"spill":  {30, 200_000, 50, (*Store).Spill},
+		"shrink": {2, 24 << 20, 50_000, func(s *Store) { s.Shrink() }},
+		"all":    {2, 24 << 20, 50_000, func(s *Store) { s.Spill(); s.Shrink(); s.Drop() }},
+	} {
+		for range c.rounds {
+			s := &Store{Space: space}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for total := 0; total < c.size; {
+					at := total % len(pattern)
+					n := min(c.piece, len(pattern)-at)
+					s.Append(Stdout, pattern[at:at+n])
+					total += n
+					runtime.Gosched()
+				}
+			}()
+			for running := true; running; {
+				select {
+				case <-done:
+					running = false
+				default:
+					if s.Total() > 16<<10 {
+						c.giveWay(s)
+					}
+				}
+			}
+			checkPattern(t, name, s, pattern)
+			s.Close()
+		}
+	}
+	if n := space.Folder.files.Load(); n != 0 {
+		t.Errorf("%d files are open", n)
+	}
+}
+
+// checkPattern compares what is kept with a pattern that was written again and again.
+func checkPattern(t *testing.T, name string, s *Store, pattern []byte) {
+	t.Helper()
+	total, kept := s.Total(), int64(0)
+	for cursor := int64(0); cursor < total; {
+		c := s.Read(make([]byte, 100_000), cursor)
+		for i, b := range c.Data {
+			if at := c.At + int64(i); b != pattern[at%int64(len(pattern))] {
+				t.Fatalf("%s: byte %d is wrong", name, at)
+			}
+		}
+		kept += int64(len(c.Data))
+		cursor = c.Next
+	}
+	if kept != s.Kept(0, total) {
+		t.Errorf("%s: %d bytes are read and %d are kept", name, kept, s.Kept(0, total))
+	}
+}
+
+// Room is made in the background; only a store that exceeds the budget waits for it.
+func TestWhoWaitsForRoom(t *testing.T) {
+	var quiet, full Store
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	const most = 256 << 10
+	budget := NewBudget(most, func(func() bool) {
+		close(begun)
+		<-goOn
+		quiet.Drop()
+	})
+	quiet.Space = &Space{Memory: budget}
+	full.Space = quiet.Space
+	quiet.Append(Stdout, make([]byte, 248<<10)) // beyond fifteen sixteenths
+	<-begun
+	full.Append(Stdout, make([]byte, 1<<10)) // still within the budget
+	waiting := make(chan struct{})
+	go func() {
+		full.Append(Stdout, make([]byte, 8<<10))
+		close(waiting)
+	}()
+	for full.Total() != 9<<10 {
+		runtime.Gosched()
+	}
+	select {
+	case <-waiting:
+		t.Error("a store that exceeds the budget did not wait")
+	default:
+	}
+	close(goOn)
+	<-waiting
+	if err := quiet.Space.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := budget.Used(); n > most {
+		t.Errorf("%d bytes are held", n)
 	}
 }
