@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"testing"
 )
 
@@ -24,6 +25,16 @@ func Need(t testing.TB, programs ...string) {
 		}
 		t.Skipf("SKIPPED: %s is missing", program)
 	}
+}
+
+// beyondCoreutils are the programs in commands of tests that a system with a shell
+// and coreutils may lack.
+var beyondCoreutils = regexp.MustCompile(`\b(awk|bash|bc|curl|dash|find|grep|gzip|less|mount|node|perl|prlimit|ps|python3|sed|setpriv|setsid|top|vim|xargs)\b`)
+
+// NeedFor is Need for the programs that a shell command names.
+func NeedFor(t testing.TB, command string) {
+	t.Helper()
+	Need(t, beyondCoreutils.FindAllString(command, -1)...)
 }
 
 // NeedProgram is Need.

@@ -15,7 +15,7 @@ import (
 // not read. It is left out; of it alone nothing is known.
 func TestPortsOfWhatMayNotBeSeen(t *testing.T) {
 	if os.Getuid() == 0 {
-		t.Skip("root may look into everything; test.sh runs this as another user")
+		t.Skip("SKIPPED: root may look into everything; test.sh runs this as another user")
 	}
 	program, err := exec.LookPath("sleep")
 	if err != nil {

@@ -109,7 +109,7 @@ func killShape(t *testing.T, s shape) (took time.Duration) {
 			t.Fatal(err)
 		}
 		r.gone()
-		took = time.Since(begin)
+		took = time.Since(begin) // clock: a figure
 		if left := proctest.Sleepers(token); len(left) > 0 {
 			t.Errorf("said to be gone, and %d live", len(left))
 		}
@@ -145,13 +145,11 @@ func TestTerminateReachesTheChildOfOneThatDies(t *testing.T) {
 	if host.KillDomain() == KillDomainProcessGroup {
 		t.Skip("the process group does not hold it")
 	}
-	cue := filepath.Join(t.TempDir(), "die")
-	r, token := startShape(t, shape{script: `trap 'until [ -e "` + cue + `" ]; do :; done; exit' TERM; setsid SLEEP & wait`, sleeps: 1})
+	cue, die := proctest.Cue(t)
+	r, token := startShape(t, shape{script: `trap 'read x < "` + cue + `"; exit' TERM; setsid SLEEP & wait`, sleeps: 1})
 	looked := sync.OnceFunc(func() {
-		if err := os.WriteFile(cue, nil, 0o600); err != nil {
-			t.Error(err)
-		}
-		proctest.Within(t, "the leader to die", func() bool { return !proctest.Alive(r.Pid()) })
+		die()
+		proctest.AwaitEnd(t, r.Pid())
 	})
 	host.adoption.testHookLook = looked
 	err := r.Signal(SignalTerminate)
@@ -197,8 +195,8 @@ func TestMembersAreEverything(t *testing.T) {
 
 // What outlives the command is told, keeps being read, and its own end is seen.
 func TestDescendantsAreFollowedToTheirEnd(t *testing.T) {
-	cue := filepath.Join(t.TempDir(), "cue")
-	r := shell(t, fmt.Sprintf(`(setsid sh -c 'while ! [ -e %s ]; do sleep 0.01; done; echo late' &) ; exit 0`, cue))
+	cue, give := proctest.Cue(t)
+	r := shell(t, fmt.Sprintf(`(setsid sh -c 'read x < %s; echo late' &) ; exit 0`, cue))
 	r.ended()
 	if host.KillDomain() != KillDomainProcessGroup {
 		if n := members(r.Process); n < 1 {
@@ -210,9 +208,7 @@ func TestDescendantsAreFollowedToTheirEnd(t *testing.T) {
 		default:
 		}
 	}
-	if err := os.WriteFile(cue, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	give()
 	r.await("late")
 	r.gone()
 	if n := members(r.Process); n != 0 {
@@ -312,9 +308,6 @@ func TestKillHuntsAChain(t *testing.T) {
 	if host.KillDomain() == KillDomainProcessGroup {
 		t.Skip("the process group does not hold it")
 	}
-	if _, err := exec.LookPath("perl"); err != nil {
-		t.Fatal(err)
-	}
 	for range *trialsFlag {
 		t.Run("", func(t *testing.T) {
 			// Should it get away, it ends at the cue, and at the latest by itself.
@@ -335,18 +328,19 @@ func TestKillHuntsAChain(t *testing.T) {
 			if err := r.Signal(SignalKill); err != nil && err != ErrNotRunning {
 				t.Fatal(err)
 			}
+			var gaveUp <-chan time.Time
+			if host.KillDomain() != KillDomainCgroup { // which must hold it
+				gaveUp = time.After(killTime + 2*time.Second) // clock: a hunt may be in vain
+			}
 			select {
 			case <-r.nothing:
-				t.Logf("gone after %v", time.Since(begin))
+				t.Logf("gone after %v", time.Since(begin)) // clock: a figure
 				if n := carry(token); n > 0 {
 					t.Errorf("said to be gone, and %d live", n)
 				}
-			case <-time.After(killTime + 2*time.Second):
+			case <-gaveUp:
 				left, err := r.Members()
-				t.Logf("not gone after %v: %v %v", time.Since(begin), left, err)
-				if host.KillDomain() == KillDomainCgroup {
-					t.Error("a cgroup must hold it")
-				}
+				t.Logf("not gone: %v %v", left, err)
 			}
 		})
 	}

@@ -90,6 +90,7 @@ func startWith(t *testing.T, s *Spawner, cmd Command) *run {
 
 // begin starts a command that the test ends itself.
 func begin(t *testing.T, s *Spawner, cmd Command) (*run, error) {
+	proctest.NeedFor(t, strings.Join(cmd.Argv, " "))
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
 	r := &run{t: t, exit: make(chan Exit, 1), nothing: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}, 1)}
 	p, err := s.Start(cmd, Events{
@@ -186,7 +187,7 @@ func TestExitCodeSignalAndUsage(t *testing.T) {
 }
 
 func TestOwnSessionAndGroup(t *testing.T) {
-	r := shell(t, "ps -o sid=,pgid= -p $$ && cat < /dev/stdin")
+	r := shell(t, "set -- $(cat /proc/$$/stat); echo $5 $6; cat < /dev/stdin") // pgrp, session: proc_pid_stat(5)
 	r.ended()
 	for _, field := range strings.Fields(r.text()) {
 		if field != strconv.Itoa(r.Pid()) {
@@ -224,11 +225,12 @@ func TestHeldPipeDelaysTheExitByAtMostASecond(t *testing.T) {
 	begin := time.Now()
 	r := shell(t, proctest.Child("hold"))
 	e := r.ended()
-	if late := time.Since(e.At); late > time.Second {
-		t.Errorf("announced %v after the exit", late)
+	late := time.Since(e.At) // clock: told, and demanded with -bounds
+	if t.Logf("announced %v after the exit", late); proctest.Bounds() && late > time.Second {
+		t.Error("that is too late")
 	}
-	if e.Code != 3 || time.Since(begin) < DrainTime {
-		t.Errorf("got %+v after %v", e, time.Since(begin))
+	if took := time.Since(begin); e.Code != 3 || took < DrainTime { // clock: it may take longer
+		t.Errorf("got %+v after %v", e, took)
 	}
 	select {
 	case <-r.closed:
@@ -243,7 +245,8 @@ func TestHeldPipeDelaysTheExitByAtMostASecond(t *testing.T) {
 func TestFloodingDescendantDoesNotDelayTheExit(t *testing.T) {
 	r := shell(t, "echo first; yes & exit 4")
 	e := r.ended()
-	if late := time.Since(e.At); e.Code != 4 || late > time.Second {
+	late := time.Since(e.At) // clock: told, and demanded with -bounds
+	if t.Logf("announced %v after the exit", late); e.Code != 4 || proctest.Bounds() && late > time.Second {
 		t.Errorf("got %+v, announced after %v", e, late)
 	}
 	if !strings.HasPrefix(r.text(), "first\n") {
@@ -296,7 +299,7 @@ func TestKillReachesDescendantsAfterTheLeader(t *testing.T) {
 	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
-	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
+	proctest.AwaitEnd(t, left)
 }
 
 // The way for kernels that refuse a pidfd, or whose pidfds do not reach a group.
@@ -311,7 +314,7 @@ func TestWithoutHandle(t *testing.T) {
 	if err := r.Signal(SignalKill); err != nil {
 		t.Fatal(err)
 	}
-	proctest.Within(t, "descendant gone", func() bool { return !proctest.Alive(left) })
+	proctest.AwaitEnd(t, left)
 	proctest.Within(t, "members gone", func() bool { return members(r.Process) == 0 })
 	if err := r.Signal(SignalKill); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("signal to an empty group: %v", err)
