@@ -1,14 +1,14 @@
 package screen
 
 import (
-	"bytes"
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/vt"
+	"golang.org/x/text/runes"
+	"golang.org/x/text/transform"
 )
 
 const (
@@ -87,6 +87,7 @@ func render(read Source, end int64, sizes []Resize, limit time.Duration) (s Scre
 		}
 	}()
 	p := player{screen: e, read: read, sizes: sizes[1:]}
+	p.in = transform.NewWriter(&clamp{out: e}, runes.ReplaceIllFormed())
 	e.SetCallbacks(vt.Callbacks{
 		Title:       func(title string) { s.Title = title },
 		EnableMode:  func(m ansi.Mode) { s.CursorKeys = s.CursorKeys || m == ansi.ModeCursorKeys },
@@ -126,8 +127,10 @@ type player struct {
 	read            Source
 	sizes           []Resize // that are to come
 	played, missing int64
-	clamp           clamp
-	rest            []byte // of a character that has not come whole
+	// in leads to the screen. It keeps half a character until the rest of it comes, and
+	// puts U+FFFD for bytes that are no text: they could be 8-bit controls, which clamp
+	// does not know.
+	in io.Writer
 }
 
 // replay plays the first and the last of what was written up to end, for so long at
@@ -156,7 +159,7 @@ func (p *player) replay(end int64, left time.Duration) {
 		}
 		p.missing += at - p.played
 		begin := time.Now()
-		p.play(buffer[:n])
+		_, _ = p.in.Write(buffer[:n])
 		left -= time.Since(begin)
 		p.played = at + int64(n)
 	}
@@ -172,27 +175,17 @@ func (p *player) resize() {
 	p.sizes = p.sizes[1:]
 }
 
-func (p *player) play(text []byte) {
-	text = append(p.rest, text...)
-	whole := len(text)
-	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
-		if b := text[len(text)-back]; utf8.RuneStart(b) {
-			if !utf8.FullRune(text[len(text)-back:]) {
-				whole = len(text) - back
-			}
-			break
-		}
-	}
-	p.rest = bytes.Clone(text[whole:])
-	// Bytes that are no text could be 8-bit controls, which clamp does not know.
-	_, _ = p.screen.Write(p.clamp.text(bytes.ToValidUTF8(text[:whole], []byte("\uFFFD"))))
-}
-
 // clamp cuts the numbers in control sequences to four digits: some say how often to
 // do something.
 type clamp struct {
+	out    io.Writer
 	state  byte // 0 in text, 1 behind ESC, 2 in a control sequence (ECMA-48, CSI)
 	digits int  // of the number so far
+}
+
+func (c *clamp) Write(p []byte) (int, error) {
+	_, err := c.out.Write(c.text(p))
+	return len(p), err
 }
 
 func (c *clamp) text(p []byte) []byte {

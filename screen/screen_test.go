@@ -31,7 +31,8 @@ func TestRender(t *testing.T) {
 		"\x1b[?1h\x1b[?1lx":                      {Text: "x", Row: 1, Col: 2},
 		"1\r\n2\r\n3\r\n4\r\n5\r\n6":             {Text: "2\n3\n4\n5\n6", Row: 5, Col: 2},
 		strings.Repeat("x", 22):                  {Text: strings.Repeat("x", 20) + "\nxx", Row: 2, Col: 3},
-		"\x1b[31;1mred\x1b[0m\x1b[K \xff\x9b2J":  {Text: "red \uFFFD2J", Row: 1, Col: 8},
+		"\x1b[31;1mred\x1b[0m\x1b[K \xff\x9b2J":  {Text: "red \uFFFD\uFFFD2J", Row: 1, Col: 9},
+		strings.Repeat("€", 99):                  {Text: strings.Repeat(strings.Repeat("€", 20)+"\n", 4) + strings.Repeat("€", 19), Row: 5, Col: 20}, // more than one read
 	} {
 		want.Rows, want.Cols, want.Played = 5, 20, int64(len(in))
 		if got := of(in); got != want {
