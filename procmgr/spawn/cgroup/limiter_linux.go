@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
@@ -184,22 +183,14 @@ func (l *Limiter) releaseLocked(p *Place) {
 // something of it.
 func (l *Limiter) removeLocked(path string) {
 	_ = l.controllers(func(c *controller) error {
-		dir := filepath.Join(c.dir, path)
-		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
-			l.stale = append(l.stale, dir)
-		}
+		l.stale = append(l.stale, filepath.Join(c.dir, path))
 		return nil
 	})
+	l.sweepLocked()
 }
 
 func (l *Limiter) sweepLocked() {
-	stale := l.stale
-	l.stale = nil
-	for _, dir := range stale {
-		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
-			l.stale = append(l.stale, dir)
-		}
-	}
+	l.stale = slices.DeleteFunc(l.stale, func(dir string) bool { return procfs.RemoveCgroup(dir) == nil })
 }
 
 // Close removes what the limiter has made, when nothing runs.

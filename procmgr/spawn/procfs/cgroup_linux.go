@@ -2,11 +2,15 @@ package procfs
 
 import "syscall"
 
-// RemoveCgroup removes a cgroup and those below it, which must be empty. What is
-// not stays.
-func RemoveCgroup(path string) {
-	eachBelow(path, RemoveCgroup)
-	_ = syscall.Rmdir(path)
+// RemoveCgroup removes a cgroup and those below it. They must be empty, else an error
+// says why the first stays.
+func RemoveCgroup(path string) error {
+	err := syscall.Rmdir(path)
+	if err == nil || err == syscall.ENOENT {
+		return nil
+	}
+	eachBelow(path, func(below string) { _ = RemoveCgroup(below) })
+	return syscall.Rmdir(path)
 }
 
 // eachBelow calls visit with the path of each cgroup directly below one.
