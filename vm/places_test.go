@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -200,4 +201,60 @@ func TestProctorWithinProctor(t *testing.T) {
 		s.kill("c", inner)
 		noneLeft(t, token)
 	})
+}
+
+// A command may divide the cgroup that it was given, as a container engine does.
+// Nothing of that is left, and the next command has a cgroup as it should be.
+func TestACommandDividesItsCgroup(t *testing.T) {
+	const divide = `cd /sys/fs/cgroup$(sed s/^0::// /proc/self/cgroup) && mkdir -p a/b && echo $$ >a/cgroup.procs && { echo +pids >cgroup.subtree_control || true; }`
+	withAndWithout(t, func(t *testing.T, g group, flags ...string) {
+		s := g.serve(t, flags...)
+		for range 5 { // the pool holds four
+			divider := s.background("c", divide)
+			if r := s.ended("c", divider); r.ExitCode == nil || *r.ExitCode != 0 {
+				t.Fatalf("%+v\n%s", r, s.call("c", "process_output", map[string]any{"process_id": divider}).Output)
+			}
+			id, token := s.everything("c")
+			for _, pid := range sleepers(token) {
+				if at := cgroupOf(t, pid); !strings.HasPrefix(at, g.dir+"/proctor-") || strings.HasSuffix(at, ".server") {
+					t.Errorf("process %d is in %s", pid, at)
+				}
+			}
+			s.kill("c", id)
+			noneLeft(t, token)
+			s.ended("c", id)
+		}
+		until(t, "no cgroup is left of a command", func() bool {
+			divided, err := filepath.Glob(g.dir + "/proctor-*/*/a")
+			limited, _ := filepath.Glob(g.dir + "/proctor-*/scope-*")
+			return err == nil && len(divided)+len(limited) == 0
+		})
+	})
+}
+
+// A process that leaves its cgroup is found by its other marks.
+func TestAProcessLeavesItsCgroup(t *testing.T) {
+	const leave = `(setsid sh -c 'echo $$ >"$1/cgroup.procs" && exec env -i /bin/sleep "$2"' leave "$OUT" "$TOKEN" >/dev/null 2>&1 &); exec sleep 1000`
+	for name, end := range map[string]func(*server, string){
+		"kill":              func(s *server, id string) { s.kill("c", id) },
+		"end of server":     func(s *server, _ string) { s.end() },
+		"SIGKILL of server": func(s *server, _ string) { s.cmd.Process.Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			users(t, func(t *testing.T, g group) {
+				out := delegate(t, g.dir, g.uid)
+				s := g.serve(t)
+				_, token := proctest.Sleeper()
+				id := s.call("c", "process_start", map[string]any{
+					"command": leave, "env": map[string]string{"OUT": out.dir, "TOKEN": token}, "background": true,
+				}).ProcessID
+				until(t, "it has left", func() bool {
+					return strings.Contains(out.read(t, "cgroup.events"), "populated 1") && len(sleepers(token)) == 1
+				})
+				s.guard()
+				end(s, id)
+				noneLeft(t, token)
+			})
+		})
+	}
 }
