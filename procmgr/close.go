@@ -10,18 +10,19 @@ import (
 	"time"
 )
 
-// killTime is how long Close waits for what it has killed. Only a process that
-// the kernel does not let go (state D) takes longer.
+// killTime is how long Close waits for processes that it has killed. Only a process that
+// the kernel holds up (state D) takes longer.
 const killTime = time.Second
 
-// Close ends every process of every scope, with its kill domain: terminate, after
-// Options.Grace kill. It returns when all are gone and nothing of the manager runs any
-// more, after Grace and a second at the latest, or when ctx ends; the error then names
-// what is left. What it returns beside says whether anything may have escaped.
+// Close ends every process of every scope and all that they forked: it terminates them,
+// and kills what is left after Options.Grace. It returns when nothing of that is alive and
+// no goroutine of the manager is left, but after Grace and a second at the latest, or when
+// ctx ends; the error then names what is left. The Reach says whether descendants may
+// have escaped.
 //
 // No command is started once Close was called. Starts that wait for their turn, for a
-// hook or for another start with their request id get ErrClosed; a command that the
-// system is about to start is ended like the rest, also if that takes longer than
+// hook, or for another start with their request id return ErrClosed. A command that the
+// system is just starting is ended like the others, even if its start takes longer than
 // Close. A second Close waits for the first and returns no error.
 func (m *Manager) Close(ctx context.Context) (Reach, error) {
 	m.mu.Lock()
@@ -63,16 +64,16 @@ func (m *Manager) endAll(ctx context.Context) error {
 	}
 	wg.Wait()
 	left = slices.DeleteFunc(left, func(id string) bool { return id == "" })
-	const named = 10 // of what may be thousands
+	const named = 10 // there may be thousands
 	switch {
 	case len(left) > 0:
 		return fmt.Errorf("cannot end every process; %d left: %s", len(left), strings.Join(left[:min(named, len(left))], " "))
 	case !launched:
-		return errors.New("the system has not come back from starting a command, which is ended as soon as it does")
+		return errors.New("the system is still starting a command; it is ended as soon as it runs")
 	case !within(killed, m.spawner.Wait):
 		return errors.New("the output of a process is still being read")
 	case !within(killed, m.background.Wait):
-		return errors.New("the log does not take the end of a process")
+		return errors.New("the log handler has not returned")
 	}
 	return m.space.Close()
 }
@@ -92,8 +93,8 @@ func within(ctx context.Context, f func()) bool {
 	}
 }
 
-// takeAll returns every process, none of which is forgotten from now on. Starts that
-// come back later end what they have started, unless all were launched.
+// takeAll returns every process and lets none be forgotten any more. Unless launched, a
+// start that returns later ends its own process.
 func (m *Manager) takeAll(launched bool) []*process {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -7,31 +7,32 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/output"
 )
 
-// Condition says what to wait for beside the exit: any one of what is set.
+// Condition is what to wait for beside the exit. Any one of what is set ends the wait.
 type Condition struct {
-	// Match is looked for in the lines of the output that begin at Cursor or later.
+	// Match waits for a line of the output that matches and begins at the offset Cursor
+	// or behind it. Nil does not.
 	Match  *output.Pattern
 	Cursor int64
-	// NewOutput is output behind the offset Behind.
+	// NewOutput waits for output behind the offset Behind.
 	NewOutput bool
 	Behind    int64
-	// Idle is how long nothing was written, before the call or, with IdleFromNow,
-	// since the call. 0 is not waited for.
+	// Idle waits until nothing was written for so long, the time before the call
+	// included unless IdleFromNow. 0 does not.
 	Idle        time.Duration
 	IdleFromNow bool
-	// Asks is that the process waits for [Handle.Input], as Process.WaitsForInput
-	// tells, and has written nothing for a tenth of a second.
+	// Asks waits until the process waits for [Handle.Input], as in
+	// Process.WaitsForInput, and has written nothing for a tenth of a second.
 	Asks bool
-	// Port is one on which a process of the kill domain listens. 0 is none.
+	// Port waits until a process of the kill domain listens on that port. 0 does not.
 	Port int
-	// Probes ask for more.
+	// Probes wait for more.
 	Probes []Probe
 }
 
-// Probe asks for something that only its asker knows.
+// Probe waits for something that the manager knows nothing of.
 type Probe struct {
-	Result WaitResult // of the wait when it is so
-	// Ready returns nil when it is so. It ends with its context, and then returns
+	Result WaitResult // of the wait when Ready returns nil
+	// Ready returns nil when it has what it waits for. When its context ends, it returns
 	// what was missing.
 	Ready func(context.Context) error
 }
@@ -46,16 +47,16 @@ const (
 	WaitIdle      WaitResult = "idle"
 	WaitAsks      WaitResult = "waiting_for_input"
 	WaitPort      WaitResult = "port_open"
-	WaitOver      WaitResult = "timeout" // the context has ended before
+	WaitOver      WaitResult = "timeout" // the context has ended
 )
 
 // Waited is how a wait has ended.
 type Waited struct {
 	Result WaitResult
-	Line   output.Line // the one that matched
-	// Lost is how many bytes of output could not be looked through for Match: they were
-	// no longer kept.
+	Line   output.Line // the line that matched
+	// Lost is how many bytes of output could not be searched for Match: they were no
+	// longer kept.
 	Lost int64
-	// Missing is what the probes that were not ready have returned.
+	// Missing are the errors of the probes that were not ready.
 	Missing []error
 }

@@ -45,12 +45,12 @@ func (e environment) list() []string {
 	return list
 }
 
-// setRequested sets what a start asks for.
+// setRequested sets the variables that a start asks for, and those that say where it
+// belongs.
 func (e environment) setRequested(scope Scope, id string, spec *Spec) {
 	maps.Copy(e, spec.Ambient)
 	maps.Copy(e, spec.Env)
-	// These two tell which chat and process a program belongs to. Nothing overrides
-	// them.
+	// These two name the chat and the process. Nothing overrides them.
 	delete(e, envChat)
 	if chat := scope.ChatID(); chat != "" {
 		e[envChat] = chat
@@ -58,19 +58,20 @@ func (e environment) setRequested(scope Scope, id string, spec *Spec) {
 	e[envProcessID] = id
 }
 
-// inherited returns what the environment of a process begins with.
+// inherited returns the environment before hooks and requests: what is passed on of
+// Inherit, and the settings against questions.
 func (o *EnvOptions) inherited(tty bool) environment {
 	e := newEnvironment(o.Inherit)
 	maps.DeleteFunc(e, func(name, _ string) bool { return o.denied(name) })
 	if !o.AllowQuestions {
-		e.set("GIT_TERMINAL_PROMPT=0") // an agent should not know a password
+		e.set("GIT_TERMINAL_PROMPT=0") // git would ask for a password, which no agent should know
 	}
 	switch {
 	case tty:
 		e.set("TERM=xterm-256color")
 		delete(e, "LINES") // the terminal knows its size
 		delete(e, "COLUMNS")
-	case !o.AllowQuestions: // nobody is there to answer, to turn a page or to see a picture
+	case !o.AllowQuestions: // nobody is there to answer, or to turn a page
 		e.set("GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true", "EDITOR=true", "VISUAL=true",
 			"PAGER=cat", "GIT_PAGER=cat", "TERM=dumb", "NO_COLOR=1")
 	}
@@ -90,11 +91,10 @@ func (o *EnvOptions) denied(name string) bool {
 	return false
 }
 
-// environ returns the environment of a process, each name once. Later steps
-// override earlier ones.
+// environ returns the environment of a process.
 func (o *EnvOptions) environ(log *slog.Logger, scope Scope, id, dir string, spec *Spec) []string {
 	e := o.inherited(spec.TTY != Size{})
-	e["PWD"] = dir // the inherited one names this program's directory
+	e["PWD"] = dir // the inherited PWD is the directory of this program
 	if o.Update != nil {
 		if updated, err := o.Update(e.list()); err != nil {
 			log.Warn("environment hook failed; its result is not used", "error", err)

@@ -9,21 +9,21 @@ import (
 )
 
 var (
-	// ErrNotFound: no process of that id in this scope.
+	// ErrNotFound reports that the scope has no process of that id.
 	ErrNotFound = errors.New("no such process")
-	// ErrClosed: the manager no longer starts processes.
+	// ErrClosed reports that the manager was closed and starts nothing.
 	ErrClosed = errors.New("process manager is closed")
-	// ErrScope: the scope is the zero value or names an invalid chat.
+	// ErrScope reports a scope that is the zero value or names an invalid chat.
 	ErrScope = errors.New("invalid scope")
-	// ErrRequestConflict: the request id was used with other input.
+	// ErrRequestConflict reports a request id that was used with other input.
 	ErrRequestConflict = errors.New("request id was used with other input")
-	// ErrTooManyRequests: the scope has used MaxRequestIDs within RequestTTL.
+	// ErrTooManyRequests reports that the scope has used MaxRequestIDs within RequestTTL.
 	ErrTooManyRequests = errors.New("too many request ids")
 )
 
-// InputError says which part of a [Spec] cannot be used, and what it may be.
+// InputError reports a field of a [Spec] or an [Input] that cannot be used.
 type InputError struct {
-	Field string // command, launcher, env, workdir, stdin, split, tty, timeout, request_id; of an [Input] text or rows, cols
+	Field string // command, launcher, env, workdir, stdin, split, tty, timeout, request_id; or text, "rows, cols" of an Input
 	Got   string // what was given, shortened
 	Want  string // what is allowed
 }
@@ -32,8 +32,7 @@ func (e *InputError) Error() string {
 	return fmt.Sprintf("invalid %s: got %s, want %s", e.Field, e.Got, e.Want)
 }
 
-// RemoteError says that something cannot reach a command, since its launcher runs
-// it elsewhere.
+// RemoteError reports what cannot reach a command, since its launcher runs it elsewhere.
 type RemoteError struct {
 	Field    string // workdir or signal
 	Got      string // what was given
@@ -50,19 +49,18 @@ const (
 	LimitRunningPerScope Limit = "max_running_per_chat" // Options.MaxRunningPerScope
 )
 
-// LimitError says that a start would pass one of these limits, or
+// LimitError reports that a start would exceed one of these limits, or
 // [LimitPidsPerScope].
 type LimitError struct {
 	spawn.LimitError // which limit, and how much of it is in use
-	// ID and Command are of the scope's own longest running process, "" if it has
-	// none.
+	// ID and Command are those of the scope's longest running process, "" if it has none.
 	ID, Command string
 }
 
-// StartError says that the system did not start a command.
+// StartError reports that the system did not start a command.
 type StartError struct {
 	Dir string // the working directory
-	Err error  // the system's reason
+	Err error  // why
 }
 
 func (e *StartError) Error() string {
@@ -84,26 +82,17 @@ const (
 	ShortageSpace       Shortage = "ENOSPC" // room of a file system, or of a kernel table
 )
 
-// Shortage says what the system is short of, or returns "" if it refused for
-// another reason. The error itself is found with errors.Is and a [syscall.Errno].
+// Shortage returns what the system is short of, or "" if it refused for another
+// reason. errors.As finds the system's own error, a [syscall.Errno].
 func (e *StartError) Shortage() Shortage {
 	var errno syscall.Errno
-	if !errors.As(e.Err, &errno) {
-		return ""
-	}
-	switch errno {
-	case syscall.EMFILE:
-		return ShortageDescriptors
-	case syscall.ENFILE:
-		return ShortageFiles
-	case syscall.EAGAIN:
-		return ShortageProcesses
-	case syscall.ENOMEM:
-		return ShortageMemory
-	case syscall.E2BIG:
-		return ShortageArguments
-	case syscall.ENOSPC:
-		return ShortageSpace
-	}
-	return ""
+	errors.As(e.Err, &errno)
+	return map[syscall.Errno]Shortage{
+		syscall.EMFILE: ShortageDescriptors,
+		syscall.ENFILE: ShortageFiles,
+		syscall.EAGAIN: ShortageProcesses,
+		syscall.ENOMEM: ShortageMemory,
+		syscall.E2BIG:  ShortageArguments,
+		syscall.ENOSPC: ShortageSpace,
+	}[errno]
 }

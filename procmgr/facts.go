@@ -17,8 +17,8 @@ type Facts struct {
 	KeepsInput bool
 	TTY        Size
 	Split      bool // stdout and stderr have a pipe each
-	// Remote names the launcher's program if that runs the command elsewhere, else
-	// it is "". What is known of such a process is what became of the launcher.
+	// Remote is the name of the launcher's program if that runs the command elsewhere,
+	// else "". All that is known of such a process is what became of the launcher.
 	Remote string
 }
 
@@ -28,29 +28,29 @@ type Process struct {
 	// At is when this was so, by the clock of the manager.
 	At        time.Time
 	State     State
-	Exit      Exit // of one that has ended
-	Suspended bool // stopped by a signal
+	Exit      Exit // once it has ended
+	Suspended bool // a signal has stopped the command
 	// OutputOpen reports whether output can still be written: by the command, or by a
 	// descendant that outlived it.
 	OutputOpen bool
-	// Sizes are those that its terminal had, by where in the output they begin.
+	// Sizes are the sizes that its terminal had, in order of their offsets.
 	Sizes []Resize
-	// WaitsForInput is how sure it is that the process waits for input; "" if it does
-	// not, or if that cannot be seen.
+	// WaitsForInput is how sure it is that the process waits for input. It is "" if it
+	// does not, or if that cannot be seen.
 	WaitsForInput InputWait
-	// Descendants counts what lives on after the exit. It is Unknown if that cannot
-	// be seen, as for a remote process.
+	// Descendants is how many descendants live on after the exit. It is Unknown if that
+	// cannot be seen, as for a remote process.
 	Descendants int
-	// Reported says that an answer has reported the exit.
+	// Reported is whether the exit was reported ([Handle.MarkReported]).
 	Reported bool
-	// Forgotten says that only this is left of the process, and perhaps some output.
+	// Forgotten is whether the manager has forgotten the process.
 	Forgotten bool
 }
 
-// Unknown stands for a number that cannot be known.
+// Unknown is a number that cannot be known.
 const Unknown = -1
 
-// Resize is the size that a terminal has from an offset of its output on.
+// Resize is the size that a terminal has from the offset At of its output on.
 type Resize struct {
 	At int64
 	Size

@@ -7,24 +7,24 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/output"
 )
 
-// Scoped is a [Manager] as one scope sees it: what belongs to others does not exist.
+// Scoped is a [Manager] as one scope sees it: processes of other scopes do not exist.
 type Scoped struct {
 	m     *Manager
 	scope Scope
 }
 
-// In returns the manager as that scope sees it.
+// In returns the manager as a scope sees it.
 func (m *Manager) In(scope Scope) Scoped { return Scoped{m, scope} }
 
-// Handle reaches one process of a scope. It stays usable once the process is
-// forgotten: nothing can be signalled then, and output that was in a file is gone.
+// Handle gives access to one process. It stays usable when the process is forgotten,
+// but output that was in a file is gone then.
 type Handle struct {
 	m *Manager
 	p *process
 }
 
-// Find returns the process of that id. It returns ErrNotFound for an id that never
-// was, that is another scope's, or that is forgotten.
+// Find returns the process of that id. It returns ErrNotFound if there never was one, if
+// another scope has it, or if it was forgotten.
 func (s Scoped) Find(id string) (Handle, error) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
@@ -37,31 +37,30 @@ func (s Scoped) Find(id string) (Handle, error) {
 // ID returns the process id.
 func (h Handle) ID() string { return h.p.facts.ID }
 
-// Facts returns what never changes. It is cheaper than a snapshot.
+// Facts returns what never changes of the process. It is cheaper than a snapshot.
 func (h Handle) Facts() Facts { return h.p.facts }
 
-// Snapshot returns what is known of the process now. It may look through /proc, so
-// take one for each answer.
+// Snapshot returns what is known of the process now. It may look through /proc, which can
+// take 20 ms: take one for each answer.
 func (h Handle) Snapshot() Process { return h.p.snapshot(h.m.spawner.AnySuspended()) }
 
 // Ended reports whether the process has ended, without a look through /proc.
 func (h Handle) Ended() bool { return h.p.hasEnded() }
 
-// Output returns a reader of the output, which goes on to grow while the process runs.
-// What is read after a [Handle.Snapshot] that shows an exit holds everything that the
-// process wrote before its exit.
+// Output returns a reader of the output, which grows while the process runs. After a
+// [Handle.Snapshot] that shows an exit, it has everything that the process wrote before
+// that exit.
 func (h Handle) Output() output.Reader { return &h.p.output }
 
 // View returns a snapshot of the process and the two ends of its output.
 func (h Handle) View() (Process, output.View) {
 	s := h.Snapshot()
-	// Of an ended process nothing is held back: half a character at the end of
-	// what it wrote is shown as it is.
+	// When the process has ended, a rune that is not whole never will be.
 	return s, h.p.output.View(s.OutputOpen && s.State.Running(), true)
 }
 
-// Usage returns what the process has used so far together with what it forked, also
-// when it has ended. An error means that this cannot be seen.
+// Usage returns what the process and all that it forked have used so far, also when they
+// have ended. An error means that this cannot be seen.
 func (h Handle) Usage() (Usage, error) {
 	if h.p.isAlive() {
 		return h.p.spawned.Usage()
@@ -69,11 +68,10 @@ func (h Handle) Usage() (Usage, error) {
 	return h.Snapshot().Exit.Usage, nil
 }
 
-// Ports returns the TCP ports on which the process listens, or something that it
-// forked, by number and then address. It returns none if nothing of it is alive. In a
-// sandbox with a network of its own they are ports of that network. An error means
-// that they cannot be seen: errors.ErrUnsupported for a remote process
-// (Facts.Remote), and for all on other systems than Linux.
+// Ports returns the TCP ports on which the process or something that it forked listens,
+// by number and then address. In a sandbox with its own network they are ports of that
+// network. An error means that they cannot be seen; it is errors.ErrUnsupported for a
+// remote process (Facts.Remote), and on other systems than Linux for all.
 func (h Handle) Ports() ([]Port, error) {
 	if !h.p.isAlive() {
 		return nil, nil
@@ -81,8 +79,8 @@ func (h Handle) Ports() ([]Port, error) {
 	return h.p.launcher.ports(h.p.spawned)
 }
 
-// Survivors returns what of the process is alive: the command and what it forked. A
-// zombie is dead. An error means that this cannot be seen.
+// Survivors returns the processes of the kill domain that are alive: the command and what
+// it forked. A zombie is dead. An error means that this cannot be seen.
 func (h Handle) Survivors() ([]Member, error) {
 	if !h.p.isAlive() {
 		return nil, nil
@@ -90,8 +88,8 @@ func (h Handle) Survivors() ([]Member, error) {
 	return h.p.spawned.Members()
 }
 
-// Filter selects processes by whether something of them is alive: the command or
-// what it forked.
+// Filter selects processes. A process counts as running while its command or something
+// that it forked is alive.
 type Filter string
 
 const (
@@ -100,8 +98,8 @@ const (
 	FilterEnded   Filter = "ended"
 )
 
-// List returns snapshots of at most limit processes, those of which something is
-// alive first, then the newest start first, and how many more there are.
+// List returns snapshots of at most limit processes, and how many it left out: running
+// processes come first, among them and among the others the one that started last.
 func (s Scoped) List(filter Filter, limit int) (list []Process, omitted int) {
 	handles, omitted := s.Handles(filter, limit)
 	list = make([]Process, 0, len(handles))
@@ -111,7 +109,7 @@ func (s Scoped) List(filter Filter, limit int) (list []Process, omitted int) {
 	return list, omitted
 }
 
-// Handles is List without the snapshots.
+// Handles is List with handles instead of snapshots.
 func (s Scoped) Handles(filter Filter, limit int) (handles []Handle, omitted int) {
 	type entry struct {
 		Handle

@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// MaxInputBytes is how much input one call can give.
+	// MaxInputBytes is the most text of one [Input].
 	MaxInputBytes = 1 << 20
-	// maxResizes is how many sizes of a terminal are remembered.
+	// maxResizes is how many sizes of a terminal are kept.
 	maxResizes = 64
 )
 
 // Input is what to give a process, in this order.
 type Input struct {
-	Size Size // of its terminal from now on; zero leaves it
-	Text []byte
-	EOF  bool // no more comes
+	Size Size   // new size of its terminal; zero leaves it as it is
+	Text []byte // at most MaxInputBytes
+	EOF  bool   // no more input comes
 }
 
-// Input gives input to a process that was started with Spec.KeepStdin or Spec.TTY, in
-// turn with other calls. It returns the end of the output before that, and how many
-// bytes of Text were taken.
+// Input gives input to a process that was started with Spec.KeepStdin or Spec.TTY. Calls
+// take turns. It returns where the output ended before, and how many bytes of Text the
+// process has taken.
 //
 // Errors: *InputError, ErrNotRunning, ErrNoInput, ErrNoTerminal (a Size without a
 // terminal), ErrInputClosed, ErrInputLine, and ErrInputFull when ctx has ended before
@@ -55,7 +55,7 @@ func (h Handle) Input(ctx context.Context, in Input) (cursor int64, taken int, e
 	return cursor, taken, err
 }
 
-// resize changes the size of the terminal, and remembers from where on in the output.
+// resize changes the size of the terminal, and keeps from which offset of the output on.
 func (p *process) resize(size Size) error {
 	at := p.output.Total()
 	if err := p.spawned.Resize(size); err != nil {

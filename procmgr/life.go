@@ -12,15 +12,14 @@ type Exit struct {
 	Reason Reason
 }
 
-// life is how a process stands and what is to become of it. It is guarded by
-// process.mu.
+// life is the state of a process and what led to it. It is guarded by process.mu.
 type life struct {
 	state      State
-	exit       Exit      // of one that has ended
-	cause      Reason    // of the last request to end, "" without one
-	sent       string    // name of the last other signal that may end it, "" without one
+	exit       Exit      // once the command has ended
+	cause      Reason    // why it was last requested to end, or ""
+	sent       string    // name of the last other signal that may end it, or ""
 	outputOpen bool      // output may still come
-	goneAt     time.Time // when nothing of it was alive any more; zero before
+	goneAt     time.Time // when the process was gone; zero before
 	forgotten  bool
 }
 
@@ -43,8 +42,8 @@ func (l *life) end(e spawn.Exit) {
 	l.state.transition(to)
 }
 
-// killedByLimit returns the reason if a limit ended a command: the kernel killed
-// it, or what it waited for last, which a shell reports as 128 and the signal.
+// killedByLimit returns the limit of memory that ended a command, or "". The kernel has
+// killed the command, or a child of a shell, which exits with 128 and the signal then.
 func killedByLimit(e spawn.Exit) Reason {
 	const killed = 128 + 9
 	if e.Signal != "SIGKILL" && e.Code != killed {
@@ -58,13 +57,13 @@ func killedByLimit(e spawn.Exit) Reason {
 	return ""
 }
 
-// stopRequest is a request to end, with what it changed.
+// stopRequest is what was so before a request to end.
 type stopRequest struct {
 	state State
 	cause Reason
 }
 
-// requestStop is the event that somebody asks the command to end.
+// requestStop is the event that the command is requested to end.
 func (l *life) requestStop(why Reason) (r stopRequest) {
 	r = stopRequest{l.state, l.cause}
 	l.cause = why

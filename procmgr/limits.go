@@ -20,7 +20,7 @@ func (m *Manager) admitLocked(scope Scope) (seq uint64, err error) {
 	return 0, m.limitErrorLocked(scope, limit)
 }
 
-// dismiss is called for a start that was admitted and has failed.
+// dismiss takes back the admission of a start that has failed.
 func (m *Manager) dismiss(scope Scope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -29,7 +29,7 @@ func (m *Manager) dismiss(scope Scope) {
 	m.scopes.tidy(scope)
 }
 
-// limitErrorLocked names the longest running process of the scope beside a limit.
+// limitErrorLocked adds the longest running process of the scope to a limit.
 func (m *Manager) limitErrorLocked(scope Scope, limit spawn.LimitError) *LimitError {
 	err := &LimitError{LimitError: limit}
 	b := m.scopes[scope]

@@ -14,32 +14,32 @@ import (
 type Manager struct {
 	opts       Options
 	spawner    *spawn.Spawner
-	background sync.WaitGroup     // what later has started
-	starts     *fair.Queue[Scope] // turns to start something
-	scans      *fair.Queue[Scope] // turns to look through output for a call that waits
+	background sync.WaitGroup     // goroutines of later
+	starts     *fair.Queue[Scope] // turns to start a process
+	scans      *fair.Queue[Scope] // turns to search output for a call that waits
 	space      *output.Space
 	closing    context.Context    // ends when Close is called
-	close      context.CancelFunc // is called under mu
-	closed     chan struct{}      // closed when the first Close is through
+	close      context.CancelFunc // ends closing; called under mu
+	closed     chan struct{}      // closed when the first Close returns
 
 	mu        lockorder.Mutex[managerPlace] // guards the fields below
 	seq       uint64                        // of the last start
 	goneSeq   uint64                        // of the process that was gone last
 	running   int                           // as in belongings, for all scopes
 	scopes    scopes
-	launching sync.WaitGroup // commands that are being started; none is added once closing has ended
-	late      bool           // Close waits for launching no longer
+	launching sync.WaitGroup // commands that the system is starting; none is added once closing has ended
+	late      bool           // Close no longer waits for launching
 }
 
 type managerPlace struct{}
 
 func (managerPlace) Place() (int, bool) { return 200, false }
 
-// KillDomain is how much of what a command forked a signal reaches here.
+// KillDomain returns how much of what a command forked a signal reaches.
 func (m *Manager) KillDomain() KillDomain { return m.spawner.KillDomain() }
 
-// isClosing reports whether Close was called. Under mu the answer lasts.
+// isClosing reports whether Close was called. While mu is held, that does not change.
 func (m *Manager) isClosing() bool { return m.closing.Err() != nil }
 
-// later runs a function that may block, of which Close waits for the end.
+// later runs a function that may block in a goroutine. Close waits for it.
 func (m *Manager) later(f func()) { m.background.Go(f) }

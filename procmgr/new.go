@@ -9,21 +9,20 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// New returns a Manager. Close it to end what it runs.
+// New returns a Manager. Its Close ends all that it runs.
 func New(opts Options) *Manager {
 	m, _ := NewOwned(opts)
 	return m
 }
 
-// NewOwned returns a Manager, and the view of its owner, to whom all scopes belong.
-// Nothing leads from a Manager to its Owner: who is given the one cannot see the
-// other's scopes.
+// NewOwned returns a Manager and its Owner, who sees all scopes. A Manager does not lead to
+// its Owner, so whoever is given the Manager alone sees no scope but those it names.
 func NewOwned(opts Options) (*Manager, *Owner) {
 	opts = opts.withDefaults()
 	m := &Manager{
 		opts:    opts,
 		spawner: spawn.New(spawn.Options{Host: opts.Host, Clock: opts.Clock}),
-		// Two at a time saturate two cores: a start is mostly the kernel's work.
+		// A start is mostly work of the kernel: one for each core keeps it busy.
 		starts: fair.New[Scope](max(2, runtime.GOMAXPROCS(0))),
 		scans:  fair.New[Scope](1),
 		closed: make(chan struct{}),
@@ -34,8 +33,8 @@ func NewOwned(opts Options) (*Manager, *Owner) {
 	return m, &Owner{m}
 }
 
-// newSpace returns where the output of all processes goes. The functions make room
-// there.
+// newSpace returns the space for the output of all processes. The functions make room in
+// it.
 func newSpace(opts *Options, freeMemory, freeOutput func(enough func() bool)) *output.Space {
 	s := &output.Space{Max: opts.Output.Max, Clock: opts.Clock}
 	if opts.Output.Memory > 0 {

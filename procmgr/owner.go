@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// Owner sees every scope of a [Manager]. It is what the owner of the machine may do:
-// only cmd and control may hold one (a test of the program looks who names it).
+// Owner sees every scope of a [Manager], as the owner of the machine may. Only the
+// packages cmd and control may use it, which a test checks.
 type Owner struct{ m *Manager }
 
-// Scopes returns the scopes that have processes, forgotten ones aside: chats by id,
-// then the callers without a chat by token.
+// Scopes returns the scopes that have processes which are not forgotten: first chats by
+// id, then callers without a chat by token.
 func (o *Owner) Scopes() (list []Scope) {
 	o.m.mu.Lock()
 	for scope, b := range o.m.scopes {

@@ -12,20 +12,20 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// likelyIdle is how long the output must have been idle for a process that polls
-// its input to be taken for one that waits for it.
+// likelyIdle is how long a process that polls its input must have written nothing to
+// count as waiting for input.
 const likelyIdle = 500 * time.Millisecond
 
-// NoGrace says that no kill follows a terminate.
+// NoGrace is the grace after which no kill follows.
 const NoGrace time.Duration = -1
 
-// process is the live one. A process has ended when its command has, and is gone
-// when nothing that it forked is alive either.
+// process is what the manager knows of a process. A process has ended when its command
+// has, and is gone when nothing that it forked is alive either.
 //
 // The first block does not change once the process is followed.
 type process struct {
 	facts    Facts
-	seq      uint64 // order of starts
+	seq      uint64 // its place in the order of starts
 	opts     *Options
 	log      *slog.Logger
 	owner    owner
@@ -35,7 +35,7 @@ type process struct {
 	ended    chan struct{} // closed when the exit can be read
 	gone     chan struct{} // closed when the process is gone
 
-	goneSeq uint64 // order in which processes have gone, 0 before; guarded by Manager.mu
+	goneSeq uint64 // its place in the order in which processes were gone, 0 before; guarded by Manager.mu
 
 	mu     lockorder.Mutex[processPlace] // guards the fields below
 	life   life
@@ -48,13 +48,13 @@ type processPlace struct{}
 
 func (processPlace) Place() (int, bool) { return 210, false }
 
-// owner is what a process reports to: the manager. It is called without process.mu.
+// owner is the manager as a process sees it. No method is called under process.mu.
 type owner interface {
-	// ending is called before the exit can be seen.
+	// ending is called just before the exit can be read.
 	ending(*process)
 	// wentAway is called when the process is gone. It closes process.gone.
 	wentAway(*process)
-	// later runs a function that may block.
+	// later runs a function that may block in a goroutine.
 	later(func())
 }
 
@@ -62,11 +62,11 @@ type owner interface {
 type shown struct {
 	exit    bool  // an answer has reported the exit
 	waiters int   // calls that wait for the exit and will report it
-	next    int64 // up to which byte a reader has seen the output
-	repeats int   // how many times in a row that was nothing new
+	next    int64 // offset up to which the output was shown
+	repeats int   // how many times in a row nothing new was shown
 }
 
-// timers are a process's pending events; nil where there is none.
+// timers are the pending events of a process, or nil.
 type timers struct{ limit, grace, forget *quartz.Timer }
 
 func (t timers) stop() {
@@ -123,8 +123,7 @@ func (p *process) exited(e spawn.Exit) {
 	stopTimer(p.timers.limit)
 	exit := p.life.exit
 	p.mu.Unlock()
-	// The spawner has others to look after, and a log may block. Who waits for the
-	// end is woken last and so runs first.
+	// A log may block. Calls that wait for the end are woken last and so run first.
 	p.owner.later(func() { p.logExit(exit) })
 	if e.Gone {
 		p.descendantsGone(e.Usage)
@@ -163,12 +162,12 @@ func (p *process) outputClosed() {
 // signal sends sig to the kill domain.
 func (p *process) signal(sig Signal) error { return p.opts.test.signal(p.spawned, sig) }
 
-// stop sends sig because of why. A kill follows after grace, unless that is
-// negative.
+// stop sends sig to end the process, and why is the reason of its exit then. A kill
+// follows after grace, unless that is negative.
 func (p *process) stop(sig Signal, why Reason, grace time.Duration) error {
-	// The request comes first: the exit may follow the signal at once, and its
-	// reason must be right. A command whose exit was seen has ended by itself,
-	// whatever is asked of its descendants.
+	// The request is noted first: the exit may follow the signal at once, and needs its
+	// reason. If the command has ended already, the signal is for its descendants, and is
+	// not the reason of the exit.
 	ended := p.spawned.Ended()
 	p.mu.Lock()
 	requested := !ended && p.life.state.Running()
@@ -202,7 +201,7 @@ func (p *process) graceElapsed() {
 // limitElapsed is the event that the process has reached its time limit.
 func (p *process) limitElapsed() {
 	if p.spawned.Ended() {
-		return // the limit is the command's; descendants that outlive it may stay
+		return // the limit holds for the command; its descendants may live on
 	}
 	if err := p.stop(SignalTerminate, ReasonTimeout, p.opts.Grace); err != nil {
 		p.log.Warn("cannot end a process at its time limit", "error", err)
@@ -211,13 +210,13 @@ func (p *process) limitElapsed() {
 	p.log.Info("time limit reached")
 }
 
-// end terminates the process, kills it when graceful ends, and reports whether it is
-// gone before killed ends.
+// end terminates the process, kills it when graceful ends, and reports whether it was
+// gone before killed ended.
 func (p *process) end(graceful, killed context.Context) bool {
 	if p.stop(SignalTerminate, ReasonShutdown, NoGrace) == nil && p.awaitGone(graceful) == nil {
 		return true
 	}
-	_ = p.stop(SignalKill, ReasonShutdown, NoGrace) // if it fails, something is left
+	_ = p.stop(SignalKill, ReasonShutdown, NoGrace) // after an error, the process is not gone
 	return p.awaitGone(killed) == nil
 }
 
@@ -231,8 +230,7 @@ func (p *process) awaitGone(ctx context.Context) error {
 	}
 }
 
-// release gives up what is left of the process: timers, output that is still open,
-// and the kill domain.
+// release lets go of what a process holds: its timers, its open output, its kill domain.
 func (p *process) release() {
 	p.mu.Lock()
 	p.timers.stop()
@@ -266,11 +264,11 @@ func (p *process) waitsForInput() InputWait {
 	return InputLikely
 }
 
-// showsInputWait reports whether it could be seen that the process waits for input.
+// showsInputWait reports whether it can be seen if the process waits for input.
 func (p *process) showsInputWait() bool { return p.facts.KeepsInput && p.launcher.seesInput() }
 
-// snapshot returns what is known now. mayBeSuspended says that a signal may have
-// stopped the command.
+// snapshot returns what is known now. mayBeSuspended is whether a signal may have stopped
+// the command.
 func (p *process) snapshot(mayBeSuspended bool) Process {
 	p.mu.Lock()
 	s := Process{

@@ -2,15 +2,15 @@ package procmgr
 
 import "slices"
 
-// ending is called when the exit of a process is about to be seen: who sees it finds
-// the process among the unreported ones.
+// ending adds a process to the unreported ones just before its exit can be read, so that
+// whoever has read the exit finds the process there.
 func (m *Manager) ending(p *process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.isClosing() {
 		return
 	}
-	const worth = 64 // what was reported since is cleared away now and then
+	const worth = 64 // from so many on, reported ones are removed before the list grows
 	b := m.scopes.of(p.facts.Scope)
 	if list := b.unreported; len(list) >= worth && len(list) == cap(list) {
 		b.unreported = slices.DeleteFunc(list, func(p *process) bool { return !m.unreportedLocked(p) })
@@ -28,10 +28,10 @@ func (m *Manager) unreportedLocked(p *process) bool {
 	return !p.shown.exit
 }
 
-// TakeNotices returns processes that have ended and whose exit no answer has reported,
-// at most so many, in the order of their ends, and how many more there are. Each is
-// returned once and counts as reported then. The others are not mentioned again, but
-// kept as unreported. Those that a call waits for are left to that call.
+// TakeNotices returns processes that have ended and whose exit was not reported, at most
+// so many, in the order of their ends, and how many more there are. The returned ones
+// then count as reported; the others still do not, but are not returned again. A process
+// that a call waits for is left to that call.
 func (s Scoped) TakeNotices(most int) (list []Process, more int) {
 	for _, h := range s.takeUnreported() {
 		if len(list) == most {
@@ -44,7 +44,8 @@ func (s Scoped) TakeNotices(most int) (list []Process, more int) {
 	return list, more
 }
 
-// takeUnreported takes the processes that nobody waits for out of the list.
+// takeUnreported returns the unreported processes that no call waits for, and removes
+// them from the list.
 func (s Scoped) takeUnreported() (taken []Handle) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
@@ -66,16 +67,16 @@ func (s Scoped) takeUnreported() (taken []Handle) {
 	return taken
 }
 
-// isAwaited reports whether a call waits for the end of the process, or that is not
-// seen yet.
+// isAwaited reports whether a call waits for the end of the process, or whether its exit
+// cannot be read yet.
 func (p *process) isAwaited() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.shown.waiters > 0 || p.life.state.Running()
 }
 
-// await says that a call waits for the process and will report its end, until the
-// returned function is called.
+// await notes that a call waits for the end of the process and will report it. over ends
+// that.
 func (p *process) await() (over func()) {
 	p.mu.Lock()
 	p.shown.waiters++
@@ -87,8 +88,8 @@ func (p *process) await() (over func()) {
 	}
 }
 
-// NoteRead says that an answer has shown the output up to next. It returns how many
-// times in a row that was nothing new: 0 if it was new, or if the command has ended.
+// NoteRead notes that an answer has shown the output up to the offset next. It returns
+// how many times in a row that was nothing new; 0 if the command has ended.
 func (h Handle) NoteRead(next int64) (repeats int) {
 	h.p.mu.Lock()
 	defer h.p.mu.Unlock()

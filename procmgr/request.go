@@ -5,22 +5,22 @@ import (
 	"errors"
 )
 
-// Started is the answer to a start.
+// Started is a process that was started.
 type Started struct {
 	Handle
-	// Attached reports whether an earlier start with this request id started the
-	// process. Its snapshot may say Forgotten then.
+	// Attached reports whether an earlier call with the same request id has started the
+	// process. The process may be forgotten then, see Process.Forgotten.
 	Attached bool
 }
 
-// Start starts a process and returns once its program runs. Few start at a time, in
-// turn by scope; ctx only bounds how long a start waits for its turn or for another
-// with the same request id.
+// Start starts a process and returns once its program runs. Few starts are made at a
+// time, and scopes take turns. ctx only bounds how long a start waits for its turn, or for
+// another start with the same request id.
 //
-// Errors: *InputError for a Spec that cannot be used, *RemoteError for one whose
-// Dir its launcher cannot use, *StartError when the system refused, *LimitError,
-// ErrScope, ErrClosed, ErrRequestConflict, ErrTooManyRequests, or the context's.
-// After an error nothing runs and the request id is free.
+// Errors: *InputError for a Spec that cannot be used, *RemoteError for a Dir that the
+// launcher cannot use, *StartError when the system refused, *LimitError, ErrScope,
+// ErrClosed, ErrRequestConflict, ErrTooManyRequests, or that of ctx. After an error
+// nothing runs and the request id is free.
 func (s Scoped) Start(ctx context.Context, spec Spec) (Started, error) {
 	if !s.scope.valid() {
 		return Started{}, ErrScope
@@ -38,10 +38,10 @@ func (s Scoped) Start(ctx context.Context, spec Spec) (Started, error) {
 	return Started{Handle{s.m, p}, false}, nil
 }
 
-// errInterrupted says that the call that was to start a process did not come to that.
+// errInterrupted reports that a call has ended before it could start its process.
 var errInterrupted = errors.New("start was interrupted")
 
-// startOnce starts a process unless this request id did so before.
+// startOnce starts a process unless a call with this request id has done so.
 func (s Scoped) startOnce(ctx context.Context, spec *Spec) (Started, error) {
 	for {
 		r, first, err := s.reserve(spec)
@@ -73,7 +73,7 @@ func (s Scoped) startOnce(ctx context.Context, spec *Spec) (Started, error) {
 
 // startFirst starts the process of a request that is new, and settles the request.
 func (s Scoped) startFirst(ctx context.Context, spec *Spec, r *request) (p *process, err error) {
-	err = errInterrupted // what others learn if a hook panics
+	err = errInterrupted // if a hook panics
 	defer func() {
 		r.err = err
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -129,7 +129,7 @@ func (s Scoped) release(id string) {
 	s.m.scopes.tidy(s.scope)
 }
 
-// expireLater frees the id after RequestTTL, but not while its process is known.
+// expireLater frees the id after RequestTTL, but not before its process is forgotten.
 func (s Scoped) expireLater(id string, r *request) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// MarkReported says that an answer has reported the exit of the process. The process
-// is forgotten Options.ForgetAfter later; one that was never reported is kept for
-// MaxKeep. Neither time begins before the process is gone. Options.KeepFinished can
-// end both. It does nothing while the command runs.
+// MarkReported notes that an answer has reported the exit of the process; while the
+// command runs it does nothing. A process is forgotten Options.ForgetAfter after its exit
+// was reported, or after MaxKeep if it never was. Neither time begins before all that it
+// forked has ended as well. Options.KeepFinished can end both.
 func (h Handle) MarkReported() {
 	p := h.p
 	p.mu.Lock()
@@ -20,7 +20,7 @@ func (h Handle) MarkReported() {
 	}
 }
 
-// wentAway is called when a process is gone. From here on it is kept only to be read.
+// wentAway is called when a process is gone. From now on it is only kept to be read.
 func (m *Manager) wentAway(p *process) {
 	m.mu.Lock()
 	m.goneSeq++
@@ -42,7 +42,7 @@ func (m *Manager) wentAway(p *process) {
 	}
 }
 
-// firstToForget returns the process that gives way to others of its scope.
+// firstToForget returns the process of a scope that is forgotten when there are too many.
 func firstToForget(b *belongings) *process {
 	var finished []yielding
 	for _, p := range b.processes {
@@ -53,8 +53,8 @@ func firstToForget(b *belongings) *process {
 	return slices.MinFunc(finished, yielding.compare).process
 }
 
-// scheduleForget sets the time at which a process that is gone is forgotten, unless
-// it is forgotten already or Close was called.
+// scheduleForget sets the time at which a process that is gone will be forgotten, unless
+// it is already or Close was called.
 func (m *Manager) scheduleForget(p *process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,20 +94,20 @@ func (m *Manager) removeLocked(p *process) {
 	delete(b.processes, p.facts.ID)
 	if r := b.requests[p.facts.RequestID]; r != nil && r.process == p {
 		r.process, r.last = nil, p.snapshot(false)
-		r.last.Command = "" // it can be long, and who asks by request id knows it
+		r.last.Command = "" // it can be long, and a caller with the request id has it
 	}
 	m.scopes.tidy(p.facts.Scope)
 }
 
-// forget lets go of what a process that was removed holds. Who may still hold its
-// output is no descendant of it.
+// forget lets go of what a removed process holds. If its output is still open, another
+// program has it open that is not a descendant.
 func forget(p *process) {
 	p.release()
 	p.output.Close()
 	p.log.Debug("process forgotten")
 }
 
-// freeMemory moves the output of one process after the other to disk until it is
+// freeMemory moves the output of one process after the other to disk, until that is
 // enough.
 func (m *Manager) freeMemory(enough func() bool) {
 	for _, y := range m.byYielding() {
@@ -118,8 +118,8 @@ func (m *Manager) freeMemory(enough func() bool) {
 	}
 }
 
-// freeOutput drops the output of processes that are gone, then shortens that of the
-// others, until it is enough.
+// freeOutput drops the output of one process after the other, until that is enough. It
+// shortens that of a living process first.
 func (m *Manager) freeOutput(enough func() bool) {
 	for _, y := range m.byYielding() {
 		for !enough() {
@@ -132,8 +132,8 @@ func (m *Manager) freeOutput(enough func() bool) {
 	}
 }
 
-// byYielding returns all processes in the order in which they give way. A process
-// that is being started is not among them: few start at a time.
+// byYielding returns all processes in the order in which their output gives way. Those
+// that are being started are few, and not among them.
 func (m *Manager) byYielding() (all []yielding) {
 	m.mu.Lock()
 	for _, p := range m.scopes.processes() {
@@ -144,7 +144,8 @@ func (m *Manager) byYielding() (all []yielding) {
 	return all
 }
 
-// yielding is a process in the order in which processes give way.
+// yielding is the place of a process in the order in which output gives way and processes
+// are forgotten.
 type yielding struct {
 	*process
 	rank int

@@ -2,8 +2,9 @@ package procmgr
 
 import "strings"
 
-// Scope is who asks. Processes of one scope do not exist for another. Scopes
-// are comparable; the zero Scope is nobody's and is refused.
+// Scope is who asks: a chat, or the callers without a chat of one token. Processes of one
+// scope do not exist for another. Scopes can be compared with ==. The zero Scope is
+// refused.
 type Scope struct {
 	kind scopeKind
 	id   string
@@ -16,14 +17,14 @@ const (
 	noChatScope
 )
 
-// Chat is the scope of one chat. Its id must be a valid one ([ValidChatID]).
+// Chat returns the scope of one chat. Its id must be valid ([ValidChatID]).
 func Chat(id string) Scope { return Scope{chatScope, id} }
 
-// NoChat is the scope of the callers that name no chat. Each token (each way of
-// being let in) has its own; token is a name for it, not its secret.
+// NoChat returns the scope of the callers that name no chat and are let in by one token.
+// token is the name of that token, not its secret.
 func NoChat(token string) Scope { return Scope{noChatScope, token} }
 
-// ChatID returns the chat's id, or "" for a scope that is no chat's.
+// ChatID returns the id of the chat, or "" if the scope is not a chat.
 func (s Scope) ChatID() string {
 	if s.kind != chatScope {
 		return ""
@@ -31,8 +32,7 @@ func (s Scope) ChatID() string {
 	return s.id
 }
 
-// String names the scope to people: by its chat id, or by its token with a blank
-// that no chat id has.
+// String returns the id of the chat, or "no chat" and the token. No chat id has a blank.
 func (s Scope) String() string {
 	switch s.kind {
 	case chatScope:
@@ -43,14 +43,14 @@ func (s Scope) String() string {
 	return "no scope"
 }
 
-// name tells scopes apart in spawn.Command.
+// name returns a name for spawn.Command that no other scope has.
 func (s Scope) name() string { return string('0'+s.kind) + s.id }
 
 func (s Scope) valid() bool {
 	return s.kind == noChatScope || s.kind == chatScope && ValidChatID(s.id)
 }
 
-// MaxChatIDBytes is the longest chat id.
+// MaxChatIDBytes is the length of the longest chat id.
 const MaxChatIDBytes = 128
 
 // ValidChatID reports whether id is 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -

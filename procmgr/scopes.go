@@ -6,18 +6,17 @@ import (
 	"github.com/coder/quartz"
 )
 
-// scopes holds what belongs to each scope. The only way to a process is through its
-// scope. It is guarded by Manager.mu.
+// scopes has what belongs to each scope. There is no other way to a process than by its
+// scope. Manager.mu guards it and all that is in it.
 type scopes map[Scope]*belongings
 
 // belongings are what belongs to one scope.
 type belongings struct {
 	processes map[string]*process // by id, until they are forgotten
 	requests  map[string]*request // by request id
-	// How many of the processes are not gone or are being started, and how many are
-	// gone, so that no start and no exit has to count them.
-	running, finished int
-	// unreported are processes in the order of their ends. The exits of some may have
+	running   int                 // processes that are being started or are not gone
+	finished  int                 // processes that are gone and not forgotten
+	// unreported are processes that have ended, in that order. The exits of some may have
 	// been reported since.
 	unreported []*process
 }
@@ -27,13 +26,12 @@ type request struct {
 	digest  [sha256.Size]byte
 	settled chan struct{} // closed once the start has succeeded or failed
 	err     error         // why it failed; set before settled is closed
-	process *process      // nil before the start and once it is forgotten
-	last    Process       // from then on, without its command
+	process *process      // nil before the start and once the process is forgotten
+	last    Process       // the process when it was forgotten, without its command
 	expiry  *quartz.Timer
 }
 
-// of returns what belongs to a scope, to be changed. [scopes.tidy] must follow what
-// takes something away.
+// of returns what belongs to a scope. After something was removed, tidy must be called.
 func (s scopes) of(scope Scope) *belongings {
 	if s[scope] == nil {
 		s[scope] = &belongings{processes: map[string]*process{}, requests: map[string]*request{}}
@@ -49,10 +47,10 @@ func (s scopes) find(scope Scope, id string) *process {
 	return nil
 }
 
-// holds reports whether a process is not forgotten.
+// holds reports whether a process is known and not forgotten.
 func (s scopes) holds(p *process) bool { return s.find(p.facts.Scope, p.facts.ID) == p }
 
-// tidy forgets a scope to which nothing belongs.
+// tidy removes a scope to which nothing belongs.
 func (s scopes) tidy(scope Scope) {
 	b := s[scope]
 	if b != nil && len(b.processes) == 0 && len(b.requests) == 0 && b.running == 0 && b.finished == 0 {

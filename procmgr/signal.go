@@ -5,12 +5,11 @@ import (
 	"time"
 )
 
-// Reach is how far a signal or [Manager.Close] could reach.
+// Reach is how far a signal, or the end of the manager, reaches.
 type Reach struct {
 	KillDomain KillDomain
-	// Escapes reports whether descendants may have left the kill domain, and live on
-	// unseen. That is so for a process group, which any process can leave, and for a
-	// launcher that runs the command elsewhere.
+	// Escapes reports whether descendants may be out of reach and live on unseen: a
+	// process can leave its process group, and a launcher may run a command elsewhere.
 	Escapes bool
 }
 
@@ -45,7 +44,7 @@ func (h Handle) Signal(sig Signal, grace time.Duration) (Reach, error) {
 	case SignalKill:
 		err = p.stop(sig, ReasonRequested, NoGrace)
 	default:
-		// Whether the process ends by this signal is its own decision.
+		// The process may end by this signal or not.
 		p.mu.Lock()
 		p.life.sent = fatalName(sig)
 		p.mu.Unlock()

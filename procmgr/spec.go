@@ -12,61 +12,61 @@ import (
 )
 
 const (
-	// MaxCommandBytes is the longest argument that Linux passes to a program
-	// (MAX_ARG_STRLEN less its end), see execve(2).
+	// MaxCommandBytes is the length of the longest argument that Linux passes to a
+	// program: MAX_ARG_STRLEN without the final NUL, see execve(2).
 	MaxCommandBytes = 131071
-	// MaxEnvBytes is the longest NAME=value of an environment, for the same reason.
+	// MaxEnvBytes is the length of the longest NAME=value, for the same reason.
 	MaxEnvBytes = MaxCommandBytes
-	// MaxStdinBytes is how much input a process can be given at its start.
+	// MaxStdinBytes is the most input that a process can be given at its start.
 	MaxStdinBytes = 1 << 20
-	// MaxRows and MaxCols bound the size of a terminal.
+	// MaxRows and MaxCols are the size of the largest terminal.
 	MaxRows, MaxCols = 120, 300
-	// MaxRequestIDBytes is the longest request id.
+	// MaxRequestIDBytes is the length of the longest request id.
 	MaxRequestIDBytes = 256
 )
 
 // Spec is what to start.
 type Spec struct {
-	// Command is given to the shell: 1 to MaxCommandBytes bytes without NUL.
+	// Command is run by the shell: 1 to MaxCommandBytes bytes without NUL.
 	Command string
 	// Argv is started instead of Command, without a shell. A name without a
 	// slash is looked up in the PATH of the process's environment.
 	Argv []string
-	// Launcher stands for Options.Launcher. Nil is that; empty, but not nil, is
-	// none.
+	// Launcher is used instead of Options.Launcher unless it is nil. If it is empty, but
+	// not nil, there is no launcher.
 	Launcher []string
-	// Dir is the working directory. A relative one starts at the directory that
-	// would be used without it. It must exist.
+	// Dir is the working directory, which must exist. A relative one is relative to the
+	// directory that would be used without it.
 	Dir string
-	// Env is added to the environment; a name and its value have at most
-	// MaxEnvBytes bytes together, with the = between them.
+	// Env is added to the environment. A name and its value have at most MaxEnvBytes
+	// bytes together, with the = between them.
 	Env map[string]string
-	// Ambient is added to the environment before Env. It is no part of the input
-	// that RequestID stands for: it may differ when a call is repeated.
+	// Ambient is added to the environment before Env. It may differ between calls with
+	// the same RequestID.
 	Ambient map[string]string
-	// Stdin is given as input, then end of file unless more can come. Nil is
-	// /dev/null, or nothing.
+	// Stdin is the input, followed by end of file unless more can come. Nil is
+	// /dev/null, or no input yet.
 	Stdin []byte
-	// KeepStdin keeps stdin open, for [Manager.Input].
+	// KeepStdin keeps stdin open, for [Handle.Input].
 	KeepStdin bool
-	// TTY, if it is not zero, gives the process a terminal of that size, which takes
-	// input as well: at most MaxRows and MaxCols. It cannot be split.
+	// TTY gives the process a terminal of that size, at most MaxRows and MaxCols, which
+	// takes input as well. Zero is no terminal. It cannot go with Split.
 	TTY Size
-	// Split keeps apart what is written to stdout and to stderr, for output.Filter.
-	// Which of the two was written first is lost then.
+	// Split keeps stdout and stderr apart, for output.Filter. It is not known then which
+	// of the two was written first.
 	Split bool
 	// Timeout ends the process that long after its start: SIGTERM, Options.Grace,
 	// SIGKILL. 0 is no limit.
 	Timeout time.Duration
-	// Background and Label are only kept and shown.
+	// Background and Label change nothing; they are facts of the process.
 	Background bool
 	Label      string
-	// RequestID makes the start idempotent: the same id with the same Spec in
-	// the same scope gives the same process. "" is none.
+	// RequestID makes the start idempotent: another call with the same id and the same
+	// Spec in the same scope returns the same process. "" is none.
 	RequestID string
 	// Log gets the records of this process, also those long after the start. The
-	// manager adds chat_id and process_id. It is no part of the input that RequestID
-	// stands for. Nil is Options.Log.
+	// manager adds chat_id and process_id. It may differ between calls with the same
+	// RequestID. Nil is Options.Log.
 	Log *slog.Logger
 }
 
@@ -110,7 +110,7 @@ func (s *Spec) validate() error {
 	return nil
 }
 
-// commandLine is how the command is shown.
+// commandLine returns the command as it is shown.
 func (s *Spec) commandLine() string {
 	if len(s.Argv) > 0 {
 		return strings.Join(s.Argv, " ")
@@ -118,7 +118,8 @@ func (s *Spec) commandLine() string {
 	return s.Command
 }
 
-// digest tells one input from another.
+// digest returns a hash of all that must not differ between calls with the same
+// RequestID.
 func (s *Spec) digest() [sha256.Size]byte {
 	h := sha256.New()
 	add := func(fields ...string) {

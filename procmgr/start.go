@@ -13,8 +13,7 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// start starts a process in turn, if there is room for one more. After [Manager.Close]
-// was called it starts nothing and returns ErrClosed.
+// start starts a process when it is the scope's turn, if the limits allow one more.
 func (m *Manager) start(ctx context.Context, scope Scope, spec *Spec) (p *process, err error) {
 	m.mu.Lock()
 	seq, err := uint64(0), ErrClosed
@@ -38,7 +37,7 @@ func (m *Manager) start(ctx context.Context, scope Scope, spec *Spec) (p *proces
 	return m.launch(scope, spec, seq)
 }
 
-// turn waits for the scope's turn to start something.
+// turn waits for the scope's turn to start a process.
 func (m *Manager) turn(ctx context.Context, scope Scope) (*fair.Turn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -50,14 +49,14 @@ func (m *Manager) turn(ctx context.Context, scope Scope) (*fair.Turn, error) {
 	return turn, err
 }
 
-// launch starts a process and puts it where its scope finds it.
+// launch starts a process and makes it known to its scope.
 func (m *Manager) launch(scope Scope, spec *Spec, seq uint64) (*process, error) {
 	p, cmd, err := m.prepare(scope, spec)
 	if err != nil {
 		return nil, err
 	}
 	p.seq = seq
-	// The hooks may have taken long. What comes now Close waits for.
+	// The hooks may have taken long. From here on, Close waits for this.
 	m.mu.Lock()
 	if m.isClosing() {
 		m.mu.Unlock()
@@ -95,8 +94,7 @@ func (m *Manager) launch(scope Scope, spec *Spec, seq uint64) (*process, error) 
 	return p, nil
 }
 
-// prepare asks the hooks of an embedding program and returns the process that is to
-// be and what to start.
+// prepare calls the hooks and returns a process that is not started, and its command.
 func (m *Manager) prepare(scope Scope, spec *Spec) (p *process, cmd spawn.Command, err error) {
 	launcher := newLauncher(m.opts.Launcher)
 	if spec.Launcher != nil {
@@ -126,7 +124,7 @@ func (m *Manager) prepare(scope Scope, spec *Spec) (p *process, cmd spawn.Comman
 	}
 	if len(spec.Argv) == 0 {
 		cmd.Argv = append(slices.Clone(m.opts.Shell), spec.Command)
-		// The PATH of a process is for its own programs; the shell is this program's.
+		// The shell is not found by the PATH of the process, but by this program's.
 		cmd.Search = m.opts.Env.Inherit
 	}
 	cmd.Argv = m.opts.Wrap(cmd.Argv)
@@ -134,8 +132,8 @@ func (m *Manager) prepare(scope Scope, spec *Spec) (p *process, cmd spawn.Comman
 	return p, cmd, nil
 }
 
-// publish makes a process known to its scope. It reports whether Close waits for it
-// no longer.
+// publish makes a process known to its scope. It reports whether Close no longer waits
+// for it.
 func (m *Manager) publish(p *process) (late bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,7 +145,7 @@ func (m *Manager) publish(p *process) (late bool) {
 	return m.late
 }
 
-// endLate ends a process whose start took longer than Close would wait.
+// endLate ends a process whose start took longer than Close has waited.
 func (m *Manager) endLate(p *process) {
 	killed, cancel := context.WithCancel(context.Background())
 	defer cancel()

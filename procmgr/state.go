@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// State is where a process stands in its life. The diagram is in the package
-// documentation.
+// State is the state of a process. The diagram is in the package documentation.
 type State string
 
 const (
@@ -19,7 +18,7 @@ const (
 // Running reports whether the command has not ended.
 func (s State) Running() bool { return s == StateRunning || s == StateStopping }
 
-// edges are the legal steps.
+// edges returns the legal steps.
 func edges() map[State][]State {
 	return map[State][]State{
 		StateRunning:  {StateStopping, StateExited, StateLost},
@@ -29,8 +28,8 @@ func edges() map[State][]State {
 	}
 }
 
-// transition is the one way to change a state. A step that is not legal is a bug in
-// this package.
+// transition is the only way to change a state. It panics at an illegal step, which is a
+// bug in this package.
 func (s *State) transition(to State) {
 	if !slices.Contains(edges()[*s], to) {
 		panic(fmt.Sprintf("procmgr: a process cannot go from %s to %s", *s, to))

@@ -28,11 +28,11 @@ func (h Handle) Wait(ctx context.Context) error {
 // context's error.
 func (h Handle) WaitGone(ctx context.Context) error { return h.p.awaitGone(ctx) }
 
-// WaitFor waits for the exit, for any of a condition, or for the end of the context,
-// and returns which came. What the output says counts before the exit.
+// WaitFor waits for the exit, for any part of a condition, or for the end of the context,
+// and returns which came first. Conditions on the output come before the exit.
 func (h Handle) WaitFor(ctx context.Context, c Condition) (waited Waited) {
 	defer h.p.await()()
-	var watchers []watcher // in the order in which they count
+	var watchers []watcher // the first one whose condition holds ends the wait
 	if c.Match != nil {
 		watchers = append(watchers, watchLines(c.Cursor, h.finder(c.Match), &waited))
 	}
@@ -76,7 +76,7 @@ func (h Handle) WaitFor(ctx context.Context, c Condition) (waited Waited) {
 // watch waits until a watcher's condition holds, a probe is ready, or ctx ends.
 func (h Handle) watch(ctx context.Context, watchers []watcher, ready <-chan WaitResult) WaitResult {
 	for {
-		// In this order: what was written before the exit is there when that is seen.
+		// In this order: when the exit is seen, all that was written before it is there.
 		ended := h.p.hasEnded()
 		total, lastWrite, more := h.p.activity()
 		at := moment{h.m.opts.Clock.Now(), ended, total, lastWrite}
@@ -101,7 +101,8 @@ func (h Handle) watch(ctx context.Context, watchers []watcher, ready <-chan Wait
 	}
 }
 
-// sleep waits until a condition may hold. over says that the wait has ended.
+// sleep waits until a condition may hold. It reports whether the wait is over instead, and
+// with which result.
 func (h Handle) sleep(ctx context.Context, after time.Duration, more <-chan struct{}, ready <-chan WaitResult) (result WaitResult, over bool) {
 	var elapsed <-chan time.Time
 	if after > 0 {
@@ -121,8 +122,8 @@ func (h Handle) sleep(ctx context.Context, after time.Duration, more <-chan stru
 	return "", false
 }
 
-// finder finds a pattern in the output, in turn by scope: an expression can cost more
-// than the program that writes.
+// finder returns a function that finds a pattern in the output. Scopes take turns: an
+// expression can take more time than the program that writes.
 func (h Handle) finder(pattern *output.Pattern) finder {
 	return func(ctx context.Context, cursor int64) (line output.Line, found bool, next, missing int64, err error) {
 		turn, err := h.m.scans.Turn(ctx, h.p.facts.Scope)

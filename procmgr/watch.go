@@ -7,35 +7,35 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/output"
 )
 
-// How often a process is looked at that may come to wait for input, once it has
-// written nothing for firstLook: at first after that, then ever less often. The
-// kernel does not report when a process begins to wait.
+// A process that may wait for input is looked at when it has written nothing for
+// firstLook, then less and less often, but every lastLook. The kernel does not report
+// when a process begins to wait.
 const firstLook, lastLook = 100 * time.Millisecond, time.Second
 
 // watcher watches for one condition.
 type watcher struct {
 	result WaitResult
-	// check reports whether the condition holds, and else when to check again. An
-	// error ends the wait: the context has ended before the condition could be checked.
+	// check reports whether the condition holds, or else when to check again. An error
+	// ends the wait: the context has ended before the condition was checked.
 	check func(context.Context, moment) (holds bool, next nextCheck, err error)
 }
 
-// moment is what a watcher sees of a process.
+// moment is what watchers see of a process.
 type moment struct {
 	now       time.Time
 	ended     bool
 	total     int64     // bytes of output
-	lastWrite time.Time // or the start of the process
+	lastWrite time.Time // of output, or else the start of the process
 }
 
-// nextCheck says when a condition may hold that does not hold now. The exit is always
-// waited for.
+// nextCheck is when to check a condition again that does not hold. At the exit, all are
+// checked.
 type nextCheck struct {
 	output bool          // when there is more output
-	after  time.Duration // when so much time has passed, unless it is 0
+	after  time.Duration // after so much time, unless it is 0
 }
 
-// or returns when either of two conditions may hold.
+// or returns when to check two conditions again.
 func (n nextCheck) or(other nextCheck) nextCheck {
 	if n.after == 0 || other.after > 0 && other.after < n.after {
 		n.after = other.after
@@ -58,8 +58,7 @@ func watchExit() watcher {
 	}}
 }
 
-// watchIdle watches for so long a time without output, counted from since at the
-// earliest.
+// watchIdle watches for so much time without output, counted from since at the earliest.
 func watchIdle(idle time.Duration, since time.Time) watcher {
 	return watcher{WaitIdle, func(_ context.Context, at moment) (bool, nextCheck, error) {
 		if at.lastWrite.After(since) {
@@ -87,7 +86,8 @@ func watchInput(waits func() bool) watcher {
 // finder finds the first line from an offset on, as [output.Store.Find] does.
 type finder func(ctx context.Context, cursor int64) (line output.Line, found bool, next, missing int64, err error)
 
-// watchLines watches for a line from an offset on. It writes what it finds to waited.
+// watchLines watches for a line that begins at an offset or behind it. It writes what it
+// has found to waited.
 func watchLines(cursor int64, find finder, waited *Waited) watcher {
 	return watcher{WaitMatch, func(ctx context.Context, at moment) (bool, nextCheck, error) {
 		for cursor < at.total {
@@ -98,7 +98,7 @@ func watchLines(cursor int64, find finder, waited *Waited) watcher {
 				return found, nextCheck{}, err
 			}
 			if next == cursor {
-				break // a line that goes on
+				break // the last line is not whole
 			}
 			cursor = next
 		}

@@ -36,8 +36,8 @@ func (b *Budget) add(n int64) (over bool) {
 	return b != nil && n != 0 && b.used.Add(n) > b.max-b.max/16 && n > 0
 }
 
-// makeRoom has an eighth of the budget freed, so that it is seldom called. It returns
-// at once unless the budget is exceeded.
+// makeRoom has an eighth of the budget freed in the background: so much that it is
+// seldom needed. It waits only while the budget is exceeded.
 func (b *Budget) makeRoom() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

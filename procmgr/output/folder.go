@@ -9,19 +9,19 @@ import (
 	"sync/atomic"
 )
 
-// Folder is where stores have their files. They have no names: each is removed
+// Folder is where stores have their files. The files have no names: each is removed
 // from the folder as soon as it is open, so that none is left whatever happens to
 // the program. (Windows removes them when they are closed.)
 type Folder struct {
 	root  *os.Root
-	files atomic.Int64 // open ones
-	most  int64        // of them
-	names atomic.Uint64
+	files atomic.Int64  // open files
+	most  int64         // files that may be open
+	names atomic.Uint64 // names that were used
 }
 
-// OpenFolder opens a folder, and makes it if it does not exist. One that exists must
-// belong to the program's user alone (mode 0700) and be no symbolic link. What a
-// program that was killed has left there is removed, and nothing else.
+// OpenFolder opens a folder, and makes it if it does not exist. A folder that exists
+// must belong to the program's user alone (mode 0700) and be no symbolic link. Files
+// that a killed program has left there are removed, and nothing else.
 func OpenFolder(path string) (*Folder, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
@@ -51,8 +51,8 @@ func OpenFolder(path string) (*Folder, error) {
 	return f, nil
 }
 
-// prepare looks whether what was opened is what was looked at and is closed to
-// others, and removes what was left in it.
+// prepare checks that the opened folder is the one that was seen before and that no
+// other user can open it. It then removes what was left in it.
 func (f *Folder) prepare(seen os.FileInfo) error {
 	dir, err := f.root.Open(".")
 	if err != nil {
@@ -76,7 +76,7 @@ func (f *Folder) prepare(seen os.FileInfo) error {
 	entries, err := dir.ReadDir(-1)
 	for _, e := range entries {
 		if e.Type().IsRegular() && ours.MatchString(e.Name()) {
-			_ = f.root.Remove(e.Name()) // it may be gone, or in use on Windows
+			_ = f.root.Remove(e.Name()) // it may be gone, or on Windows in use
 		}
 	}
 	return err
@@ -86,7 +86,7 @@ func (f *Folder) prepare(seen os.FileInfo) error {
 func (f *Folder) create() (*os.File, error) {
 	if f.files.Add(1) > f.most {
 		f.files.Add(-1)
-		return nil, fmt.Errorf("%d files are open, the most there may be", f.most)
+		return nil, fmt.Errorf("%d files are open, no more are allowed", f.most)
 	}
 	name := fmt.Sprintf("output-%d-%d", os.Getpid(), f.names.Add(1))
 	file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // O_EXCL follows no link
@@ -97,14 +97,14 @@ func (f *Folder) create() (*os.File, error) {
 	if runtime.GOOS != "windows" {
 		err = f.root.Remove(name)
 	}
-	if err != nil && !os.IsNotExist(err) { // another program may have cleared it away
+	if err != nil && !os.IsNotExist(err) { // another program may have removed it
 		f.remove(file)
 		return nil, err
 	}
 	return file, nil
 }
 
-// remove closes a file, and with that frees its room.
+// remove closes a file, which frees its room on the disk.
 func (f *Folder) remove(file *os.File) {
 	file.Close()
 	if runtime.GOOS == "windows" {
@@ -113,5 +113,5 @@ func (f *Folder) remove(file *os.File) {
 	f.files.Add(-1)
 }
 
-// Close lets go of the folder. Files that are open stay so.
+// Close closes the folder. Open files stay open.
 func (f *Folder) Close() error { return f.root.Close() }

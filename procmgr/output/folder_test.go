@@ -100,7 +100,7 @@ func TestFolders(t *testing.T) {
 	if info, _ := file.Stat(); info.Mode().Perm() != 0o600 {
 		t.Errorf("a file has mode %v", info.Mode())
 	}
-	if _, err := folder.create(); err == nil || !strings.Contains(err.Error(), "the most there may be") {
+	if _, err := folder.create(); err == nil || !strings.Contains(err.Error(), "no more are allowed") {
 		t.Errorf("one file too many: %v", err)
 	}
 	folder.remove(file)

@@ -58,13 +58,14 @@ func (s *Store) lines(cursor, end int64, filter Filter, numbered bool) iter.Seq[
 	}
 }
 
+// part is a part of a chunk that came from one stream.
 type part struct {
 	data     []byte
 	at       int64
 	untagged bool
 }
 
-// readParts reads like Read, and also returns those parts that pass the filter.
+// readParts is Read, and also returns those parts of the chunk that pass the filter.
 func (s *Store) readParts(p []byte, cursor int64, filter Filter) (c Chunk, parts []part) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,38 +2,37 @@ package output
 
 import "strings"
 
-// Part says which part of a stream to show, and how.
+// Part is how to show a part of a stream.
 type Part struct {
 	Filter Filter
-	// Raw leaves control sequences and what was written over.
+	// Raw shows control sequences, and text that other text was written over.
 	Raw bool
-	// Open says that more may be written: what is not whole at the end is left for
-	// the next read.
+	// Open means that more may be written: a rune or a control sequence that is not
+	// whole at the end is left for the next read.
 	Open bool
 }
 
-// Shown is a part of a stream for a reader.
+// Shown is a part of a stream to be read.
 type Shown struct {
-	Data   []byte // as it was written, less what does not pass the filter
-	Text   string // the same, valid UTF-8; empty if Binary
-	Binary bool
-	Cursor int64 // where it begins
-	Next   int64 // where the next one begins
-	Gap    int64 // bytes between where it was to begin and Next that are no longer kept
-	// Untagged is how many bytes of Data may have come from the other stream: it was
-	// not kept whose they are.
+	Data   []byte // as it was written, without what the filter excludes
+	Text   string // the same as valid UTF-8; empty if Binary
+	Binary bool   // Data is not text
+	Cursor int64  // offset where the part begins
+	Next   int64  // offset where the next part begins
+	Gap    int64  // bytes that were asked for, lie before Next and are no longer kept
+	// Untagged is how many bytes of Data may have come from the other stream: it is no
+	// longer known which they came from.
 	Untagged int64
 	Cut      int64 // bytes cut from long lines
 }
 
-// From shows at most so many bytes from a cursor on, at least 256, and the cursor
-// not beyond the end: exactly those if Part is Raw and of both streams. The same cursor gives the same bytes as long
-// as they are kept.
+// From shows at most so many bytes, and at least 256, from an offset on that is not
+// beyond the end. The same offset gives the same bytes as long as they are kept.
 func (s *Store) From(cursor int64, most int, part Part) Shown {
 	c, parts := s.readParts(make([]byte, max(most, 256)), max(cursor, 0), part.Filter)
 	shown := Shown{Cursor: c.At, Next: c.Next, Gap: max(0, c.At-max(cursor, 0))}
-	// A rune or a sequence at the edge waits for the rest, unless there is nothing
-	// else.
+	// A rune or a control sequence at the end waits for its rest, unless there is nothing
+	// else to show.
 	more := c.Next < s.Total()
 	if part.Open || more {
 		if n := unfinished(c.Data); n < len(c.Data) || !more {
@@ -63,11 +62,11 @@ func (s *Shown) render(part Part) {
 }
 
 const (
-	// MaxTailLines is how many lines Tail gives at most.
+	// MaxTailLines is how many lines Tail shows at most.
 	MaxTailLines = 1000
-	// tailBytes is how far it looks back.
+	// tailBytes is how many bytes before the end Tail looks for lines.
 	tailBytes = 256 << 10
-	// tailText is about how much text it gives.
+	// tailText is about how many bytes of text Tail shows.
 	tailText = 32 << 10
 )
 
@@ -80,18 +79,16 @@ type shownLine struct {
 	binary  bool
 }
 
-// Tail shows the last lines, each cut at LineBytes: as many as were asked for, as
-// are found in the last 256 KiB of what passes the filter, and as fit into some
-// 32 KiB. Gap counts what is no
-// longer kept of where it looked.
+// Tail shows the last lines, each cut at LineBytes: at most count, those in the last
+// 256 KiB that pass the filter, and as many as fit into about 32 KiB of text.
 func (s *Store) Tail(count int, part Part) Shown {
 	total := s.Total()
 	from := s.lastBytes(tailBytes, total, part.Filter)
-	kept := min(s.Read(make([]byte, 1), from).At, total) // from where on
+	kept := min(s.Read(make([]byte, 1), from).At, total) // offset of the first byte that is kept
 	shown := Shown{Next: total}
 	var last []shownLine
 	size, enough := 0, false
-	first := kept == from && from > 0 // the first line found has lost its beginning
+	first := kept == from && from > 0 // the first line found lacks its beginning
 	missing := int64(0)
 	for l := range s.lines(kept, total, part.Filter, false) {
 		if l.missing > 0 {
@@ -142,8 +139,8 @@ func (s *Store) Tail(count int, part Part) Shown {
 	return shown
 }
 
-// lastBytes returns where the last so many bytes before an end begin that pass a
-// filter, 0 if there are not so many.
+// lastBytes returns the offset at which the last n bytes before end begin that pass a
+// filter, or 0 if there are not so many.
 func (s *Store) lastBytes(n, end int64, filter Filter) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,28 +6,28 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"unicode/utf8"
 )
 
 const (
 	// MaxPatternBytes is the longest pattern.
 	MaxPatternBytes = 1000
-	// maxPatternSize bounds what a pattern is compiled to: a{1000} counts 1,000. A
-	// byte can cost some 4 ns for each.
+	// maxPatternSize bounds the instructions that a pattern is compiled to: a{1000} has
+	// about 1,000. Each can cost some 4 ns for each byte.
 	maxPatternSize = 2000
 )
 
-// Pattern is a regular expression (RE2, see regexp/syntax) that lines are looked
-// through for.
+// Pattern is a regular expression (RE2, see regexp/syntax) to search lines with.
 type Pattern struct {
 	re   *regexp.Regexp
-	size int
-	// literal is in every line that matches: to look for it is a hundred times as
-	// fast. Empty if there is none.
+	size int // about how many instructions it has
+	// literal is a text that every matching line contains; empty if there is none. To
+	// look for it is a hundred times as fast.
 	literal []byte
 }
 
-// CompilePattern returns a pattern. The error says what is wrong with it.
+// CompilePattern returns a pattern, or an error that says what is wrong with the text.
 func CompilePattern(text string, ignoreCase bool) (*Pattern, error) {
 	if len(text) > MaxPatternBytes {
 		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(text), MaxPatternBytes)
@@ -52,8 +52,8 @@ func CompilePattern(text string, ignoreCase bool) (*Pattern, error) {
 	return &Pattern{re, size, []byte(literalOf(tree.Simplify()))}, nil
 }
 
-// matches says that the pattern is in a line, and how much work it was at most to
-// say so: a byte given to one instruction is one.
+// matches reports whether a line matches, and how much work it was at most to find out,
+// in bytes times instructions.
 func (p *Pattern) matches(line []byte) (match bool, work int) {
 	if !bytes.Contains(line, p.literal) {
 		return false, 0
@@ -61,7 +61,7 @@ func (p *Pattern) matches(line []byte) (match bool, work int) {
 	return p.re.Match(line), len(line) * p.size
 }
 
-// sizeOf is about how many instructions an expression becomes.
+// sizeOf returns about how many instructions an expression is compiled to.
 func sizeOf(re *syntax.Regexp) (n int) {
 	for _, sub := range re.Sub {
 		n += sizeOf(sub)
@@ -76,11 +76,12 @@ func sizeOf(re *syntax.Regexp) (n int) {
 	return min(n, 1<<30)
 }
 
-// literalOf returns the longest text that every match of an expression holds.
+// literalOf returns the longest text that every match of an expression contains.
 func literalOf(re *syntax.Regexp) (longest string) {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 && !containsError(re.Rune) {
+		// The expression takes any byte that is not UTF-8 for U+FFFD.
+		if re.Flags&syntax.FoldCase == 0 && !slices.Contains(re.Rune, utf8.RuneError) {
 			return string(re.Rune)
 		}
 	case syntax.OpCapture, syntax.OpPlus:
@@ -97,14 +98,4 @@ func literalOf(re *syntax.Regexp) (longest string) {
 		}
 	}
 	return longest
-}
-
-// containsError: the expression takes any byte that is not UTF-8 for U+FFFD.
-func containsError(runes []rune) bool {
-	for _, r := range runes {
-		if r == utf8.RuneError {
-			return true
-		}
-	}
-	return false
 }

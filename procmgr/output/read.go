@@ -3,10 +3,10 @@ package output
 // span is a part of the stream that is kept.
 type span struct {
 	from, to int64
-	read     func(p []byte, offset int64) int // fills p from an offset of the span
+	read     func(p []byte, offset int64) int // fills p from an offset in the span
 }
 
-// spansLocked are the parts that are kept, in order.
+// spansLocked returns the parts that are kept, in order.
 func (s *Store) spansLocked() (list [3]span) {
 	if f := s.file; f != nil {
 		list[0] = span{f.base, min(f.head(), f.end), f.read}
@@ -25,12 +25,12 @@ func (s *Store) spansLocked() (list [3]span) {
 // Chunk is a part of a stream.
 type Chunk struct {
 	Data []byte
-	At   int64 // offset of Data; more than what was asked for if that is not kept
+	At   int64 // offset of Data; behind the one that was asked for if that is not kept
 	Next int64 // offset behind Data
 }
 
-// Read reads into p what is kept from a cursor on, up to where p is full or
-// something is not kept. A cursor beyond the end is the end.
+// Read reads into p what is kept from an offset on, until p is full or something is
+// missing. An offset beyond the end is the end.
 func (s *Store) Read(p []byte, cursor int64) Chunk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +46,7 @@ func (s *Store) readLocked(p []byte, cursor int64) Chunk {
 		}
 		at := max(cursor, span.from)
 		if n > 0 && at > c.Next {
-			break // not kept between the two
+			break // something is missing in between
 		}
 		if n == 0 {
 			c.At, c.Next = at, at

@@ -22,8 +22,8 @@ func (r *ring) append(p []byte) {
 	}
 }
 
-// read fills p from so many bytes behind the oldest one, and returns how much that
-// was.
+// read fills p from the byte on that is skip bytes behind the oldest, and returns how
+// many bytes that was.
 func (r *ring) read(p []byte, skip int) (n int) {
 	oldest, newest := r.bytes[r.start:], r.bytes[:r.start]
 	if skip < len(oldest) {
@@ -32,5 +32,5 @@ func (r *ring) read(p []byte, skip int) (n int) {
 	return n + copy(p[n:], newest[max(0, skip-len(oldest)):])
 }
 
-// held is how many bytes of memory the ring takes.
+// held returns how many bytes of memory the ring takes.
 func (r *ring) held() int { return cap(r.bytes) }

@@ -5,61 +5,62 @@ import (
 	"fmt"
 )
 
-// Search says what to look for in the lines of a stream.
+// Search is what to look for in the lines of a stream.
 type Search struct {
 	Pattern *Pattern
 	Filter  Filter
-	Cursor  int64 // where to begin
-	// Before and After are how many lines around a match are given as well.
+	Cursor  int64 // offset where to begin
+	// Before and After are how many lines around a match are returned as well.
 	Before, After int
 	MaxMatches    int // at least 1
-	// Raw leaves control sequences and what was written over in the lines.
+	// Raw searches and shows control sequences, and text that other text was written
+	// over.
 	Raw bool
-	// Pause is called now and then, for others to work. If it returns false the
-	// search ends there. Nil is never.
+	// Pause is called now and then during long work, so that others can work. If it
+	// returns false, the search ends. It may be nil.
 	Pause func() bool
 }
 
-// Line is one that a search gives.
+// Line is a line that a search has found, or one around it.
 type Line struct {
 	Text   string // valid UTF-8, cut at LineBytes
 	Cursor int64  // offset of its first byte
 	Number int64  // counted from 1, 0 if it is not known
-	Match  bool   // else it stands around one
+	Match  bool   // else it stands before or after a match
 }
 
-// Found is what a search gives.
+// Found is what a search has found.
 type Found struct {
 	Lines   []Line
 	Matches int
-	// Gap is how many bytes before Next were not looked at: they are no longer kept.
+	// Gap is how many bytes before Next could not be searched: they are no longer kept.
 	Gap int64
-	// Next is where to go on. Done says that all there is was looked through; else
-	// the search has found MaxMatches, or has done as much as one may.
+	// Next is the offset where to go on. Done reports whether the whole stream was
+	// searched; else the search has found MaxMatches, or has reached a limit of its own.
 	Next int64
 	Done bool
 }
 
-// Work is counted in bytes times instructions of the expression. It takes up to
-// 4 ns, in most cases a tenth of that.
+// Work is counted in bytes times instructions of the expression. One such unit takes up
+// to 4 ns, in most cases a tenth of that.
 const (
-	// searchWork is how much of it a search does.
+	// searchWork is how much work a search does.
 	searchWork = 128 << 20
-	// findWork is how much Find does.
+	// findWork is how much work Find does.
 	findWork = 16 << 20
-	// turnWork is how much is done without a pause.
+	// turnWork is how much work a search does between two pauses.
 	turnWork = 8 << 20
-	// redrawWork is what it takes to find out what a byte leaves on a line.
+	// redrawWork is the work for each byte of a line that a terminal would not show as it
+	// is.
 	redrawWork = 16
-	// searchText is about how much text a search gives.
+	// searchText is about how many bytes of text a search returns.
 	searchText = 32 << 10
 )
 
-// Search looks through the lines of a stream. Lines over 64 KiB are looked through
-// in pieces.
+// Search searches the lines of a stream. A line over 64 KiB is searched in pieces.
 func (s *Store) Search(q Search) Found {
 	found, end := Found{Next: q.Cursor}, s.Total()
-	var before []Line // the last ones, not given yet
+	var before []Line // the last lines that were not returned
 	full, after, work, paused, text := false, 0, 0, 0, 0
 	give := func(lines ...Line) {
 		for _, l := range lines {
@@ -105,7 +106,7 @@ func (s *Store) Search(q Search) Found {
 			}
 			before = append(before, newLine(l, shown, false))
 		}
-		// What follows is shown around the last match, and looked through next time.
+		// What follows is shown after the last match, and searched the next time.
 		full = full || found.Matches == q.MaxMatches || text > searchText || work > searchWork
 		if q.Pause != nil && work-paused > turnWork {
 			if paused = work; !q.Pause() {
@@ -120,7 +121,7 @@ func (s *Store) Search(q Search) Found {
 	return found
 }
 
-// fitting returns the last of some lines whose text is not longer than what fits.
+// fitting returns as many of the last lines as have no more than size bytes of text.
 func fitting(lines []Line, size int) []Line {
 	for i := len(lines) - 1; i >= 0; i-- {
 		if size -= len(lines[i].Text); size < 0 {
@@ -130,11 +131,10 @@ func fitting(lines []Line, size int) []Line {
 	return lines
 }
 
-// Find returns the first line from a cursor on that a pattern matches, and says
-// where to go on if there is none so far, and how many bytes before that are no
-// longer kept. It looks through some 256 KiB at most, and less if that is much work.
-// A line that has not ended is looked at as it is, and again when there is more of
-// it.
+// Find returns the first line from an offset on that matches a pattern. If it finds
+// none, next is where to go on, and missing how many bytes before next are no longer
+// kept. It searches about 256 KiB at most, and less if that is much work. A line that has
+// not ended is searched as it is, and again when it has grown.
 func (s *Store) Find(p *Pattern, cursor int64) (found Line, ok bool, next, missing int64) {
 	next = cursor
 	work := 0

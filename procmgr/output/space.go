@@ -17,8 +17,8 @@ const (
 	minMax = 2 * HeadBytes
 )
 
-// Space is what stores share: how much each may keep, how much they may keep
-// together, and where. A nil one has no files and no bounds.
+// Space is what stores share: how much each may keep, how much they may keep together,
+// and where. A nil Space has no files and no bounds.
 type Space struct {
 	// Max is how many bytes of one stream are kept, the first [HeadBytes] of them
 	// included. 0 is DefaultMax; less than 2 MiB is 2 MiB.
@@ -26,15 +26,15 @@ type Space struct {
 	// Memory bounds what all stores hold in memory, Total what they hold there and
 	// on disk. Nil bounds nothing.
 	Memory, Total *Budget
-	// Folder is where the files are. Nil is nowhere: all is kept in memory.
+	// Folder is where the files are. With nil, all is kept in memory.
 	Folder *Folder
-	// NoFolder is why there is none; nil is ErrNoFolder.
+	// NoFolder is why there is no Folder; nil is ErrNoFolder.
 	NoFolder error
 	// Clock tells when something was written. Nil is the real one.
 	Clock quartz.Clock
 }
 
-// ErrNoFolder says that a store has no place for a file.
+// ErrNoFolder reports that a store has no folder for a file.
 var ErrNoFolder = errors.New("no folder")
 
 // spill makes a file for a stream that begins at base.
@@ -52,7 +52,7 @@ func (s *Space) spill(base int64) (*spill, error) {
 	return &spill{file: file, folder: s.Folder, base: base, end: base, max: s.most()}, nil
 }
 
-// most is how many bytes of one stream are kept.
+// most returns how many bytes of one stream are kept.
 func (s *Space) most() int64 {
 	switch {
 	case s == nil || s.Folder == nil:
@@ -75,7 +75,7 @@ type held struct{ memory, disk int64 }
 
 func (h held) minus(other held) held { return held{h.memory - other.memory, h.disk - other.disk} }
 
-// exceeded are the budgets that a store has exceeded; nil is none.
+// exceeded are the budgets in which room must be made; nil is none.
 type exceeded []*Budget
 
 func (e exceeded) makeRoom() {
@@ -84,7 +84,7 @@ func (e exceeded) makeRoom() {
 	}
 }
 
-// add accounts for what a store takes, and returns the budgets that are exceeded.
+// add counts what a store takes and returns the budgets in which room must be made.
 func (s *Space) add(h held) (over exceeded) {
 	if s == nil || h == (held{}) {
 		return nil
@@ -98,8 +98,8 @@ func (s *Space) add(h held) (over exceeded) {
 	return over
 }
 
-// Close waits until nothing makes room any more and lets go of the folder. Files that
-// are open stay so.
+// Close waits until no room is made any more and closes the folder. Open files stay
+// open.
 func (s *Space) Close() error {
 	s.Memory.wait()
 	s.Total.wait()

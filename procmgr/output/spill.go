@@ -9,27 +9,27 @@ import (
 // HeadBytes is how many of the first bytes of a stream are kept for good, on disk.
 const HeadBytes = 1 << 20
 
-// spill is the file of a store: the head of the stream, and behind it a ring of
-// its last bytes. It is guarded by the store's mutex. A nil one is no file.
+// spill is the file of a store: the head of the stream, and behind it a ring with its
+// last bytes. The store's mutex guards it. A nil spill is no file.
 type spill struct {
 	file   *os.File
 	folder *Folder
 	base   int64 // offset in the stream of the file's first byte
 	end    int64 // offset behind the last byte written
-	max    int64 // bytes that the file may have
+	max    int64 // size at most
 }
 
-// head is the offset in the stream at which the ring begins.
+// head returns the offset in the stream at which the head ends and the ring begins.
 func (f *spill) head() int64 { return f.base + HeadBytes }
 
-// tail is the offset of the oldest byte in the ring.
+// tail returns the offset in the stream of the oldest byte in the ring.
 func (f *spill) tail() int64 { return max(f.head(), f.end-(f.max-HeadBytes)) }
 
-// size is how many bytes the file has.
+// size returns how many bytes the file has.
 func (f *spill) size() int64 { return min(f.end-f.base, f.max) }
 
-// place returns where in the file an offset is, and how many bytes there follow
-// each other.
+// place returns where in the file an offset of the stream is, and how many bytes of the
+// stream lie there one after the other.
 func (f *spill) place(offset int64) (at, room int64) {
 	if offset < f.head() {
 		return offset - f.base, f.head() - offset
@@ -39,8 +39,8 @@ func (f *spill) place(offset int64) (at, room int64) {
 	return HeadBytes + at, ring - at
 }
 
-// append writes p behind what was written. n says how much of p is not to be
-// written again: what there is no room for in the ring counts as written.
+// append writes p behind what was written. n is how many bytes of p were written; those
+// that later bytes of p have overwritten in the ring count as well.
 func (f *spill) append(p []byte) (n int, err error) {
 	for n < len(p) {
 		at, room := f.place(f.end)
@@ -55,7 +55,8 @@ func (f *spill) append(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// read fills p from an offset that is kept, up to a gap, and returns how much.
+// read fills p from an offset that is kept until something is missing, and returns how
+// many bytes that was.
 func (f *spill) read(p []byte, offset int64) (n int) {
 	for n < len(p) && offset < f.end {
 		at, room := f.place(offset)

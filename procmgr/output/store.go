@@ -12,8 +12,8 @@ import (
 // and holds no memory until something is written. All methods may be called
 // concurrently.
 //
-// A store keeps up to three spans, in this order: the head, the last of what went
-// to the file, and the last of what could not be written there.
+// A store keeps up to three spans of the stream, in this order: the head, the last bytes
+// that were written to the file, and the last bytes that could not be.
 type Store struct {
 	// Space is shared with other stores. It is set before the first use.
 	Space *Space
@@ -33,7 +33,7 @@ type Store struct {
 	written  time.Time     // when something was last written
 }
 
-// mode says where a store puts the next bytes. Its steps are
+// mode is where a store puts the next bytes. Its steps are
 //
 //	inMemory -> inFile -> inRing
 //	inMemory -> inRing
@@ -42,8 +42,8 @@ type Store struct {
 type mode uint8
 
 const (
-	inMemory mode = iota // behind all earlier bytes, in memory
-	inFile               // behind all earlier bytes, in the file
+	inMemory mode = iota // in memory, behind all earlier bytes
+	inFile               // in the file, behind all earlier bytes
 	inRing               // in a ring in memory, since no file could be made or written
 	closed               // nowhere
 )
@@ -79,7 +79,7 @@ func (s *Store) keepLocked(p []byte) {
 	if s.mode == inMemory {
 		n := min(len(p), MemoryBytes-len(s.memory))
 		if had := len(s.memory); had+n > cap(s.memory) && had > 0 {
-			// By doubling: what grows fast leaves less behind for the collector.
+			// By doubling, which leaves less for the garbage collector.
 			s.memory = slices.Grow(s.memory, min(max(had, n), MemoryBytes-had))
 		}
 		s.memory = append(s.memory, p[:n]...)
@@ -98,8 +98,8 @@ func (s *Store) keepLocked(p []byte) {
 	s.ring.append(p)
 }
 
-// spillLocked moves what is in memory to a file. If there is none to be had, half of
-// it stays as the head and half goes to the ring.
+// spillLocked moves what is in memory to a file. If no file can be made or written, half
+// of it stays as the head and half goes to the ring.
 func (s *Store) spillLocked() {
 	held := s.memory
 	file, err := s.Space.spill(s.base)
@@ -140,8 +140,8 @@ func (s *Store) change(f func() *spill) (open bool) {
 	return open
 }
 
-// Drop gives up what is held. What is written from now on is kept as if the stream
-// began here, except that offsets go on.
+// Drop gives up everything that is kept. What is written from now on is kept as if the
+// stream began here, but offsets go on.
 func (s *Store) Drop() { s.change(s.dropLocked) }
 
 func (s *Store) dropLocked() (old *spill) {
@@ -152,12 +152,12 @@ func (s *Store) dropLocked() (old *spill) {
 	return old
 }
 
-// Spill moves what is in memory to a file. It drops what is in memory if there is
-// no file to be had, or so little in memory that a file would not be worth it.
+// Spill moves what is in memory to a file. It drops what is in memory if no file can be
+// made or written, or if there is so little that a file would not be worth it.
 func (s *Store) Spill() {
 	const worth = 16 << 10
 	s.mu.Lock()
-	mode, base, held := s.mode, s.base, s.memory // these bytes stay; more may come
+	mode, base, held := s.mode, s.base, s.memory // these bytes never change; more may come
 	s.mu.Unlock()
 	var file *spill
 	err := ErrNoFolder
@@ -167,7 +167,7 @@ func (s *Store) Spill() {
 		}
 	}
 	open := s.change(func() *spill {
-		if s.mode != mode || s.base != base || s.file != nil { // another was faster, or there is a file
+		if s.mode != mode || s.base != base || s.file != nil { // there is a file, or it has just changed
 			return file
 		}
 		if err == nil {
@@ -237,14 +237,14 @@ func (s *Store) Shrink() (done bool) {
 	return done
 }
 
-// Close ends the stream and gives back what it holds. What is in memory can still be
-// read, what was in a file can not.
+// Close ends the stream and gives its room back. What is in memory can still be read,
+// what was in a file can not.
 func (s *Store) Close() {
 	s.change(func() (old *spill) {
 		if s.file != nil {
 			old = s.dropLocked()
 		}
-		// Nothing may be accounted for any more, what can still be read included.
+		// Also what can still be read is not counted any more.
 		s.Space.add(held{}.minus(s.heldLocked()))
 		s.mode = closed
 		return old
@@ -258,8 +258,8 @@ func (s *Store) Total() int64 {
 	return s.total
 }
 
-// Failure returns why output is kept in memory alone although there is much of it:
-// no file could be made or written. It returns nil if that is not so.
+// Failure returns why a file could not be made or written, so that only a little of a
+// long stream is kept, in memory. It returns nil if that is not so.
 func (s *Store) Failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

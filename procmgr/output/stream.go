@@ -1,33 +1,36 @@
 package output
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
-// Stream is one of what a program writes to.
+// Stream is one that a program writes to.
 type Stream uint8
 
 const (
-	Stdout Stream = iota // also of a program whose streams share one pipe
+	Stdout Stream = iota // both streams, if they share one pipe
 	Stderr
-	mixed // has lost its tag
+	mixed // it is no longer known which
 )
 
-// runs say whose bytes are where. Beside a few there is one for 256 bytes that are
-// kept; beyond that the oldest lose their tags.
+// runs record which stream the bytes of a store came from. Their number is bounded: of
+// the oldest bytes it is forgotten which stream they came from.
 type runs struct {
 	list  []run
 	split bool // there is more than one stream
 }
 
-// run is bytes of one stream, up to where the next begins.
+// run is bytes of one stream, up to where the next run begins.
 type run struct {
 	from   int64
 	stream Stream
 }
 
 const (
-	runBytes = 16 // of one in memory
-	fewRuns  = 64
-	perRun   = 256
+	runBytes = 16  // of memory that a run takes
+	fewRuns  = 64  // there may always be so many runs
+	perRun   = 256 // and one more for so many bytes that are kept
 )
 
 func (r *runs) add(from int64, stream Stream) {
@@ -40,58 +43,41 @@ func (r *runs) add(from int64, stream Stream) {
 	}
 }
 
-// bound keeps the number of runs within what goes with so many kept bytes.
+// bound limits the number of runs by the number of bytes that are kept.
 func (r *runs) bound(kept int64) {
 	most := fewRuns + int(kept/perRun)
 	if len(r.list) <= most {
 		return
 	}
-	// A quarter at a time, so that it is seldom done.
+	// A quarter at a time, so that this is seldom done.
 	last := len(r.list) - most*3/4
-	r.list[last].stream = r.streamOf(r.list[:last+1])
-	r.list[last].from = r.list[0].from
-	r.list = slices.Delete(r.list, 0, last)
-}
-
-// streamOf returns the one stream of some runs, or mixed.
-func (r *runs) streamOf(list []run) Stream {
-	for _, other := range list {
-		if other.stream != list[0].stream {
-			return mixed
-		}
+	first := r.list[0]
+	if slices.ContainsFunc(r.list[:last+1], func(other run) bool { return other.stream != first.stream }) {
+		first.stream = mixed
 	}
-	return list[0].stream
+	r.list[last] = first
+	r.list = slices.Delete(r.list, 0, last)
 }
 
 // forget drops the runs that end before an offset.
 func (r *runs) forget(before int64) {
-	if i := r.index(before); i > 0 {
-		r.list = slices.Delete(r.list, 0, i)
-	}
+	r.list = slices.Delete(r.list, 0, min(r.index(before), len(r.list)))
 }
 
-// index returns which run an offset is in.
+// index returns the run that holds an offset.
 func (r *runs) index(offset int64) int {
-	i, found := slices.BinarySearchFunc(r.list, offset, func(x run, offset int64) int {
-		switch {
-		case x.from < offset:
-			return -1
-		case x.from > offset:
-			return 1
-		}
-		return 0
-	})
+	i, found := slices.BinarySearchFunc(r.list, offset, func(x run, offset int64) int { return cmp.Compare(x.from, offset) })
 	if !found {
 		i--
 	}
 	return max(i, 0)
 }
 
-// held is how many bytes of memory the runs take.
+// held returns how many bytes of memory the runs take.
 func (r *runs) held() int { return runBytes * cap(r.list) }
 
-// each calls f for the parts of some bytes, which begin at an offset, with the
-// stream they came from.
+// each splits bytes that begin at an offset into parts of one stream each, and calls f
+// with them.
 func (r *runs) each(p []byte, offset int64, f func(stream Stream, part []byte, at int64)) {
 	if !r.split {
 		f(Stdout, p, offset)
@@ -114,7 +100,7 @@ type Filter uint8
 
 const (
 	Both       Filter = iota
-	OnlyStdout        // and what has lost its tag
+	OnlyStdout        // and bytes of which it is no longer known
 	OnlyStderr        // likewise
 )
 

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Readable returns text as a terminal shows it once it is written: without control
-// sequences (ECMA-48), and of a line that was written over after a carriage return
-// or a backspace what was to be seen last.
+// Readable returns text as a terminal shows it in the end: without control sequences
+// (ECMA-48), and each line that was written over, after a carriage return or a
+// backspace, in its last state.
 func Readable(p []byte) []byte {
 	if !redrawn(p) {
 		return p
@@ -27,14 +27,14 @@ func Readable(p []byte) []byte {
 	return out
 }
 
-// redrawn says that a terminal does not show p as it is.
+// redrawn reports whether a terminal shows p otherwise than as it is.
 func redrawn(p []byte) bool { return bytes.IndexByte(p, '\x1b') >= 0 || writtenOver(p) }
 
 func writtenOver(p []byte) bool {
 	return bytes.IndexByte(p, '\r') >= 0 || bytes.IndexByte(p, '\b') >= 0
 }
 
-// lastState is a line without control sequences, and as it was when it ended.
+// lastState returns a line without control sequences, in its last state.
 func lastState(line []byte) []byte {
 	line = bytes.TrimRight(line, "\r")
 	over := writtenOver(line)
@@ -59,8 +59,8 @@ func lastState(line []byte) []byte {
 	return shown
 }
 
-// token returns the size of the control sequence or of the text that p begins
-// with: one character, or a byte that is none.
+// token returns the size of what p begins with, and whether that is text: a control
+// sequence, or else one character or a byte that is not UTF-8.
 func token(p []byte) (n int, text bool) {
 	if p[0] == '\x1b' {
 		n, _ = sequence(p)
@@ -75,7 +75,7 @@ func token(p []byte) (n int, text bool) {
 func sequence(p []byte) (n int, whole bool) {
 	state := byte(parser.GroundState)
 	for i, b := range p {
-		if b >= utf8.RuneSelf { // in a title, say: the table takes it for an 8-bit control
+		if b >= utf8.RuneSelf { // in a title, for instance: the table takes it for an 8-bit control
 			continue
 		}
 		if state, _ = parser.Table.Transition(state, b); state == parser.GroundState {
@@ -87,9 +87,9 @@ func sequence(p []byte) (n int, whole bool) {
 
 // row is a line of a terminal that is wide enough.
 type row struct {
-	most   int      // columns, for tabs take many
-	cells  [][]byte // what is in each column; nil is blank, or the rest of a wide one
-	column int
+	most   int      // columns at most, since a tab takes many
+	cells  [][]byte // the character in each column; nil is a blank, or the second half of a wide character
+	column int      // of the cursor
 }
 
 func (r *row) write(token []byte, text bool) {
@@ -154,7 +154,7 @@ func columnsOf(token []byte) int {
 // unfinished returns how many bytes at the end of p belong to a rune or a control
 // sequence that may still become whole.
 func unfinished(p []byte) int {
-	const longest = 256 // of a sequence that is waited for
+	const longest = 256 // bytes of a control sequence that is waited for
 	tail := p[max(0, len(p)-longest):]
 	for begin := bytes.IndexByte(tail, '\x1b'); begin >= 0; begin = bytes.IndexByte(tail, '\x1b') {
 		tail = tail[begin:]
@@ -191,8 +191,8 @@ func continuation(p []byte) int {
 	return n
 }
 
-// Binary says that p is no text: it has a NUL, or more than a tenth of it is not
-// UTF-8.
+// Binary reports whether p is not text: it has a NUL byte, or more than a tenth of it is
+// not UTF-8.
 func Binary(p []byte) bool {
 	if bytes.IndexByte(p, 0) >= 0 {
 		return true

@@ -6,45 +6,42 @@ import (
 	"strings"
 )
 
-// LineBytes is the length at which a line is cut in a [View]. The stored bytes
-// are not cut.
+// LineBytes is the length at which a shown line is cut. Stored lines are not cut.
 const LineBytes = 2048
 
-// View is the readable form of what a [Store] holds.
+// View is the readable form of the beginning and the end of a stream.
 type View struct {
-	// Text is valid UTF-8. Bytes that are not are shown as U+FFFD, one for each
-	// run of them; a rune is never cut.
+	// Text is valid UTF-8. A run of bytes that are not UTF-8 is shown as one U+FFFD. A
+	// rune is never cut.
 	Text string
-	// Cursor is the offset of the first byte that the view covers, Next the one
-	// behind the last. While the stream is open, a rune that has not arrived
-	// whole is left for the next view.
+	// Cursor is the offset of the first byte that the view covers, Next the offset
+	// behind the last. While the stream is open, a rune that is not whole yet is left
+	// for the next view.
 	Cursor, Next int64
-	// Omitted counts the bytes between Cursor and Next that Text has no room for:
-	// those that are Dropped, those between head and tail, and those cut from long
-	// lines.
+	// Omitted is how many of the covered bytes Text does not show: those that are
+	// Dropped, those between head and tail, and those cut from long lines.
 	Omitted int64
-	// Binary says that what it covers is no text, and Text of no use.
+	// Binary reports whether the covered bytes are not text. Text is of no use then.
 	Binary bool
-	// Dropped counts the bytes from Cursor on that are no longer kept, because a
-	// Budget was exceeded. Text begins with a mark then.
+	// Dropped is how many of the first covered bytes are no longer kept, because a
+	// Budget was exceeded. Text begins with a remark then.
 	Dropped int64
 }
 
-// Original is the number of bytes the view covers, shown or not.
+// Original returns how many bytes the view covers, shown or not.
 func (v View) Original() int64 { return v.Next - v.Cursor }
 
-// Retained is the number of bytes that Text shows.
+// Retained returns how many bytes Text shows.
 func (v View) Retained() int64 { return v.Original() - v.Omitted }
 
 const (
-	// ViewHead and ViewTail are how many of the first and of the last bytes a view
-	// shows.
+	// ViewHead and ViewTail are how many of the first and of the last bytes a view shows
+	// at most.
 	ViewHead = 16 << 10
 	ViewTail = 16 << 10
 )
 
-// View renders the beginning and the end of what is held. open says that more may
-// be written; raw leaves control sequences and what was written over.
+// View shows the beginning and the end of the stream. open and raw are as in [Part].
 func (s *Store) View(open, raw bool) View {
 	head, tail, dropped, total := s.ends()
 	r := renderer{raw: raw}
@@ -80,9 +77,9 @@ func (s *Store) View(open, raw bool) View {
 	return View{Text: r.text(), Binary: Binary(head) || Binary(tail), Next: total - int64(held), Omitted: r.omitted, Dropped: dropped}
 }
 
-// ends returns copies of the beginning and the end of what is held, how many bytes
-// before were dropped, and the total. When nothing lies between the two, all of it
-// is in head.
+// ends returns copies of the beginning and the end of what is kept, how many bytes
+// before that were dropped, and the total. If nothing lies between the two, head has
+// all of it and tail is nil.
 func (s *Store) ends() (head, tail []byte, dropped, total int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,10 +94,11 @@ func (s *Store) ends() (head, tail []byte, dropped, total int64) {
 	return head, last.Data, s.base, s.total
 }
 
+// renderer writes lines as they are shown.
 type renderer struct {
 	buf     bytes.Buffer
 	raw     bool
-	omitted int64
+	omitted int64 // bytes that are not shown
 }
 
 func (r *renderer) text() string { return strings.ToValidUTF8(r.buf.String(), "\uFFFD") }
@@ -113,8 +111,8 @@ func (r *renderer) mark(format string, args ...any) {
 	fmt.Fprintf(&r.buf, "[… "+format+" …]\n", args...)
 }
 
-// lines writes p with its long lines cut. The start of a line is what tells
-// most, but of a line whose start is lost already (afterGap) the end is kept.
+// lines writes p with its long lines cut. A long line keeps its beginning, which says
+// most, unless that is missing already (afterGap): then it keeps its end.
 func (r *renderer) lines(p []byte, afterGap bool) {
 	for len(p) > 0 {
 		line, rest, ended := bytes.Cut(p, []byte("\n"))
@@ -143,7 +141,7 @@ func (r *renderer) lines(p []byte, afterGap bool) {
 	}
 }
 
-// cut accounts for n bytes taken out of a line.
+// cut writes a remark about n bytes that were cut from a line.
 func (r *renderer) cut(n int) {
 	r.omitted += int64(n)
 	fmt.Fprintf(&r.buf, "[… %d bytes of this line cut …]", n)
