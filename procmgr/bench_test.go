@@ -29,8 +29,8 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkExit is a command that does nothing, from before its start until its
-// exit is known.
+// BenchmarkExit times a command that does nothing, from before its start until its exit is
+// known.
 func BenchmarkExit(b *testing.B) {
 	m := newManager(b, Options{})
 	for b.Loop() {
@@ -69,7 +69,7 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// BenchmarkSignal is a kill, until nothing is left of the process.
+// BenchmarkSignal times a kill until the process is gone.
 func BenchmarkSignal(b *testing.B) {
 	m := newManager(b, Options{})
 	for b.Loop() {
@@ -93,8 +93,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkPorts looks where a process listens, with so many others in its kill
-// domain.
+// BenchmarkPorts times a look where a process listens, with others in its kill domain.
 func BenchmarkPorts(b *testing.B) {
 	proctest.Need(b, "python3")
 	for _, others := range []int{0, 49} {
@@ -112,8 +111,8 @@ func BenchmarkPorts(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleMemory reports by how much this program grows with each process
-// that only lives. What it times is their start.
+// BenchmarkIdleMemory reports by how much this program grows with each idle process. What
+// it times is their starts.
 func BenchmarkIdleMemory(b *testing.B) {
 	const more = 100
 	m := newManager(b, Options{Grace: manyGrace})
@@ -128,7 +127,7 @@ func BenchmarkIdleMemory(b *testing.B) {
 	b.ReportMetric(float64(measure(b).rssKiB-before.rssKiB)*1024/float64(live), "RSS-B/process")
 }
 
-// startIdle starts so many at once.
+// startIdle starts n idle processes at once.
 func startIdle(b *testing.B, m *Manager, n int) []Process {
 	b.Helper()
 	var wg sync.WaitGroup

@@ -9,8 +9,7 @@ import (
 	"github.com/coder/quartz"
 )
 
-// All times are by one clock, so that one that stands still shows no time between
-// any two of them.
+// All times are by one clock: when it stands still, they are all the same.
 func TestTimesAreByOneClock(t *testing.T) {
 	clock := quartz.NewMock(t)
 	m := newManager(t, Options{Clock: clock})

@@ -18,7 +18,7 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// gate holds starts back until it is opened.
+// gate holds up starts in the system until it is opened.
 type gate struct {
 	arrived chan struct{}
 	open    chan struct{}
@@ -107,7 +107,7 @@ func TestCloseWaitsForAStartInFlight(t *testing.T) {
 	}
 }
 
-// The command of a start that takes longer than Close is ended as soon as it runs.
+// If a start takes longer than Close, its command is ended as soon as it runs.
 func TestCloseDoesNotWaitForeverForAStart(t *testing.T) {
 	g := newGate()
 	m := New(Options{Env: EnvOptions{Inherit: os.Environ()}, Host: host, test: testHooks{start: g.start}})
@@ -121,7 +121,7 @@ func TestCloseDoesNotWaitForeverForAStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := m.Close(ctx); err == nil {
-		t.Error("closed, though a start has not come back")
+		t.Error("Close does not report the start that it did not wait for")
 	}
 	close(g.open)
 	if err := <-started; !errors.Is(err, ErrClosed) {
@@ -148,7 +148,7 @@ func TestCloseNamesWhatItCannotEnd(t *testing.T) {
 	m.spawner.Wait()
 }
 
-// held is an environment hook that holds up the starts of one command.
+// held is an environment hook that holds up one start.
 type held struct{ arrived, release chan struct{} }
 
 func newHeld() held { return held{make(chan struct{}), make(chan struct{})} }
@@ -159,8 +159,8 @@ func (h held) update(env []string) ([]string, error) {
 	return env, nil
 }
 
-// A start that a hook holds up neither holds up Close nor starts anything after it,
-// and who waits for it is released by Close.
+// A start that a hook holds up does not hold up Close, and starts nothing afterwards. Close
+// releases a call that waits for that start.
 func TestNothingStartsOnceCloseWasCalled(t *testing.T) {
 	h := newHeld()
 	started := 0
@@ -183,7 +183,7 @@ func TestNothingStartsOnceCloseWasCalled(t *testing.T) {
 		t.Error(err)
 	}
 	if err := <-second; !errors.Is(err, ErrClosed) {
-		t.Errorf("who waits for the start: got %v", err)
+		t.Errorf("the call that waits for the start: got %v", err)
 	}
 	close(h.release)
 	if err := <-first; !errors.Is(err, ErrClosed) || started != 0 {
@@ -211,8 +211,8 @@ func TestCloseReleasesStartsThatWaitForTheirTurn(t *testing.T) {
 	}
 }
 
-// A hook that panics leaves nothing behind: the caller gets the panic, and who waits
-// for the same request id starts in its stead.
+// The caller gets the panic of a hook. Another call that waits for the same request id
+// then starts the process, and nothing is left of the first.
 func TestPanicOfAHook(t *testing.T) {
 	h := newHeld()
 	var once sync.Once
@@ -255,7 +255,7 @@ func TestPanicOfAHook(t *testing.T) {
 	}
 }
 
-// Nothing of an embedding program is called under a lock of the manager.
+// The manager holds none of its locks when it calls the embedding program.
 func TestHooksAndLogMayCallTheManager(t *testing.T) {
 	var m *Manager
 	look := func() { m.In(Chat("c")).List(FilterAll, 10) }

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// environment runs the command "env" and returns what it printed, by name.
+// environmentOf runs the command "env" and returns the variables that it printed.
 func environmentOf(t *testing.T, m *Manager, scope Scope, spec Spec) map[string]string {
 	t.Helper()
 	spec.Argv = []string{"env", "-0"}

@@ -27,7 +27,7 @@ func give(t *testing.T, m *Manager, p Process, in Input) {
 	}
 }
 
-// waitsFor waits until a process waits for input that surely.
+// waitsFor waits until it is as sure as wanted that a process waits for input.
 func waitsFor(t *testing.T, m *Manager, p Process, want InputWait) {
 	t.Helper()
 	proctest.Await(t, fmt.Sprintf("%s waits for input: %q", p.Command, want), func() bool {
@@ -87,7 +87,7 @@ func TestInputByPipe(t *testing.T) {
 	}
 }
 
-// No input is ever waited for longer than the caller wants, and all that was taken is
+// Input that a process does not take ends with the caller's context, and what was taken is
 // counted.
 func TestInputThatIsNotTaken(t *testing.T) {
 	m := newManager(t, Options{})
@@ -214,7 +214,7 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// Terminals come and go, and nothing of them stays.
+// Nothing is left of many terminals that were opened and closed.
 func TestManyTerminals(t *testing.T) {
 	m := newManager(t, Options{KeepFinished: 1000})
 	chat := Chat("a")
@@ -253,8 +253,8 @@ func TestManyTerminals(t *testing.T) {
 
 var stateRounds = flag.Int("states", 1, "how often TestWhoWaitsForInput runs each program")
 
-// Programs in known states. What waits must be said to, and what does not must not: a
-// state is sampled many times once it has come.
+// Programs are brought into known states, in which they wait for input or do not. Each
+// state is then looked at many times, and must always be seen.
 func TestWhoWaitsForInput(t *testing.T) {
 	proctest.Need(t, "python3", "bash", "less", "vim")
 	m := newManager(t, Options{})

@@ -11,8 +11,8 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// bubblewrap is a sandbox with a pid namespace, in which bwrap is process 1 and
-// stays outside as well.
+// bubblewrap returns a launcher whose sandbox has a pid namespace. bwrap is process 1 in
+// it, and another bwrap stays outside.
 func bubblewrap(t *testing.T, options ...string) []string {
 	t.Helper()
 	proctest.Need(t, "bwrap")
@@ -26,8 +26,8 @@ func signal(t *testing.T, m *Manager, p Process, sig Signal) {
 	}
 }
 
-// bwrap passes no signal on, and dies of those that it gets: the command would
-// die with it before its trap has run.
+// bwrap passes no signal on, and a signal that it gets ends it. The command would end with
+// it before its trap has run.
 func TestSignalsPassBubblewrap(t *testing.T) {
 	for _, options := range [][]string{nil, {"--die-with-parent"}} {
 		m := newManager(t, Options{Launcher: bubblewrap(t, options...)})
@@ -48,7 +48,7 @@ func TestSignalsPassBubblewrap(t *testing.T) {
 	}
 }
 
-// A sandbox is gone with its command: nothing of it is told as a descendant.
+// A sandbox ends with its command, and does not count as a descendant.
 func TestBubblewrapLeavesNothing(t *testing.T) {
 	m := newManager(t, Options{Launcher: bubblewrap(t, "--die-with-parent")})
 	for range 20 {
@@ -90,8 +90,8 @@ func TestADaemonInBubblewrapIsCountedAndKilled(t *testing.T) {
 	}
 }
 
-// The launcher of a start stands for that of the manager, and is found in the
-// server's PATH. One that gives way to its command needs nothing.
+// The launcher of a start is used instead of the manager's, and is found in the PATH of
+// the server.
 func TestLauncherOfAStart(t *testing.T) {
 	m := newManager(t, Options{Launcher: []string{"env", "BY=manager"}})
 	for _, c := range []struct {
@@ -120,7 +120,7 @@ func TestLauncherOfAStart(t *testing.T) {
 	}
 }
 
-// At the other end of ssh a shell reads what it sends.
+// At the other end of ssh, a shell reads the command once more.
 func TestSSH(t *testing.T) {
 	m := newManager(t, Options{Launcher: append([]string{"ssh"}, proctest.SSHD(t)...)})
 	text := "two  blanks\n'single' \"double\" \\ `tick` $HOME #! ~ * \xff ü\r\ttab; | & > /dev/null\n"

@@ -54,13 +54,13 @@ func TestIllegalTransitionPanics(t *testing.T) {
 	state.transition(StateRunning)
 }
 
-// gone says that the process is forgotten.
-func gone(m *Manager, p Process) bool {
+// forgotten reports whether a process is forgotten.
+func forgotten(m *Manager, p Process) bool {
 	_, err := m.In(p.Scope).Find(p.ID)
 	return errors.Is(err, ErrNotFound)
 }
 
-// waitGone waits until nothing of the process is alive.
+// waitGone waits until the process is gone.
 func waitGone(t *testing.T, m *Manager, p Process) Process {
 	t.Helper()
 	if err := of(t, m, p).WaitGone(t.Context()); err != nil {
@@ -75,55 +75,55 @@ func TestForgetting(t *testing.T) {
 	m := newManager(t, Options{Clock: clock})
 	advance := func(d time.Duration) { clock.Advance(d).MustWait(t.Context()) }
 
-	told := waitGone(t, m, sh(t, m, "true"))
-	of(t, m, told).MarkReported()
-	untold := waitGone(t, m, sh(t, m, "true"))
-	lateTold := waitGone(t, m, sh(t, m, "true"))
-	for _, p := range []Process{told, untold, lateTold} {
+	reported := waitGone(t, m, sh(t, m, "true"))
+	of(t, m, reported).MarkReported()
+	unreported := waitGone(t, m, sh(t, m, "true"))
+	lateReported := waitGone(t, m, sh(t, m, "true"))
+	for _, p := range []Process{reported, unreported, lateReported} {
 		proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
 	}
 	running := sh(t, m, "exec sleep 100")
 	of(t, m, running).MarkReported()
 
 	advance(5*time.Minute - 1)
-	if gone(m, told) {
+	if forgotten(m, reported) {
 		t.Error("forgotten before its time")
 	}
 	advance(1)
 	for name, c := range map[string]struct {
 		p    Process
 		gone bool
-	}{"told": {told, true}, "untold": {untold, false}, "running": {running, false}} {
-		if gone(m, c.p) != c.gone {
+	}{"reported": {reported, true}, "unreported": {unreported, false}, "running": {running, false}} {
+		if forgotten(m, c.p) != c.gone {
 			t.Errorf("after 5 minutes, %s: forgotten is %v", name, !c.gone)
 		}
 	}
-	of(t, m, lateTold).MarkReported()
+	of(t, m, lateReported).MarkReported()
 	advance(4 * time.Minute)
-	of(t, m, lateTold).MarkReported() // telling it again keeps it no longer
-	if gone(m, lateTold) {
-		t.Error("told late and forgotten at once")
+	of(t, m, lateReported).MarkReported() // to report it again does not keep it longer
+	if forgotten(m, lateReported) {
+		t.Error("reported late and forgotten at once")
 	}
 	advance(time.Minute)
-	if !gone(m, lateTold) {
-		t.Error("told late and kept")
+	if !forgotten(m, lateReported) {
+		t.Error("reported late and kept")
 	}
 	for range 10 {
 		advance(5 * time.Minute)
 	}
-	if !gone(m, untold) || gone(m, running) {
-		t.Errorf("after an hour: untold gone %v, running gone %v", gone(m, untold), gone(m, running))
+	if !forgotten(m, unreported) || forgotten(m, running) {
+		t.Errorf("after an hour: unreported gone %v, running gone %v", forgotten(m, unreported), forgotten(m, running))
 	}
 }
 
-// What lives is not forgotten, however long ago its command has ended.
+// A process is not forgotten while descendants live, however long ago its command ended.
 func TestForgettingWaitsForDescendants(t *testing.T) {
 	clock := quartz.NewMock(t)
 	m := newManager(t, Options{Clock: clock})
 	p, out := wait(t, m, sh(t, m, proctest.Child("leave")))
 	of(t, m, p).MarkReported()
 	clock.Advance(2 * MaxKeep).MustWait(t.Context())
-	if gone(m, p) {
+	if forgotten(m, p) {
 		t.Fatal("forgotten although a descendant lives")
 	}
 	if list, _ := m.In(p.Scope).List(FilterRunning, 10); len(list) != 1 || list[0].Descendants != 1 || list[0].State != StateExited {
@@ -139,16 +139,16 @@ func TestForgettingWaitsForDescendants(t *testing.T) {
 	}
 	proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
 	clock.Advance(5*time.Minute - 1).MustWait(t.Context())
-	if gone(m, p) {
+	if forgotten(m, p) {
 		t.Error("forgotten before its time")
 	}
 	clock.Advance(1).MustWait(t.Context())
-	if !gone(m, p) {
+	if !forgotten(m, p) {
 		t.Error("kept for longer than five minutes after its last descendant")
 	}
 }
 
-// scheduled says that the process is going to be forgotten.
+// scheduled reports whether the time is set at which a process is forgotten.
 func scheduled(m *Manager, p Process) bool {
 	h, err := m.In(p.Scope).Find(p.ID)
 	if err != nil {
@@ -159,8 +159,8 @@ func scheduled(m *Manager, p Process) bool {
 	return h.p.timers.forget != nil
 }
 
-// Who holds the output of a forgotten process is no descendant of it, and keeps
-// nothing here.
+// If another program that is no descendant still holds the output, the process is forgotten
+// all the same.
 func TestForgettingLetsTheOutputGo(t *testing.T) {
 	fifo := t.TempDir() + "/fifo"
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -180,7 +180,7 @@ func TestForgettingLetsTheOutputGo(t *testing.T) {
 	}
 	proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
 	clock.Advance(MaxKeep).MustWait(t.Context())
-	if !gone(m, p) {
+	if !forgotten(m, p) {
 		t.Error("kept because its output is held")
 	}
 }
@@ -217,17 +217,17 @@ func TestRequestIDs(t *testing.T) {
 	of(t, m, p).MarkReported()
 	proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
 	clock.Advance(5 * time.Minute).MustWait(t.Context())
-	forgotten, err := m.In(Chat("c")).Start(t.Context(), spec)
-	if err != nil || !forgotten.Attached {
-		t.Fatalf("forgotten: got %+v, %v", forgotten, err)
+	again, err = m.In(Chat("c")).Start(t.Context(), spec)
+	if err != nil || !again.Attached {
+		t.Fatalf("forgotten: got %+v, %v", again, err)
 	}
-	if left := forgotten.Snapshot(); !left.Forgotten || !reflect.DeepEqual(left.Exit, p.Exit) || left.Command != spec.Command {
+	if left := again.Snapshot(); !left.Forgotten || !reflect.DeepEqual(left.Exit, p.Exit) || left.Command != spec.Command {
 		t.Errorf("left of it: %+v", left)
 	}
-	if _, err := forgotten.Signal(SignalKill, NoGrace); !errors.Is(err, ErrNotRunning) {
+	if _, err := again.Signal(SignalKill, NoGrace); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("signal to a forgotten process: %v", err)
 	}
-	if w := forgotten.WaitFor(t.Context(), Condition{Port: 1}); w.Result != WaitExited {
+	if w := again.WaitFor(t.Context(), Condition{Port: 1}); w.Result != WaitExited {
 		t.Errorf("wait for a forgotten process: %+v", w)
 	}
 	for range 24 * 12 {

@@ -20,7 +20,7 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// refused starts a process that must be refused, and returns why.
+// refused returns why a start is refused, which it must be.
 func refused(t *testing.T, m *Manager, scope Scope, spec Spec) *LimitError {
 	t.Helper()
 	s, err := m.In(scope).Start(t.Context(), spec)
@@ -68,7 +68,7 @@ func TestRunningProcessesOfAScopeAreBounded(t *testing.T) {
 	}
 }
 
-// What a command leaves behind counts until its end, and a start that fails not.
+// A process counts until all that it forked has ended. A start that fails does not count.
 func TestWhatCountsAsRunning(t *testing.T) {
 	m := newManager(t, Options{MaxRunningPerScope: 1})
 	for range 3 {
@@ -98,8 +98,8 @@ func TestWhatCountsAsRunning(t *testing.T) {
 	}
 }
 
-// A thousand starts at once: never do more live than the limits allow, and each is
-// either started or refused.
+// Of a thousand starts at once, each is either made or refused, and never do more processes
+// live than the limits allow.
 func TestLimitsHoldUnderAThousandStarts(t *testing.T) {
 	const perScope, all, scopes, starts = 5, 12, 4, 1000
 	m := newManager(t, Options{MaxRunningPerScope: perScope, MaxRunning: all})
@@ -158,16 +158,16 @@ func TestFinishedProcessesGiveWay(t *testing.T) {
 	for _, step := range []struct {
 		what string
 		p    Process
-	}{{"what was told", third}, {"the oldest", once}, {"the next oldest", second}} {
-		if gone(m, step.p) {
+	}{{"the reported one", third}, {"the oldest", once}, {"the next oldest", second}} {
+		if forgotten(m, step.p) {
 			t.Fatalf("%s went too early", step.what)
 		}
 		end()
-		if !gone(m, step.p) {
+		if !forgotten(m, step.p) {
 			t.Errorf("%s is kept", step.what)
 		}
 	}
-	if gone(m, running) || gone(m, other) {
+	if forgotten(m, running) || forgotten(m, other) {
 		t.Error("what runs, or another chat's, gave way")
 	}
 	if list, _ := m.In(Chat("c")).List(FilterEnded, 100); len(list) != 3 {
@@ -178,8 +178,8 @@ func TestFinishedProcessesGiveWay(t *testing.T) {
 	}
 }
 
-// A start that gives up its turn leaves nothing behind, and who waits for the same
-// request id starts in its stead.
+// Nothing is left of a start whose context ends before its turn. Another call that waits
+// for the same request id then starts the process.
 func TestStartThatGivesUpItsTurn(t *testing.T) {
 	m := newManager(t, Options{})
 	places := max(2, runtime.GOMAXPROCS(0))
@@ -258,16 +258,16 @@ func TestOutputGivesWay(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	untold := waitGone(t, m, start(t, m, Chat("a"), Spec{Command: flood}))
-	told := waitGone(t, m, start(t, m, Chat("b"), Spec{Command: flood}))
-	of(t, m, told).MarkReported()
+	unreported := waitGone(t, m, start(t, m, Chat("a"), Spec{Command: flood}))
+	reported := waitGone(t, m, start(t, m, Chat("b"), Spec{Command: flood}))
+	of(t, m, reported).MarkReported()
 	longest := running("c", "read x < "+fifo+"; echo anew; exec sleep 100")
-	givesWay(told)
-	if view(untold).Dropped != 0 {
-		t.Error("the untold one gave way before the told one")
+	givesWay(reported)
+	if view(unreported).Dropped != 0 {
+		t.Error("the unreported one gave way before the reported one")
 	}
 	next := running("d", "exec sleep 100")
-	givesWay(untold)
+	givesWay(unreported)
 	last := running("d", "exec sleep 100")
 	givesWay(longest)
 	if view(next).Dropped+view(last).Dropped != 0 || m.space.Memory.Used() > most {
@@ -284,7 +284,7 @@ func TestOutputGivesWay(t *testing.T) {
 	for _, p := range []Process{longest, next, last} {
 		kill(t, m, p)
 	}
-	for _, p := range []Process{untold, told, longest, next, last} {
+	for _, p := range []Process{unreported, reported, longest, next, last} {
 		m.forgetElapsed(of(t, m, p).p)
 	}
 	if n := m.space.Memory.Used(); n != 0 {
@@ -292,21 +292,21 @@ func TestOutputGivesWay(t *testing.T) {
 	}
 }
 
-// What a call waits for is left to its answer, and told by the next one if that is not
-// read.
-func TestNoticesLeaveTheAwaited(t *testing.T) {
+// A notice is left to the call that waits for the process. If that does not report the
+// exit, the next call gets the notice.
+func TestNoticesLeaveAwaitedProcesses(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, "exit 3")
 	wait(t, m, p)
-	gone := of(t, m, p).p.await()
+	over := of(t, m, p).p.await()
 	if list, more := m.In(p.Scope).TakeNotices(5); len(list) != 0 || more != 0 {
 		t.Errorf("got %v and %d more", list, more)
 	}
-	gone()
+	over()
 	if list, _ := m.In(p.Scope).TakeNotices(5); len(list) != 1 || list[0].ID != p.ID {
 		t.Errorf("got %v", list)
 	}
 	if list, _ := m.In(p.Scope).TakeNotices(5); len(list) != 0 {
-		t.Errorf("told twice: %v", list)
+		t.Errorf("reported twice: %v", list)
 	}
 }

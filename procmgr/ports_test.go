@@ -12,8 +12,8 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// listener is a command that listens on a free port of each address, the same on
-// all, and prints it.
+// listener returns a command that listens on one free port of all addresses, and prints
+// it.
 func listener(t testing.TB, addresses string) string {
 	t.Helper()
 	proctest.Need(t, "node")
@@ -85,8 +85,8 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// A connection is no port, and neither is a socket that does not listen.
-func TestPortsAreThoseThatListen(t *testing.T) {
+// Neither a connection nor a socket that does not listen counts as a port.
+func TestOnlyListeningPorts(t *testing.T) {
 	proctest.Need(t, "python3")
 	m := newManager(t, Options{})
 	p := sh(t, m, `exec python3 -uc '
@@ -116,8 +116,8 @@ print("port %d." % s.getsockname()[1]); time.sleep(300)'`)
 	}
 }
 
-// A sandbox may have a network of its own: its ports are told, though nobody else
-// can reach them.
+// The ports of a sandbox with its own network are listed, though nothing outside can reach
+// them.
 func TestPortsBehindBubblewrap(t *testing.T) {
 	m := newManager(t, Options{Launcher: bubblewrap(t, "--unshare-net")})
 	p := sh(t, m, listener(t, "127.0.0.1"))
@@ -127,7 +127,7 @@ func TestPortsBehindBubblewrap(t *testing.T) {
 	}
 }
 
-// A command may have become another user's.
+// Ports are seen when the command has become another user's.
 func TestPortsOfAnotherUser(t *testing.T) {
 	proctest.Need(t, "setpriv")
 	other := proctest.OtherUser(t)
@@ -140,7 +140,7 @@ func TestPortsOfAnotherUser(t *testing.T) {
 	}
 }
 
-// Processes that begin and end are no error.
+// Processes that begin and end meanwhile cause no error.
 func TestPortsAmongShortProcesses(t *testing.T) {
 	m := newManager(t, Options{})
 	p := sh(t, m, listener(t, "127.0.0.1")+" & while :; do /bin/true; done")

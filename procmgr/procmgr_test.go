@@ -25,7 +25,7 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// quickRuns is how many commands TestEveryRunIsWhole runs if it is not asked for more.
+// quickRuns is how many commands TestEveryRunIsWhole runs by default.
 const quickRuns = 500
 
 // The tests run in the best kill domain of the machine, or in the one that is
@@ -384,7 +384,7 @@ func TestTimeLimit(t *testing.T) {
 	}
 }
 
-// What is asked of descendants changes nothing about how the command ended.
+// A signal to the descendants of an ended command is not the reason of its exit.
 func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
 	clock := quartz.NewMock(t)
 	m := newManager(t, Options{Clock: clock})

@@ -13,8 +13,8 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// Without spawn.Setup the kill domain is the process group. What has left it lives on,
-// and both a kill and Close say that this may be so.
+// Without spawn.Setup the kill domain is the process group. A descendant that has left it
+// lives on; a kill and Close both report that this may be so.
 func TestReachOfAProcessGroup(t *testing.T) {
 	m := New(Options{Env: EnvOptions{Inherit: os.Environ()}})
 	want := Reach{KillDomainProcessGroup, true}
@@ -52,7 +52,7 @@ func TestReachOfTheHost(t *testing.T) {
 	}
 }
 
-// What runs elsewhere is out of reach.
+// A command that a launcher runs elsewhere is out of reach.
 func TestReachOfARemoteLauncher(t *testing.T) {
 	docker := filepath.Join(t.TempDir(), "docker")
 	if err := os.WriteFile(docker, []byte("#!/bin/sh\nexec \"$@\"\n"), 0o700); err != nil {

@@ -45,9 +45,8 @@ func measure(t testing.TB) (f footprint) {
 	return f
 }
 
-// TestEveryRunIsWhole runs many commands, two at a time. Each exit code must be
-// the right one, each first answer that says so must hold all output, and nothing
-// may be left of them but what is remembered on purpose.
+// TestEveryRunIsWhole runs many commands, two at a time. Each exit code must be right, the
+// output must be whole as soon as the exit can be read, and nothing may be left in the end.
 func TestEveryRunIsWhole(t *testing.T) {
 	clock := quartz.NewMock(t).WithLogger(quartz.NoOpLogger)
 	const batch = 250
@@ -77,7 +76,7 @@ func TestEveryRunIsWhole(t *testing.T) {
 			waitGone(t, m, p)
 			proctest.Within(t, "its time is set", func() bool { return scheduled(m, p) })
 		}
-		for range 2 { // the second of Told and Emptied sets the time
+		for range 2 { // the later of the report and the end of all descendants sets the time
 			clock.Advance(DefaultForgetAfter).MustWait(t.Context())
 		}
 		if list, _ := m.In(Chat("c")).List(FilterAll, batch); len(list) > 0 {

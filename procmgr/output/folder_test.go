@@ -49,7 +49,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d of %d bytes are kept", kept, s.Total())
 	}
 	(&model{all: all}).check(t, s)
-	// A second one has no room at all, and keeps what memory may hold.
+	// A second store has no room on the disk at all, and keeps what memory may hold.
 	full := &Store{Space: s.Space}
 	full.Append(Stdout, all)
 	if !errors.Is(full.Failure(), unix.ENOSPC) || full.Kept(0, full.Total()) != MemoryBytes {
@@ -105,7 +105,7 @@ func TestFolders(t *testing.T) {
 	}
 	folder.remove(file)
 
-	// A link where the folder should be, or put there later, is not followed.
+	// A link in the place of the folder is not followed, also if it is put there later.
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(mine, link); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestFolders(t *testing.T) {
 			t.Errorf("another user's folder: %v", err)
 		}
 	}
-	// A folder that was taken away.
+	// The folder is removed.
 	if err := os.RemoveAll(mine + "-moved"); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestSmallOutputIsWhole(t *testing.T) {
 	}
 }
 
-func TestZeroBuffer(t *testing.T) {
+func TestZeroStore(t *testing.T) {
 	var b Store
 	if v := b.View(true, true); v != (View{}) {
 		t.Errorf("got %+v, want the zero view", v)
@@ -121,8 +121,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// checkAgainstModel compares a view with what a model that keeps everything says
-// it must hold.
+// checkAgainstModel compares a view with all bytes that were written.
 func checkAgainstModel(t *testing.T, all []byte, v View, open bool) {
 	t.Helper()
 	if !utf8.ValidString(v.Text) {
@@ -179,9 +178,8 @@ func modelLines(text string) (out string, omitted int64) {
 	return out, omitted
 }
 
-// FuzzView compares the buffer with a model that keeps everything. seed makes
-// the text from a small alphabet, so that runes, newlines and bad bytes meet
-// every edge.
+// FuzzView compares views with a model that keeps everything. The text is made from a
+// small alphabet, so that runes, newlines and bytes that are not UTF-8 meet every edge.
 func FuzzView(f *testing.F) {
 	f.Add(uint64(1), uint32(100), uint16(7), true, uint32(50))
 	f.Add(uint64(2), uint32(ViewHead+ViewTail), uint16(4096), false, uint32(1))
@@ -216,8 +214,8 @@ func FuzzView(f *testing.F) {
 	})
 }
 
-// checkDropped drops the first n bytes of all. The rest must look as if it were a
-// stream of its own, behind a mark.
+// checkDropped drops the first n bytes. The rest must look like a stream of its own behind
+// a remark.
 func checkDropped(t *testing.T, all []byte, n, chunk int, open bool) {
 	t.Helper()
 	b := filled(all[:n], chunk)
@@ -250,8 +248,8 @@ func droppedMark(n int) string {
 	return fmt.Sprintf("[… %d bytes no longer kept: all output together reached a limit of the server …]\n", n)
 }
 
-// What is dropped while a rune is on its way takes the rest of it along.
-func TestRuneAtADropIsOmittedWhole(t *testing.T) {
+// If the beginning of a rune is dropped, its rest is omitted as well.
+func TestRuneThatIsDroppedInPartIsOmitted(t *testing.T) {
 	b := filled([]byte("a€"[:2]), 1)
 	b.Drop()
 	b.Append(Stdout, []byte("a€b"[2:]))
@@ -271,7 +269,7 @@ func TestBudgetIsKept(t *testing.T) {
 			all[i].Drop()
 		}
 		if !enough() {
-			t.Error("all are dropped, and it is not enough")
+			t.Error("all stores are dropped, and the budget is still exceeded")
 		}
 	})
 	for i := range all {

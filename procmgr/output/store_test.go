@@ -27,8 +27,8 @@ func (m *model) append(stream Stream, p []byte) {
 	}
 }
 
-// pass reads all of a store by cursor and compares what it gives with the model:
-// what is kept comes once, and what is not is told exactly.
+// pass reads a store from beginning to end and compares it with the model: each byte that
+// is kept comes once, and each byte that is not is counted as missing.
 func (m *model) pass(t *testing.T, s *Store, rng *rand.Rand) {
 	t.Helper()
 	var seen, gaps int64
@@ -40,7 +40,7 @@ func (m *model) pass(t *testing.T, s *Store, rng *rand.Rand) {
 			t.Fatalf("at %d: %d bytes from %d to %d", cursor, len(c.Data), c.At, c.Next)
 		}
 		if !bytes.Equal(c.Data, m.all[c.At:c.Next]) {
-			t.Fatalf("what is at %d is not what was written", c.At)
+			t.Fatalf("the bytes at %d are not those that were written", c.At)
 		}
 		gaps += c.At - cursor
 		seen += int64(len(c.Data))
@@ -56,7 +56,7 @@ func (m *model) check(t *testing.T, s *Store) {
 	m.pass(t, s, rand.New(rand.NewPCG(1, 1)))
 }
 
-// tagged compares what comes of one stream with the model.
+// tagged compares the bytes of one stream with the model.
 func (m *model) tagged(t *testing.T, s *Store, filter Filter) {
 	t.Helper()
 	untagged := 0
@@ -78,7 +78,7 @@ func (m *model) tagged(t *testing.T, s *Store, filter Filter) {
 		})
 		for _, p := range parts {
 			if !bytes.Equal(p.data, m.all[p.at:p.at+int64(len(p.data))]) {
-				t.Fatal("a part is not what was written")
+				t.Fatal("the bytes of a part are not those that were written")
 			}
 		}
 		cursor = c.Next
@@ -87,7 +87,7 @@ func (m *model) tagged(t *testing.T, s *Store, filter Filter) {
 		t.Fatalf("%d runs, at most %d are allowed", len(s.runs.list), most)
 	}
 	if len(s.runs.list) < fewRuns/2 && untagged > 0 {
-		t.Fatalf("%d runs, and %d bytes have lost their tag", len(s.runs.list), untagged)
+		t.Fatalf("of %d bytes the stream is not known, with only %d runs", untagged, len(s.runs.list))
 	}
 }
 
@@ -102,7 +102,7 @@ func testSpace(t testing.TB, limit int64) *Space {
 
 var schedules = flag.Int("schedules", 100, "how many schedules a store goes through")
 
-// Schedules of writes, moves to disk, losses and reads.
+// Random schedules of writes, spills, drops, failures and reads.
 func TestStoreAgainstAModel(t *testing.T) {
 	folder := testSpace(t, 0).Folder
 	for seed := range uint64(*schedules) {
@@ -121,8 +121,8 @@ func FuzzStore(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64) { schedule(t, seed, folder) })
 }
 
-// schedule goes through one, and compares the store with the model in every way it
-// can be read.
+// schedule goes through one schedule, and compares the store with the model by every way
+// to read it.
 func schedule(t *testing.T, seed uint64, folder *Folder) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	space := []*Space{nil, {Max: minMax, Folder: folder}, {Max: 3*HeadBytes + 12345, Folder: folder}, {Max: 8 * HeadBytes, Folder: folder}}
@@ -169,7 +169,7 @@ func schedule(t *testing.T, seed uint64, folder *Folder) {
 	checkTail(t, s, m.all, 1+rng.IntN(50))
 }
 
-// checkSearch compares what a search finds with what a walk over all lines does.
+// checkSearch compares what a search finds with what a loop over all lines finds.
 func checkSearch(t *testing.T, s *Store, all []byte, rng *rand.Rand) {
 	t.Helper()
 	if s.Kept(0, s.Total()) != int64(len(all)) {
@@ -205,7 +205,7 @@ func checkSearch(t *testing.T, s *Store, all []byte, rng *rand.Rand) {
 	}
 }
 
-// checkTail compares the last lines with the last lines of all.
+// checkTail compares the last lines with those of the model.
 func checkTail(t *testing.T, s *Store, all []byte, count int) {
 	t.Helper()
 	want := slices.Collect(bytes.Lines(all))
@@ -235,7 +235,7 @@ func checkNumbers(t *testing.T, s *Store, all []byte) {
 			t.Fatalf("line at %d has number %d, want %d", l.at, l.number, want)
 		}
 		if l.at < expect || !bytes.HasPrefix(all[l.at:], l.text) {
-			t.Fatalf("line at %d is not what was written", l.at)
+			t.Fatalf("the line at %d is not the one that was written", l.at)
 		}
 		if l.number == 0 && s.base == 0 && s.mode != inRing {
 			t.Fatalf("line at %d has no number", l.at)
@@ -244,8 +244,7 @@ func checkNumbers(t *testing.T, s *Store, all []byte) {
 	}
 }
 
-// Readers that follow a writer see every byte once, or are told how many they have
-// missed.
+// Readers that follow a writer see every byte once, or learn how many are missing.
 func TestReadersFollowAWriter(t *testing.T) {
 	s := &Store{Space: testSpace(t, minMax)}
 	const lines = 100_000
@@ -281,7 +280,7 @@ func TestReadersFollowAWriter(t *testing.T) {
 	wg.Wait()
 }
 
-// A long tail is shortened at once: to copy it takes time that a program waits.
+// Shrink shortens a long tail at once, and stops when little is left.
 func TestShrink(t *testing.T) {
 	s := &Store{Space: testSpace(t, 64<<20)}
 	defer s.Close()
@@ -353,7 +352,7 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// A search that a literal cannot help is bounded, and says where to go on.
+// A search without a literal to look for is bounded, and returns where to go on.
 func TestSearchIsBounded(t *testing.T) {
 	s := &Store{Space: testSpace(t, 0)}
 	for s.Total() < 12<<20 {
@@ -409,14 +408,14 @@ func TestTail(t *testing.T) {
 	if got := s.Tail(2, Part{Filter: OnlyStderr}); got.Text != "a line of stderr\na line of stderr\n" {
 		t.Errorf("got %q", got.Text)
 	}
-	// Of one stream that has been quiet for long, too.
+	// The last lines of a stream that was silent for long.
 	quiet := &Store{Space: testSpace(t, 0)}
 	quiet.Append(Stderr, []byte("the one error\n"))
 	quiet.Append(Stdout, bytes.Repeat([]byte("out\n"), 100_000))
 	if got := quiet.Tail(5, Part{Filter: OnlyStderr}); got.Text != "the one error\n" || got.Gap != 0 {
 		t.Errorf("got %+v", got)
 	}
-	// What is behind a long line, and what is not whole yet.
+	// The line behind a long one, and a rune that is not whole yet.
 	long := &Store{}
 	long.Append(Stdout, append(bytes.Repeat([]byte("x"), 100_000), "\nlast\n"...))
 	if got := long.Tail(1, Part{Open: true}); got.Text != "last\n" || got.Cursor != 100_001 || got.Next != 100_006 {
@@ -427,15 +426,15 @@ func TestTail(t *testing.T) {
 	if got := half.Tail(1, Part{Open: true}); got.Text != "" || got.Cursor != 0 || got.Next != 0 {
 		t.Errorf("got %+v", got)
 	}
-	// What is no longer kept is counted.
+	// Bytes that are no longer kept are counted.
 	half.Drop()
 	if got := half.Tail(1, Part{}); got.Gap != 1 || half.Search(Search{Pattern: &Pattern{}, MaxMatches: 1}).Gap != 1 {
 		t.Errorf("got %+v", got)
 	}
 }
 
-// What was read in time is not told as lost when the writer overtakes the reader, and
-// what was lost is.
+// When the writer overtakes a reader, the bytes that the reader missed are counted as
+// missing, and no others.
 func TestReaderThatIsOvertaken(t *testing.T) {
 	const most = 2 << 20
 	s := &Store{Space: testSpace(t, most)}
@@ -474,7 +473,7 @@ func TestReaderThatIsOvertaken(t *testing.T) {
 		}
 	})
 	for range 20 {
-		// All of it or nothing was lost.
+		// Either all of it is missing, or nothing.
 		if got := s.Tail(1, Part{}); (got.Text != "y\n" || got.Gap != 0) && (got.Text != "" || got.Gap != tailBytes) {
 			t.Errorf("tail: got %+v", got)
 		}
@@ -508,7 +507,7 @@ func TestReadable(t *testing.T) {
 		}
 	}
 	if !Binary([]byte("a\x00b")) || !Binary([]byte("\xff\xfe\xfd")) || Binary([]byte("grün €")) || Binary(nil) {
-		t.Error("binary is not told from text")
+		t.Error("Binary takes text for binary, or the other way round")
 	}
 }
 
@@ -526,10 +525,11 @@ func BenchmarkSearch16MiB(b *testing.B) {
 	}
 }
 
-// What is kept stays what was written while the store gives way beside the writer.
+// The bytes that are kept are those that were written, also when the store gives up others
+// while the program writes.
 func TestGivingWayBesideAWriter(t *testing.T) {
 	space := testSpace(t, 8*HeadBytes)
-	// Its length is a prime, so that a byte in a wrong place is seen.
+	// Its length is a prime number, so that a byte in a wrong place differs.
 	pattern := make([]byte, 1_000_003)
 	for i, rng := 0, rand.New(rand.NewPCG(1, 1)); i < len(pattern); i++ {
 		pattern[i] = byte(rng.Uint32())
@@ -574,7 +574,8 @@ func TestGivingWayBesideAWriter(t *testing.T) {
 	}
 }
 
-// checkPattern compares what is kept with a pattern that was written again and again.
+// checkPattern compares the bytes that are kept with a pattern that was written again and
+// again.
 func checkPattern(t *testing.T, name string, s *Store, pattern []byte) {
 	t.Helper()
 	total, kept := s.Total(), int64(0)
@@ -593,7 +594,7 @@ func checkPattern(t *testing.T, name string, s *Store, pattern []byte) {
 	}
 }
 
-// Room is made in the background; only a store that exceeds the budget waits for it.
+// Room is made in the background. Only a store that exceeds the budget waits for it.
 func TestWhoWaitsForRoom(t *testing.T) {
 	var quiet, full Store
 	begun, goOn := make(chan struct{}), make(chan struct{})
