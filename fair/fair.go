@@ -62,10 +62,13 @@ func (q *Queue[K]) Turn(ctx context.Context, key K) (*Turn, error) {
 	return q.turn(), nil
 }
 
-// Go calls f in a goroutine of its own once there is a place. What waits here costs
-// no goroutine.
-func (q *Queue[K]) Go(key K, f func(*Turn)) {
-	q.join(key, &waiter{func() { go func() { f(q.turn()) }() }})
+// Begin returns a turn if a place is free. Else it returns nil, and calls f in a
+// goroutine of its own once there is a place: what waits here costs no goroutine.
+func (q *Queue[K]) Begin(key K, f func(*Turn)) *Turn {
+	if q.join(key, &waiter{func() { go func() { f(q.turn()) }() }}) {
+		return q.turn()
+	}
+	return nil
 }
 
 // Enter waits for a place, which lasts until Leave. It returns the context's error if
@@ -76,7 +79,9 @@ func (q *Queue[K]) Enter(ctx context.Context, key K) error {
 	}
 	entered := make(chan struct{})
 	w := &waiter{func() { close(entered) }}
-	q.join(key, w)
+	if q.join(key, w) {
+		return nil
+	}
 	select {
 	case <-entered:
 		return nil
@@ -97,19 +102,19 @@ func (q *Queue[K]) Leave() {
 	q.leaveLocked()
 }
 
-// join lets w enter if a place is free, else puts it behind the others of its key.
-func (q *Queue[K]) join(key K, w *waiter) {
+// join takes a place if one is free. Else it puts w behind the others of its key.
+func (q *Queue[K]) join(key K, w *waiter) (entered bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.free > 0 {
 		q.free--
-		w.enter()
-		return
+		return true
 	}
 	if len(q.queues[key]) == 0 {
 		q.turns = append(q.turns, key)
 	}
 	q.queues[key] = append(q.queues[key], w)
+	return false
 }
 
 func (q *Queue[K]) leaveLocked() {

@@ -102,11 +102,18 @@ const (
 // processes come first, among them and among the others the one that started last.
 func (s Scoped) List(filter Filter, limit int) (list []Process, omitted int) {
 	handles, omitted := s.Handles(filter, limit)
-	list = make([]Process, 0, len(handles))
+	return s.Snapshots(handles), omitted
+}
+
+// Snapshots returns a snapshot of each process. It looks only once whether any process
+// is suspended, which takes as long as there are processes.
+func (s Scoped) Snapshots(handles []Handle) []Process {
+	list := make([]Process, 0, len(handles))
+	mayBeSuspended := s.m.spawner.AnySuspended()
 	for _, h := range handles {
-		list = append(list, h.Snapshot())
+		list = append(list, h.p.snapshot(mayBeSuspended))
 	}
-	return list, omitted
+	return list
 }
 
 // Handles is List with handles instead of snapshots.

@@ -54,7 +54,7 @@ type answer struct {
 	data schemas.Result
 }
 
-// Call is a request that [Tools.Accept] took in. Whoever has it calls Go, or Turn, to
+// Call is a request that [Tools.Accept] took in. Whoever has it calls Begin, or Turn, to
 // wait for its turn; then Run or Read; and in any case Done.
 type Call struct {
 	Request
@@ -70,13 +70,18 @@ type Call struct {
 	notes   []string    // remarks for its answer
 }
 
-// Go calls f in a goroutine of its own once it is the turn of the call's chat. Until
-// then the call costs no goroutine.
-func (c *Call) Go(f func()) {
-	c.t.gate.Go(c.Scope, func(turn *fair.Turn) {
+// Begin returns true if it is the turn of the call's chat already. Else it returns
+// false, and calls f in a goroutine of its own when it is: until then the call costs no
+// goroutine.
+func (c *Call) Begin(f func()) (now bool) {
+	turn := c.t.gate.Begin(c.Scope, func(turn *fair.Turn) {
 		c.turn = turn
 		f()
 	})
+	if turn != nil {
+		c.turn = turn
+	}
+	return turn != nil
 }
 
 // Turn waits until it is the turn of the call's chat. It returns the context's error
@@ -136,7 +141,7 @@ func (c *Call) processes() procmgr.Scoped { return c.t.manager.In(c.Scope) }
 
 // find returns the process that the call is about.
 func (c *Call) find(id string) (procmgr.Handle, error) {
-	c.attrs = append(c.attrs, "process_id", OneLine(id))
+	c.attrs = append(c.attrs, "process_id", excerpt(id))
 	return c.processes().Find(id)
 }
 

@@ -37,12 +37,12 @@ func (c *Call) list(ctx context.Context, in schemas.ListInput) (answer, error) {
 	}
 	const turn = 5 * time.Millisecond
 	began := c.t.clock.Now()
-	for _, h := range list {
+	for i, p := range c.processes().Snapshots(list) {
+		h := list[i]
 		if in.Usage && c.t.clock.Since(began) > turn { // to measure takes time: others first
 			c.yield(ctx)
 			began = c.t.clock.Now()
 		}
-		p := h.Snapshot()
 		c.reportExit(ctx, h, p)
 		row := inList(p)
 		fmt.Fprintf(&text, "%s  %s", p.ID, status(p))
@@ -51,9 +51,9 @@ func (c *Call) list(ctx context.Context, in schemas.ListInput) (answer, error) {
 		}
 		result.Processes = append(result.Processes, row)
 		if p.Label != "" {
-			fmt.Fprintf(&text, "  [%s]", OneLine(p.Label))
+			fmt.Fprintf(&text, "  [%s]", excerpt(p.Label))
 		}
-		fmt.Fprintf(&text, "  %s\n", OneLine(p.Command))
+		fmt.Fprintf(&text, "  %s\n", excerpt(p.Command))
 	}
 	if omitted > 0 {
 		fmt.Fprintf(&text, "%d more; set limit to see them.", omitted)

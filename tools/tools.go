@@ -8,7 +8,7 @@
 //
 // # Goroutines
 //
-// A call runs in the goroutine of its transport, or in one that [Call.Go] makes for
+// A call runs in the goroutine of its transport, or in one that [Call.Begin] makes for
 // it; a call that waits for several processes has one for each, and waits for them.
 // Signals to all processes of a chat may go on after their answer: [Tools.Close] waits
 // for them.

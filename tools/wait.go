@@ -36,11 +36,11 @@ func (c *Call) wait(ctx context.Context, in schemas.WaitInput) (answer, error) {
 	}
 	waited := c.awaitAll(ctx, handles, w, in.Mode == "all", in.WaitMS)
 	list := make([]waitedProcess, len(handles))
-	for i, h := range handles {
-		list[i] = waitedProcess{h, h.Snapshot(), waited[i]}
-		c.reportExit(ctx, h, list[i].p)
+	for i, p := range c.processes().Snapshots(handles) {
+		list[i] = waitedProcess{handles[i], p, waited[i]}
+		c.reportExit(ctx, handles[i], p)
 		if in.WaitFor != nil {
-			c.noteWait(ctx, h, in.WaitFor, waited[i])
+			c.noteWait(ctx, handles[i], in.WaitFor, waited[i])
 		}
 	}
 	slices.SortStableFunc(list, func(a, b waitedProcess) int { // what has ended first
@@ -54,9 +54,9 @@ func (c *Call) wait(ctx context.Context, in schemas.WaitInput) (answer, error) {
 func (c *Call) waitedFor(ids []string) (handles []procmgr.Handle, err error) {
 	if ids == nil {
 		all, _ := c.processes().Handles(procmgr.FilterAll, allOfChat)
-		for _, h := range all {
-			if p := h.Snapshot(); p.State.Running() || !p.Reported {
-				handles = append(handles, h)
+		for i, p := range c.processes().Snapshots(all) {
+			if p.State.Running() || !p.Reported {
+				handles = append(handles, all[i])
 			}
 		}
 		return handles, nil
@@ -124,7 +124,7 @@ func (c *Call) waitAnswer(list []waitedProcess, conditional bool) answer {
 		if e.p.State.Running() {
 			r.StillRunning = append(r.StillRunning, e.p.ID)
 		}
-		fmt.Fprintf(&each, "  %s\n", OneLine(e.p.Command))
+		fmt.Fprintf(&each, "  %s\n", excerpt(e.p.Command))
 		// Indented, so that no line of output looks like the line above.
 		for line := range strings.Lines(row.LastLines) {
 			each.WriteString("  " + asLine(strings.TrimSuffix(line, "\n")) + "\n")

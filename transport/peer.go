@@ -32,19 +32,20 @@ func (p *peer) refuse(bad *protocolError, sent func()) {
 	}()
 }
 
-// begin accepts a request and has it answered when it is its turn; begun is called
-// first then. It returns false if no more requests are taken.
-func (p *peer) begin(ctx context.Context, m message, header http.Header, begun func()) bool {
+// begin accepts a request. If it is its turn already, begin returns what answers it;
+// else it is answered in a goroutine of its own when it is. begun is called first then.
+// ok is false if no more requests are taken.
+func (p *peer) begin(ctx context.Context, m message, header http.Header, begun func()) (answer func(), ok bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	q := &request{message: m, owner: p.owner, cancel: cancel}
 	if !p.requests.begin(q) {
 		cancel()
-		return false
+		return nil, false
 	}
 	p.server.accept(q, header, p.identity, func(method string, params map[string]any) {
 		p.send(encodeNotification(method, params), func() bool { return p.requests.mayNotify(q) })
 	})
-	q.call.Go(func() {
+	answer = func() {
 		defer p.requests.finish(q)
 		defer q.call.Done()
 		begun()
@@ -53,6 +54,9 @@ func (p *peer) begin(ctx context.Context, m message, header http.Header, begun f
 		if p.requests.mayAnswer(q) {
 			p.send(text, nil)
 		}
-	})
-	return true
+	}
+	if !q.call.Begin(answer) {
+		answer = nil
+	}
+	return answer, true
 }
