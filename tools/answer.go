@@ -36,6 +36,6 @@ func (c *Call) show(ctx context.Context, s shown, in *schemas.WaitFor) answer {
 // write it to a file.
 func (c *Call) noteLostOutput(out output.Reader) {
 	if err := out.Failure(); err != nil {
-		c.note("Of much of its output only the last 128 KiB are kept: the server cannot write to its --output-dir (%s). To have all, redirect to a file.", OneLine(Cause(err).Error()))
+		c.note("Of much of its output only the last 128 KiB are kept: the server cannot write to its --output-dir (%s). To have all, redirect to a file.", excerpt(Cause(err).Error()))
 	}
 }

@@ -105,7 +105,7 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 	}
 	field := "arguments"
 	if len(e.InstanceLocation) > 0 {
-		field = OneLine(strings.Join(e.InstanceLocation, "."))
+		field = excerpt(strings.Join(e.InstanceLocation, "."))
 	}
 	say := func(format string, args ...any) []string {
 		return []string{field + ": " + fmt.Sprintf(format, args...)}
@@ -123,7 +123,7 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 		return list
 	case *kind.AdditionalProperties:
 		slices.Sort(k.Properties)
-		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", OneLine(inside(e, strings.Join(k.Properties, ", "))), known(schema, e))}
+		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", excerpt(inside(e, strings.Join(k.Properties, ", "))), known(schema, e))}
 	case *kind.MinProperties:
 		return say("is empty; must have one of %s", known(schema, e))
 	case *kind.MinItems:
@@ -190,7 +190,7 @@ func options(values []any) string {
 
 func number(r *big.Rat) string {
 	if r.IsInt() {
-		return OneLine(r.Num().String())
+		return excerpt(r.Num().String())
 	}
-	return OneLine(r.FloatString(3))
+	return excerpt(r.FloatString(3))
 }

@@ -36,14 +36,14 @@ func words(tool string, err error) string {
 	case errors.As(err, &limit):
 		return limitWords(limit)
 	case errors.As(err, &input):
-		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, OneLine(input.Got), input.Want, again)
+		return fmt.Sprintf("%s: got %s; must be %s.%s", input.Field, excerpt(input.Got), input.Want, again)
 	case errors.As(err, &remote) && remote.Field == "workdir":
-		return fmt.Sprintf("workdir: %s does not pass the launcher %s, which runs the command elsewhere.%s Leave it out, put cd and && before the command, and call %s again.", OneLine(remote.Got), remote.Launcher, nothing, tool)
+		return fmt.Sprintf("workdir: %s does not pass the launcher %s, which runs the command elsewhere.%s Leave it out, put cd and && before the command, and call %s again.", excerpt(remote.Got), remote.Launcher, nothing, tool)
 	case errors.As(err, &remote):
-		return fmt.Sprintf("%s: %s does not pass the launcher %s, which runs the command elsewhere. Use terminate or kill, which end the launcher here.", remote.Field, OneLine(remote.Got), remote.Launcher)
+		return fmt.Sprintf("%s: %s does not pass the launcher %s, which runs the command elsewhere. Use terminate or kill, which end the launcher here.", remote.Field, excerpt(remote.Got), remote.Launcher)
 	case errors.As(err, &start):
 		why, next := reason(start)
-		return fmt.Sprintf("The process could not be started in %s: %s.%s%s", OneLine(start.Dir), why, nothing, next)
+		return fmt.Sprintf("The process could not be started in %s: %s.%s%s", excerpt(start.Dir), why, nothing, next)
 	case errors.Is(err, procmgr.ErrNotFound):
 		return "process_id: this chat has no such process; it may have been forgotten some minutes after its end. Call process_list to see what there is."
 	case errors.As(err, &full):
@@ -95,7 +95,7 @@ func isUnclear(err error) bool {
 func limitWords(e *procmgr.LimitError) string {
 	longest := ""
 	if e.ID != "" {
-		longest = fmt.Sprintf("; the longest running is %s (%s)", e.ID, OneLine(e.Command))
+		longest = fmt.Sprintf("; the longest running is %s (%s)", e.ID, excerpt(e.Command))
 	}
 	switch {
 	case e.Limit == procmgr.LimitPidsPerScope:
@@ -132,7 +132,7 @@ func reason(start *procmgr.StartError) (why, next string) {
 	var program *fs.PathError
 	switch err := start.Err; {
 	case errors.As(err, &program):
-		return fmt.Sprintf("there is no program %s in the PATH", OneLine(program.Path)), ""
+		return fmt.Sprintf("there is no program %s in the PATH", excerpt(program.Path)), ""
 	case errors.Is(err, fs.ErrNotExist):
 		return "the program or the directory does not exist", ""
 	case errors.Is(err, fs.ErrPermission):

@@ -17,7 +17,7 @@ func (c *Call) addNotices(a *answer) {
 	}
 	var notices []string
 	for _, p := range list {
-		notices = append(notices, fmt.Sprintf("Process %s has %s: %s", p.ID, status(p), OneLine(p.Command)))
+		notices = append(notices, fmt.Sprintf("Process %s has %s: %s", p.ID, status(p), excerpt(p.Command)))
 	}
 	if more > 0 {
 		notices = append(notices, fmt.Sprintf("%d more have ended; process_list with state ended shows them.", more))

@@ -6,15 +6,20 @@ import (
 	"unicode"
 )
 
-// OneLine returns what came from outside in a form that stays one line of an answer:
-// at most 80 bytes, valid UTF-8, and nothing that a reader takes for the end of a line
-// or that changes the direction of the text. A command could otherwise end with a line
-// that looks as if the server had written it.
-func OneLine(s string) string {
+// excerpt returns the first 80 bytes of what came from outside, as one line.
+func excerpt(s string) string {
 	const most = 80
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
+	return OneLine(s)
+}
+
+// OneLine returns what came from outside in a form that stays one line of an answer:
+// valid UTF-8, with nothing that a reader takes for the end of a line or that changes
+// the direction of the text. A command could otherwise end with a line that looks as if
+// the server had written it.
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || breaksLine(r) {
 			return ' '

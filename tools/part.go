@@ -130,7 +130,7 @@ func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int
 func search(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part output.Part, pause func() bool) (string, error) {
 	pattern, err := output.CompilePattern(in.Pattern, in.IgnoreCase)
 	if err != nil {
-		return "", invalid("search.pattern: got %s, must be an RE2 pattern: %s", quoteShort(in.Pattern), OneLine(err.Error()))
+		return "", invalid("search.pattern: got %s, must be an RE2 pattern: %s", quoteShort(in.Pattern), excerpt(err.Error()))
 	}
 	q := output.Search{
 		Pattern: pattern, Filter: part.Filter, Raw: part.Raw, Cursor: int64(in.Cursor),

@@ -54,7 +54,7 @@ func progressMessage(p procmgr.Process, v output.View) string {
 	message := fmt.Sprintf("%s, %d bytes of output", status(p), v.Next)
 	text := strings.TrimRight(v.Text, "\r\n")
 	if last := text[strings.LastIndexAny(text, "\r\n")+1:]; last != "" {
-		message += ": " + OneLine(last)
+		message += ": " + excerpt(last)
 	}
 	return message
 }

@@ -55,7 +55,7 @@ func (c *Call) showScreen(ctx context.Context, r *schemas.OutputResult, out outp
 	r.Output, r.Binary, r.Cursor, r.NextCursor = "", nil, s.Played, s.Played
 	title := ""
 	if s.Title != "" {
-		title = fmt.Sprintf(", title %q", OneLine(s.Title))
+		title = fmt.Sprintf(", title %q", excerpt(s.Title))
 	}
 	if s.Missing > 0 {
 		title += fmt.Sprintf("; %d bytes of output were not played", s.Missing)

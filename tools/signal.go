@@ -185,7 +185,7 @@ func (c *Call) signalAnswer(in schemas.SignalInput, ends []ending, pending int) 
 			result.Survivors = append(result.Survivors, schemas.Survivor{
 				ProcessID: p.ProcessID, Pid: m.Pid, Command: m.Command, State: m.State,
 			})
-			fmt.Fprintf(&text, "  still alive: pid %d, %s, state %s\n", m.Pid, OneLine(m.Command), m.State)
+			fmt.Fprintf(&text, "  still alive: pid %d, %s, state %s\n", m.Pid, excerpt(m.Command), m.State)
 		}
 	}
 	if pending > 0 {
@@ -195,7 +195,7 @@ func (c *Call) signalAnswer(in schemas.SignalInput, ends []ending, pending int) 
 		c.note("What is left alive cannot be seen: the system does not show its processes.")
 	}
 	for _, name := range slices.Sorted(maps.Keys(remote)) {
-		c.note("The launcher %s runs commands elsewhere; the signal went to the launcher, and what it started there may live on.", OneLine(name))
+		c.note("The launcher %s runs commands elsewhere; the signal went to the launcher, and what it started there may live on.", excerpt(name))
 	}
 	result.Notes = c.notes
 	writeNotes(&text, c.notes)

@@ -35,13 +35,13 @@ func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.Condition, e
 	}
 	if in.OutputMatches != "" {
 		if w.Match, err = output.CompilePattern(in.OutputMatches, false); err != nil {
-			return w, invalid("wait_for.output_matches: got %s, must be an RE2 pattern: %s", quoteShort(in.OutputMatches), OneLine(err.Error()))
+			return w, invalid("wait_for.output_matches: got %s, must be an RE2 pattern: %s", quoteShort(in.OutputMatches), excerpt(err.Error()))
 		}
 	}
 	if in.HTTPOK != "" {
 		var input *probe.InputError
 		if _, err := probe.CheckURL(in.HTTPOK); errors.As(err, &input) {
-			return w, invalid("wait_for.http_ok: got %s, must be %s", OneLine(input.Got), input.Want)
+			return w, invalid("wait_for.http_ok: got %s, must be %s", excerpt(input.Got), input.Want)
 		}
 		w.Probes = append(w.Probes, procmgr.Probe{Result: waitHTTP, Ready: func(ctx context.Context) error { return probe.HTTP(ctx, in.HTTPOK) }})
 	}
@@ -113,7 +113,7 @@ func (c *Call) noteWait(ctx context.Context, h procmgr.Handle, in *schemas.WaitF
 	for _, err := range w.Missing {
 		var pending *probe.PendingError
 		if w.Result == procmgr.WaitOver && errors.As(err, &pending) {
-			c.note("The last try of the URL: %s.", OneLine(Cause(pending.Last).Error()))
+			c.note("The last try of the URL: %s.", excerpt(Cause(pending.Last).Error()))
 		}
 	}
 }
@@ -139,7 +139,7 @@ func waitWords(w schemas.Waited) string {
 	case "":
 		return ""
 	case string(procmgr.WaitMatch):
-		return fmt.Sprintf(" Matched at cursor %d: %q.", w.Matched.Cursor, OneLine(w.Matched.Text))
+		return fmt.Sprintf(" Matched at cursor %d: %q.", w.Matched.Cursor, excerpt(w.Matched.Text))
 	case string(procmgr.WaitPort):
 		return " The port is open."
 	case string(waitHTTP):
