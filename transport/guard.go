@@ -37,7 +37,15 @@ type guard struct {
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	// Whoever writes later moves it on (answerWriter).
+	if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+		// "A server MAY reject a request that contains both Content-Length and
+		// Transfer-Encoding or process such a request in accordance with the
+		// Transfer-Encoding alone. Regardless, the server MUST close the connection
+		// after responding to such a request" (RFC 9112, 6.1). net/http takes the one
+		// header out of sight, and from an HTTP/1.0 request the other.
+		w.Header().Set("Connection", "close")
+	}
+	// A response moves this on whenever it writes.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	origins := r.Header.Values("Origin")
 	granted := ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -229,8 +230,11 @@ func onLegacyStream(ctx context.Context, m *message) (context.Context, *protocol
 }
 
 func unsupportedVersion(version string, supported []string) *protocolError {
-	e := mcp.UnsupportedProtocolVersionError{Version: version, Supported: supported}.JSONRPCError().Error
-	return &protocolError{code: e.Code, text: e.Message, data: e.Data}
+	return &protocolError{
+		code: codeVersion,
+		text: fmt.Sprintf("protocol %.40q is not spoken here; use one of %s", version, strings.Join(supported, ", ")),
+		data: mcp.UnsupportedProtocolVersionData{Requested: version, Supported: supported},
+	}
 }
 
 // checkHeaders compares the headers of a POST to the MCP endpoint with its message, as

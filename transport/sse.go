@@ -78,9 +78,15 @@ func (f *front) serveMessage(w http.ResponseWriter, r *http.Request, id caller.I
 		w.Header().Set("Retry-After", "1")
 		answerJSON(w, http.StatusTooManyRequests, encodeError(&protocolError{id: m.id, code: codeInternal, text: "too many requests wait for this event stream; read it, then try again"}))
 		return
-	case !s.begin(ctx, m, r.Header, func() {}):
-		refuseLate(w, &m)
-		return
+	default:
+		answer, ok := s.begin(ctx, m, r.Header, func() {})
+		if !ok {
+			refuseLate(w, &m)
+			return
+		}
+		if answer != nil {
+			go answer()
+		}
 	}
 	w.WriteHeader(http.StatusAccepted)
 }
