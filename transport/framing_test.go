@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A request whose end can be read in two ways is answered, and its connection closed:
@@ -51,7 +50,6 @@ func TestAnAmbiguousEndClosesTheConnection(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				conn.SetReadDeadline(time.Now().Add(patience))
 				in := bufio.NewReader(conn)
 				send := func() {
 					fmt.Fprintf(conn, "POST %s HTTP/%s\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%s\r\n%s", to.path, request.version, secret, request.headers, request.body)

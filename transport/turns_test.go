@@ -117,10 +117,9 @@ func TestACancelledSignalIsDelivered(t *testing.T) {
 			hold()
 			deliver(t, s, callMessage(1, "process_signal", `{"process_id":"`+started.ID()+`","signal":"kill"}`))
 			release()
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			if err := started.Wait(ctx); err != nil {
-				t.Error("the signal is lost")
+			// A signal that is lost lets this wait for ever.
+			if err := started.Wait(t.Context()); err != nil {
+				t.Error(err)
 			}
 		})
 	}
