@@ -18,17 +18,21 @@ func (m *message) textWithID(id string) []byte {
 	return append(out, m.text[m.idAt+len(m.id):]...)
 }
 
-// encodeHead returns the beginning of a response.
-func encodeHead(id json.RawMessage) []byte {
-	b := append([]byte(`{"jsonrpc":"2.0","id":`), id...)
+// encodeResult returns a response.
+func encodeResult(id, result json.RawMessage) []byte {
+	return append(append(appendHead(make([]byte, 0, 64+len(id)+len(result)), id), result...), '}')
+}
+
+// appendHead appends the beginning of a response, up to its result.
+func appendHead(b []byte, id json.RawMessage) []byte {
+	b = append(append(b, `{"jsonrpc":"2.0","id":`...), id...)
 	return append(b, `,"result":`...)
 }
 
 // encodeReply returns the response to a tool call; info is who answers. Replies carry
 // output, so they are encoded once and by hand.
 func encodeReply(m *message, r tools.Reply, info json.RawMessage) []byte {
-	b := make([]byte, 0, 512+len(r.Text)+len(r.Text)/8+len(r.Data)) // an eighth for escapes
-	b = append(b, encodeHead(m.id)...)
+	b := appendHead(make([]byte, 0, 512+len(r.Text)+len(r.Text)/8+len(r.Data)), m.id) // an eighth for escapes
 	b = append(appendString(append(b, `{"content":[{"type":"text","text":`...), r.Text), "}]"...)
 	if r.Data != nil {
 		b = append(append(b, `,"structuredContent":`...), r.Data...)

@@ -5,15 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
-	"github.com/proctor-mcp/proctor/caller"
 	"github.com/proctor-mcp/proctor/tools"
 )
 
@@ -31,21 +28,17 @@ import (
 //     HTTP headers of none that its own HTTP servers did not receive.
 //   - It reports its own errors, and Go's, with the text of the Go error.
 
-// Server answers requests: tool calls and reads of resources with Proctor's tools,
-// everything else with the MCP library. All transports share one.
-type Server struct {
-	tools   *tools.Tools
-	library *server.MCPServer
-	info    json.RawMessage // who answers, for requests that want to know
-	log     *slog.Logger
-}
+// MCPServer is the MCP library's server.
+type MCPServer = server.MCPServer
 
-// NewServer returns a server with the tools. version is that of the program.
-func NewServer(ts *tools.Tools, version string, log *slog.Logger) *Server {
-	s := &Server{tools: ts, log: log, info: encodeInfo("proctor", "Proctor", version)}
+// library answers requests with the MCP library.
+type library struct{ *MCPServer }
+
+// newLibrary returns a server that knows the tools and resources.
+func newLibrary(ts *tools.Tools, version string) library {
 	var hooks server.Hooks
 	hooks.AddOnError(explain)
-	s.library = server.NewMCPServer("proctor", version,
+	s := server.NewMCPServer("proctor", version,
 		server.WithTitle("Proctor"),
 		server.WithInstructions(tools.Instructions),
 		server.WithHooks(&hooks),
@@ -58,19 +51,16 @@ func NewServer(ts *tools.Tools, version string, log *slog.Logger) *Server {
 			Title: d.Title, ReadOnlyHint: &d.Hints.ReadOnly, DestructiveHint: &d.Hints.Destructive,
 			IdempotentHint: &d.Hints.Idempotent, OpenWorldHint: &d.Hints.OpenWorld,
 		}
-		s.library.AddTool(tool, runTool)
+		s.AddTool(tool, runTool)
 	}
 	for _, r := range tools.Resources() {
-		s.library.AddResource(mcp.NewResource(r.URI, r.Name, mcp.WithResourceDescription(r.Description), mcp.WithMIMEType(r.MIMEType)), readResource)
+		s.AddResource(mcp.NewResource(r.URI, r.Name, mcp.WithResourceDescription(r.Description), mcp.WithMIMEType(r.MIMEType)), readResource)
 	}
 	for _, r := range tools.ResourceTemplates() {
-		s.library.AddResourceTemplate(mcp.NewResourceTemplate(r.URI, r.Name, mcp.WithTemplateDescription(r.Description), mcp.WithTemplateMIMEType(r.MIMEType)), readResource)
+		s.AddResourceTemplate(mcp.NewResourceTemplate(r.URI, r.Name, mcp.WithTemplateDescription(r.Description), mcp.WithTemplateMIMEType(r.MIMEType)), readResource)
 	}
-	return s
+	return library{s}
 }
-
-// Library returns the library's server, for programs that add tools of their own.
-func (s *Server) Library() *server.MCPServer { return s.library }
 
 // Notify sends a notification to the client of the call that ctx belongs to. It is for
 // tools that were added to [Server.Library].
@@ -134,64 +124,30 @@ func explain(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error
 	}
 }
 
-// accept takes a request in. Its client may be notified by notify.
-func (s *Server) accept(q *request, header http.Header, id caller.Identity, notify func(method string, params map[string]any)) {
-	r := tools.Request{
-		Tool: q.tool, Arguments: q.arguments, Header: header, Identity: id,
-		ProgressToken: q.progressToken, Notify: notify,
-	}
-	if !s.tools.Has(q.tool) {
-		r.Tool = "" // it is the library's
-	}
-	if q.meta != nil {
-		_ = json.Unmarshal(q.meta, &r.Meta) // it is a valid object
-	}
-	q.call = s.tools.Accept(r)
-	if q.isDirect() {
-		// The call can wait for long, and the message can be large.
-		q.text, q.params, q.arguments, q.meta = nil, nil, nil, nil
-	}
-}
-
-// isDirect reports whether a request goes to its tool directly, past the library.
-func (q *request) isDirect() bool { return q.call.Tool != "" && !q.isModern() }
-
-// answer returns the answer to a request, whose turn it must be, and the code of its
-// error, or 0.
-func (s *Server) answer(ctx context.Context, q *request) (text []byte, code int) {
-	defer func() {
-		if p := recover(); p != nil { // tools recover by themselves: it is the library's
-			s.log.Error("panic while answering", "panic", p, "stack", string(debug.Stack()))
-			text, code = encodeError(&protocolError{id: q.id, code: codeInternal, text: internalText}), codeInternal
+// answer has the library answer a request. A tool call and a read come back to a handler
+// of ours, which sets what it answers in the request; result is nothing then.
+func (l library) answer(ctx context.Context, q *request) (result json.RawMessage, failure *protocolError) {
+	switch r := l.HandleMessage(context.WithValue(ctx, requestKey{}, q), q.textWithID("1")).(type) {
+	case mcp.JSONRPCError:
+		if q.failure != nil {
+			return nil, q.failure
 		}
-	}()
-	if q.isDirect() {
-		return encodeReply(&q.message, q.call.Run(ctx), s.info), 0
-	}
-	response := s.library.HandleMessage(context.WithValue(ctx, requestKey{}, q), q.textWithID("1"))
-	failure := q.failure
-	switch r := response.(type) {
+		return nil, &protocolError{code: r.Error.Code, text: plainText(r.Error.Code, r.Error.Message), data: r.Error.Data}
 	case mcp.JSONRPCResponse:
 		if q.reply != nil {
-			return encodeReply(&q.message, *q.reply, s.info), 0
+			return nil, nil
 		}
 		result, err := json.Marshal(r.Result)
-		if err == nil {
-			return append(append(encodeHead(q.id), result...), '}'), 0
+		if err != nil {
+			return nil, &protocolError{code: codeInternal, text: plainText(codeInternal, err.Error())}
 		}
-		s.log.Error("cannot encode an answer", "error", err)
-		failure = &protocolError{code: codeInternal, text: internalText}
-	case mcp.JSONRPCError:
-		if failure == nil {
-			failure = &protocolError{code: r.Error.Code, text: plainText(r.Error.Code, r.Error.Message), data: r.Error.Data}
-		}
+		return result, nil
 	}
-	failure.id = q.id
-	return encodeError(failure), failure.code
+	return nil, &protocolError{code: codeInternal, text: internalText}
 }
 
 // notice hands the library a notification of a client.
-func (s *Server) notice(ctx context.Context, m *message) { s.library.HandleMessage(ctx, m.text) }
+func (l library) notice(ctx context.Context, m *message) { l.HandleMessage(ctx, m.text) }
 
 const internalText = "something went wrong inside the server"
 
@@ -239,7 +195,7 @@ func unsupportedVersion(version string, supported []string) *protocolError {
 
 // checkHeaders compares the headers of a POST to the MCP endpoint with its message, as
 // protocol 2026-07-28 prescribes. It returns nil if they agree.
-func (s *Server) checkHeaders(header http.Header, m *message) *protocolError {
+func (l library) checkHeaders(header http.Header, m *message) *protocolError {
 	version := header.Get(mcp.HeaderProtocolVersion)
 	mismatch := func(err error) *protocolError {
 		return &protocolError{code: codeHeaders, text: plainText(codeHeaders, err.Error())}
@@ -260,7 +216,7 @@ func (s *Server) checkHeaders(header http.Header, m *message) *protocolError {
 		return unsupportedVersion(version, mcp.ValidProtocolVersions)
 	}
 	err := mcp.ValidateStandardHeaders(header.Get, version, mcp.MCPMethod(m.method), m.params)
-	if tool := s.library.GetTool(m.tool); err == nil && tool != nil {
+	if tool := l.GetTool(m.tool); err == nil && tool != nil {
 		err = mcp.ValidateParamHeadersLookup(func(name string) (string, bool) {
 			values := header.Values(name)
 			return header.Get(name), len(values) > 0
@@ -284,6 +240,3 @@ func checkVersion(header http.Header) (allowed bool, bad *protocolError) {
 	}
 	return true, nil
 }
-
-// EndWaits makes every call that waits, now or later, answer with what there is.
-func (s *Server) EndWaits() { s.tools.EndWaits() }

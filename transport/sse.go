@@ -73,7 +73,7 @@ func (f *front) serveMessage(w http.ResponseWriter, r *http.Request, id caller.I
 		f.requests.cancel(s.owner, m.cancels)
 	case m.method == "":
 	case m.id == nil:
-		f.server.notice(r.Context(), &m)
+		f.server.library.notice(r.Context(), &m)
 	case f.requests.count(s.owner) >= maxPerStream:
 		w.Header().Set("Retry-After", "1")
 		answerJSON(w, http.StatusTooManyRequests, encodeError(&protocolError{id: m.id, code: codeInternal, text: "too many requests wait for this event stream; read it, then try again"}))

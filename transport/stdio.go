@@ -147,7 +147,7 @@ func (s *Stdio) take(ctx, bounded context.Context, line []byte) (answer func()) 
 	case m.method == methodCancelled:
 		s.peer.requests.cancel(s.peer.owner, m.cancels)
 	case !m.isRequest():
-		s.Server.notice(ctx, &m)
+		s.Server.library.notice(ctx, &m)
 	default:
 		if m.tool != "" && s.OnCall != nil {
 			s.OnCall()

@@ -51,7 +51,7 @@ func (f *front) serveIdleStream(w http.ResponseWriter, r *http.Request, id calle
 func (f *front) servePost(w http.ResponseWriter, r *http.Request, id caller.Identity) {
 	m, bad := read(r)
 	if bad == nil {
-		bad = f.server.checkHeaders(r.Header, &m)
+		bad = f.server.library.checkHeaders(r.Header, &m)
 	}
 	if bad != nil {
 		status := statusOf(bad.code)
@@ -66,7 +66,7 @@ func (f *front) servePost(w http.ResponseWriter, r *http.Request, id caller.Iden
 		// A client cancels by closing its connection here. An id alone does not tell
 		// whose request a notifications/cancelled means.
 		if m.method != "" && m.method != methodCancelled {
-			f.server.notice(r.Context(), &m)
+			f.server.library.notice(r.Context(), &m)
 		}
 		w.WriteHeader(http.StatusAccepted)
 		return
