@@ -44,6 +44,10 @@ func (h Handle) Facts() Facts { return h.p.facts }
 // take 20 ms: take one for each answer.
 func (h Handle) Snapshot() Process { return h.p.snapshot(h.m.spawner.AnySuspended()) }
 
+// Brief is Snapshot without Suspended, WaitsForInput and Descendants, which may need a look
+// through /proc.
+func (h Handle) Brief() Process { return h.p.brief("brief") }
+
 // Ended reports whether the process has ended, without a look through /proc.
 func (h Handle) Ended() bool { return h.p.hasEnded() }
 

@@ -57,29 +57,21 @@ func killedByLimit(e spawn.Exit) Reason {
 	return ""
 }
 
-// stopRequest is what was so before a request to end.
-type stopRequest struct {
-	state State
-	cause Reason
-}
-
-// requestStop is the event that the command is requested to end.
-func (l *life) requestStop(why Reason) (r stopRequest) {
-	r = stopRequest{l.state, l.cause}
+// requestStop is the event that the command is requested to end. undo is the event that
+// the request could not be delivered.
+func (l *life) requestStop(why Reason) (undo func()) {
+	state, cause := l.state, l.cause
 	l.cause = why
-	if l.state == StateRunning {
+	if state == StateRunning {
 		l.state.transition(StateStopping)
 	}
-	return r
-}
-
-// stopFailed is the event that a request to end could not be delivered.
-func (l *life) stopFailed(r stopRequest) {
-	if !l.state.Running() {
-		return
-	}
-	l.cause = r.cause
-	if l.state == StateStopping && r.state == StateRunning {
-		l.state.transition(StateRunning)
+	return func() {
+		if !l.state.Running() {
+			return
+		}
+		l.cause = cause
+		if l.state == StateStopping && state == StateRunning {
+			l.state.transition(StateRunning)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package procmgr
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -129,22 +130,13 @@ func (o Options) withDefaults() Options {
 	if o.Dir == nil {
 		o.Dir = func() string { return "" }
 	}
-	if o.ForgetAfter == 0 {
-		o.ForgetAfter = DefaultForgetAfter
-	}
-	if o.KeepFinished == 0 {
-		o.KeepFinished = DefaultKeepFinished
-	}
-	o.ForgetAfter = min(o.ForgetAfter, MaxKeep)
-	if o.Grace == 0 {
-		o.Grace = DefaultGrace
-	}
+	o.ForgetAfter = min(cmp.Or(o.ForgetAfter, DefaultForgetAfter), MaxKeep)
+	o.KeepFinished = cmp.Or(o.KeepFinished, DefaultKeepFinished)
+	o.Grace = cmp.Or(o.Grace, DefaultGrace)
 	if o.Clock == nil {
 		o.Clock = quartz.NewReal()
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.test.start == nil {
 		o.test.start = (*spawn.Spawner).Start
 	}

@@ -170,19 +170,18 @@ func (p *process) stop(sig Signal, why Reason, grace time.Duration) error {
 	// not the reason of the exit.
 	ended := p.spawned.Ended()
 	p.mu.Lock()
-	requested := !ended && p.life.state.Running()
-	var request stopRequest
-	if requested {
-		request = p.life.requestStop(why)
+	undo := func() {}
+	if !ended && p.life.state.Running() {
+		undo = p.life.requestStop(why)
 	}
 	p.mu.Unlock()
 	err := p.signal(sig)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case err != nil && requested:
-		p.life.stopFailed(request)
-	case err == nil && grace >= 0:
+	case err != nil:
+		undo()
+	case grace >= 0:
 		stopTimer(p.timers.grace)
 		p.timers.grace = p.opts.Clock.AfterFunc(grace, p.graceElapsed, "grace")
 	}
@@ -267,16 +266,21 @@ func (p *process) waitsForInput() InputWait {
 // showsInputWait reports whether it can be seen if the process waits for input.
 func (p *process) showsInputWait() bool { return p.facts.KeepsInput && p.launcher.seesInput() }
 
-// snapshot returns what is known now. mayBeSuspended is whether a signal may have stopped
-// the command.
-func (p *process) snapshot(mayBeSuspended bool) Process {
+// brief returns what is known without a look through /proc. tag names the call to tests.
+func (p *process) brief(tag string) Process {
 	p.mu.Lock()
-	s := Process{
-		Facts: p.facts, At: p.opts.Clock.Now(), State: p.life.state, Exit: p.life.exit,
+	defer p.mu.Unlock()
+	return Process{
+		Facts: p.facts, At: p.opts.Clock.Now(tag), State: p.life.state, Exit: p.life.exit,
 		OutputOpen: p.life.outputOpen, Sizes: p.sizes,
 		Reported: p.shown.exit, Forgotten: p.life.forgotten,
 	}
-	p.mu.Unlock()
+}
+
+// snapshot returns what is known now. mayBeSuspended is whether a signal may have stopped
+// the command.
+func (p *process) snapshot(mayBeSuspended bool) Process {
+	s := p.brief("snapshot")
 	switch {
 	case s.State.Running():
 		s.Suspended = mayBeSuspended && p.spawned.Suspended()

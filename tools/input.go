@@ -82,7 +82,7 @@ func (c *Call) inputOf(ctx context.Context, h procmgr.Handle, in *schemas.InputI
 	}
 	application := false
 	if tty && usesCursorKeys(in.Keys) {
-		s, err := c.render(ctx, h.Output(), h.Snapshot())
+		s, err := c.render(ctx, h.Output(), h.Brief())
 		if err != nil {
 			return given, err
 		}

@@ -54,9 +54,9 @@ func (c *Call) wait(ctx context.Context, in schemas.WaitInput) (answer, error) {
 func (c *Call) waitedFor(ids []string) (handles []procmgr.Handle, err error) {
 	if ids == nil {
 		all, _ := c.processes().Handles(procmgr.FilterAll, allOfChat)
-		for i, p := range c.processes().Snapshots(all) {
-			if p.State.Running() || !p.Reported {
-				handles = append(handles, all[i])
+		for _, h := range all {
+			if p := h.Brief(); p.State.Running() || !p.Reported {
+				handles = append(handles, h)
 			}
 		}
 		return handles, nil

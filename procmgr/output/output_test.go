@@ -113,7 +113,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for range 64 {
 		b.Append(Stdout, chunk)
 	}
-	if n := b.heldLocked(); n.memory > MemoryBytes || n.disk != 0 {
+	if n := b.counted; n.memory > MemoryBytes || n.disk != 0 {
 		t.Errorf("it holds %+v", n)
 	}
 	if b.Total() != int64(64*len(chunk)) {
@@ -287,7 +287,7 @@ func TestBudgetIsKept(t *testing.T) {
 	budget.wait()
 	var held int64
 	for i := range all {
-		held += all[i].heldLocked().memory
+		held += all[i].counted.memory
 		if all[i].Total() != 99_700 {
 			t.Errorf("counted %d", all[i].Total())
 		}

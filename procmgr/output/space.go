@@ -73,8 +73,6 @@ func (s *Space) now() time.Time {
 // held is what a store takes of a [Space], in bytes.
 type held struct{ memory, disk int64 }
 
-func (h held) minus(other held) held { return held{h.memory - other.memory, h.disk - other.disk} }
-
 // exceeded are the budgets in which room must be made; nil is none.
 type exceeded []*Budget
 

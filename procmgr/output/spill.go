@@ -26,7 +26,12 @@ func (f *spill) head() int64 { return f.base + HeadBytes }
 func (f *spill) tail() int64 { return max(f.head(), f.end-(f.max-HeadBytes)) }
 
 // size returns how many bytes the file has.
-func (f *spill) size() int64 { return min(f.end-f.base, f.max) }
+func (f *spill) size() int64 {
+	if f == nil {
+		return 0
+	}
+	return min(f.end-f.base, f.max)
+}
 
 // place returns where in the file an offset of the stream is, and how many bytes of the
 // stream lie there one after the other.

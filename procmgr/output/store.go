@@ -27,6 +27,7 @@ type Store struct {
 	memory   []byte        // the head, unless it is in the file
 	file     *spill        // nil until the store moves to one
 	ring     ring          // the last bytes in mode inRing
+	counted  held          // what Space has counted of this store
 	failure  error         // why no file could be made or written
 	runs     runs          // which stream the bytes came from
 	changed  chan struct{} // closed at the next write; nil if nobody waits for it
@@ -58,7 +59,6 @@ func (s *Store) Append(stream Stream, p []byte) {
 		s.mu.Unlock()
 		return
 	}
-	had := s.heldLocked()
 	s.runs.add(s.total, stream)
 	s.newlines += int64(bytes.Count(p, []byte("\n")))
 	s.written = s.Space.now()
@@ -69,7 +69,7 @@ func (s *Store) Append(stream Stream, p []byte) {
 		close(s.changed)
 		s.changed = nil
 	}
-	over := s.Space.add(s.heldLocked().minus(had))
+	over := s.countLocked()
 	s.mu.Unlock()
 	over.makeRoom()
 }
@@ -115,25 +115,27 @@ func (s *Store) spillLocked() {
 	s.ring.append(held[head:])
 }
 
-func (s *Store) heldLocked() held {
-	h := held{memory: int64(cap(s.memory) + s.ring.held() + s.runs.held())}
-	if s.file != nil {
+// countLocked has Space count what the store takes now: nothing once it is closed.
+func (s *Store) countLocked() exceeded {
+	var h held
+	if s.mode != closed {
+		h.memory = int64(cap(s.memory) + s.ring.held() + s.runs.held())
 		h.disk = s.file.size()
 	}
-	return h
+	more := held{h.memory - s.counted.memory, h.disk - s.counted.disk}
+	s.counted = h
+	return s.Space.add(more)
 }
 
-// change changes what is held and accounts for it, unless the store is closed. f
-// returns the file that is no longer needed, or nil: to close it can take long and
-// needs no lock.
+// change lets f change what is held, unless the store is closed. f returns the file that
+// is no longer needed, or nil: to close it can take long and needs no lock.
 func (s *Store) change(f func() *spill) (open bool) {
 	s.mu.Lock()
 	open = s.mode != closed
 	var old *spill
 	if open {
-		had := s.heldLocked()
 		old = f()
-		s.Space.add(s.heldLocked().minus(had))
+		s.countLocked()
 	}
 	s.mu.Unlock()
 	old.close()
@@ -244,8 +246,6 @@ func (s *Store) Close() {
 		if s.file != nil {
 			old = s.dropLocked()
 		}
-		// Also what can still be read is not counted any more.
-		s.Space.add(held{}.minus(s.heldLocked()))
 		s.mode = closed
 		return old
 	})
