@@ -9,6 +9,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/proctor-mcp/proctor/proctest"
 )
 
 var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; from 11m on it checks that the server does not grow")
@@ -16,6 +18,7 @@ var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; from 11m on it 
 // TestSoak uses a server in every way, for hours if asked to (-soak). Each answer must
 // be right, and the server must not grow.
 func TestSoak(t *testing.T) {
+	proctest.Need(t, "setsid")
 	d := *soakTime
 	if d == 0 {
 		d = quickTime

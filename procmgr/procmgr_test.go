@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,6 +53,7 @@ func TestMain(m *testing.M) {
 // newManager returns a manager that is closed at the end of the test.
 func newManager(t testing.TB, opts Options) *Manager {
 	t.Helper()
+	proctest.NeedFor(t, strings.Join(slices.Concat(opts.Shell, opts.Launcher), " "))
 	if opts.Env.Inherit == nil {
 		opts.Env.Inherit = os.Environ()
 	}
@@ -72,6 +74,7 @@ func newManager(t testing.TB, opts Options) *Manager {
 
 func start(t testing.TB, m *Manager, scope Scope, spec Spec) Process {
 	t.Helper()
+	proctest.NeedFor(t, spec.Command+" "+strings.Join(spec.Argv, " "))
 	s, err := m.In(scope).Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)

@@ -72,6 +72,9 @@ func (a *agent) call(tool, arguments string) result { return a.callWith(tool, ar
 // returns it.
 func (a *agent) callWith(tool, arguments, meta string) result {
 	a.t.Helper()
+	if tool == "process_start" {
+		proctest.NeedFor(a.t, arguments)
+	}
 	r := request(a.t, tool, arguments, meta)
 	reply := a.tools.Call(context.Background(), r)
 	got := result{text: reply.Text, isError: reply.Failed}

@@ -71,6 +71,9 @@ func TestLimitsAreRefusedByName(t *testing.T) {
 		{"--keep-finished=0", "--keep-finished"},
 		{"--memory-limit=1g --launcher=ssh", "--launcher ssh"},
 	} {
+		if strings.Contains(test.args, "ssh") {
+			proctest.Need(t, "ssh")
+		}
 		var log lines
 		code := run(t.Context(), system{args: append([]string{"stdio"}, strings.Fields(test.args)...), stdin: strings.NewReader(""), stdout: &log, stderr: &log})
 		if code != exitUsage || !strings.Contains(log.String(), test.want) {

@@ -192,6 +192,9 @@ func (s *server) call(tool, arguments string) schemas.StartResult {
 // ask is call for one that may be refused: refusal is what the agent reads then.
 func (s *server) ask(tool, arguments string) (result schemas.StartResult, refusal string) {
 	s.t.Helper()
+	if tool == "process_start" {
+		proctest.NeedFor(s.t, arguments)
+	}
 	s.id++
 	fmt.Fprintf(s.in, `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s}}`+"\n", s.id, tool, arguments)
 	line, err := s.out.ReadBytes('\n')

@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/proctor-mcp/proctor/proctest"
 )
 
 // TestEmbed builds and runs the program: it has to be a process of its own.
 func TestEmbed(t *testing.T) {
+	proctest.Need(t, "setsid")
 	program := filepath.Join(t.TempDir(), "embed")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -60,6 +60,12 @@ func TestSessions(t *testing.T) {
 				for _, name := range s.needs {
 					proctest.NeedProgram(t, name)
 				}
+				for _, step := range s.steps {
+					proctest.NeedFor(t, step.arguments)
+					if strings.Contains(step.arguments, "watch.sh") {
+						proctest.Need(t, "setsid")
+					}
+				}
 				answers, err := play(t.Context(), program, "testdata", t.TempDir(), s.steps)
 				if err != nil {
 					t.Fatal(err)
