@@ -36,7 +36,7 @@ func main() {
 	signal.Notify(make(chan os.Signal, 1), ignored...)
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
-	host := spawn.Setup(spawn.SetupOptions{Guard: early.GuardName})
+	host := spawn.Setup(spawn.SetupOptions{Guard: early.GuardName, OnlyCommands: true})
 	stderr := &unhurried{w: os.Stderr}
 	os.Exit(host.Run(func() int {
 		defer stderr.flush()

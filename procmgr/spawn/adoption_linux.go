@@ -115,7 +115,7 @@ func (a *adoption) orphansLocked(t *tree) (alive []living, err error) {
 				dead[pid], again = true, true
 			case lives && owner == t:
 				alive = append(alive, s)
-			case lives && owner == nil && !a.tags && s.Start+execTicks > bootTicks():
+			case lives && owner == nil && !t.carries.any() && s.Start+execTicks > bootTicks():
 				// Its environment cannot be read in the middle of an exec.
 				failed = errNoOwner
 			}

@@ -96,7 +96,7 @@ func (c *choice) tryChild(in *cgroup.Cgroup, place *cgroup.Place) error {
 	if in != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, in.FD()
 	}
-	pid, pidfd, err := c.forker.fork(c.forker.own.Tag(), place, "/bin/sh", []string{"sh", "-c", "exit 7"}, attr)
+	pid, pidfd, _, err := c.forker.fork(0, place, "/bin/sh", []string{"sh", "-c", "exit 7"}, attr)
 	if err != nil {
 		return fmt.Errorf("nothing starts in a cgroup: %w", err)
 	}

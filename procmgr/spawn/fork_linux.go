@@ -36,18 +36,18 @@ func (t *tree) fork(path string, argv []string, scope string, attr *syscall.Proc
 		return err
 	}
 	t.host.starts()
-	pid, pidfd, err := t.host.forker.fork(t.host.adoption.tag(t), t.place, path, argv, attr)
+	pid, pidfd, carries, err := t.host.forker.fork(t.number, t.place, path, argv, attr)
 	if t.cgroup.Unusable(err) { // the command shall run
 		t.host.choice.cgroups.Drop(t.cgroup)
 		t.cgroup, attr.Sys.UseCgroupFD = nil, false
-		pid, pidfd, err = t.host.forker.fork(t.host.adoption.tag(t), t.place, path, argv, attr)
+		pid, pidfd, carries, err = t.host.forker.fork(t.number, t.place, path, argv, attr)
 	}
 	if err != nil {
 		err = t.place.Refused(err)
 		t.release()
 		return err
 	}
-	t.host.adoption.registry.started(t, pid, pidfd)
+	t.host.adoption.registry.start(t, pid, pidfd, carries)
 	t.host.started()
 	return nil
 }
@@ -59,7 +59,7 @@ func (t *tree) prepare(scope string, attr *syscall.ProcAttr) (err error) {
 		return err
 	}
 	attr.Sys.Pdeathsig = unix.SIGKILL // the second net: see guard_linux.go
-	t.born = bootTicks()
+	t.born, t.carries = bootTicks(), h.forker.can()
 	h.adoption.registry.add(t)
 	h.adoption.reaper.resume()
 	attr.Env = append(slices.DeleteFunc(slices.Clone(attr.Env), procfs.IsMarker), h.adoption.marker(t))

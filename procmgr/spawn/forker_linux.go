@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"errors"
 	"log/slog"
 	"runtime"
 	"sync/atomic"
@@ -11,20 +12,37 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
-// forker starts programs one at a time. It tags them: a child inherits the program's own
-// soft RLIMIT_RTTIME, which is another for the moment of the fork.
+// forker starts programs one at a time, and tags them.
 type forker struct {
 	log     *atomic.Pointer[slog.Logger]
-	tags    bool          // children can be tagged
-	own     procfs.Rlimit // the program's own, to put back after each fork
-	noPidfd atomic.Bool   // the kernel refuses pidfds
+	self    procfs.Instance
+	locks   tagger      // by the number of a command
+	rttime  tagger      // by the instance and a part of the number
+	noPidfd atomic.Bool // the kernel refuses pidfds
 
-	mu lockorder.Mutex[forkerPlace] // guards the program's soft RLIMIT_RTTIME: every fork holds it
+	mu lockorder.Mutex[forkerPlace] // guards the program's soft limits: every fork holds it
 }
 
 type forkerPlace struct{}
 
 func (forkerPlace) Place() (int, bool) { return 40, true }
+
+// errSealed reports that the program runs below another that has lowered its limit.
+var errSealed = errors.New("the hard limit was lowered already, by another Proctor or by a setting")
+
+// tags are those that a command carries.
+type tags struct{ locks, rttime bool }
+
+// any reports whether there is one.
+func (t tags) any() bool { return t.locks || t.rttime }
+
+// can returns the tags that the machine allows.
+func (f *forker) can() tags { return tags{f.locks.usable, f.rttime.usable} }
+
+// disarmed reports whether the machine allows tags, and none could be set at the last fork.
+func (f *forker) disarmed() bool {
+	return f.can().any() && (!f.locks.usable || f.locks.lost.Load()) && (!f.rttime.usable || f.rttime.lost.Load())
+}
 
 // exclude calls f while nothing is forked.
 func (f *forker) exclude(call func()) {
@@ -33,8 +51,9 @@ func (f *forker) exclude(call func()) {
 	call()
 }
 
-// fork starts a program with a tag, in a place that the limiter gave.
-func (f *forker) fork(tag procfs.Tag, place *cgroup.Place, path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, err error) {
+// fork starts a program that carries the tags of a number, none if that is 0, in a place
+// that the limiter gave.
+func (f *forker) fork(n procfs.Number, place *cgroup.Place, path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, carries tags, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if place != nil {
@@ -42,7 +61,7 @@ func (f *forker) fork(tag procfs.Tag, place *cgroup.Place, path string, argv []s
 		defer runtime.UnlockOSThread()
 		back, err := place.Enter()
 		if err != nil {
-			return 0, -1, err
+			return 0, -1, tags{}, err
 		}
 		defer func() {
 			if err := back(); err != nil {
@@ -50,12 +69,30 @@ func (f *forker) fork(tag procfs.Tag, place *cgroup.Place, path string, argv []s
 			}
 		}()
 	}
-	if f.tags {
-		if err := f.own.Set(tag); err == nil {
-			defer f.own.Set(f.own.Tag())
-		}
+	if n == 0 {
+		pid, pidfd, err = forkExec(path, argv, attr, &f.noPidfd)
+		return pid, pidfd, tags{}, err
 	}
-	return forkExec(path, argv, attr, &f.noPidfd)
+	before := tags{f.locks.lost.Load(), f.rttime.lost.Load()}
+	locks, rttime := n.Locks(), uint64(f.self.Tag(n))
+	f.locks.set(locks)
+	f.rttime.set(rttime)
+	pid, pidfd, err = forkExec(path, argv, attr, &f.noPidfd)
+	carries = tags{f.locks.unset(locks), f.rttime.unset(rttime)}
+	f.tell(&f.locks, before.locks)
+	f.tell(&f.rttime, before.rttime)
+	return pid, pidfd, carries, err
+}
+
+// tell logs that tags of one kind were lost, or are there again.
+func (f *forker) tell(t *tagger, wasLost bool) {
+	switch lost := t.lost.Load(); {
+	case lost == wasLost:
+	case lost:
+		f.log.Load().Error("somebody has lowered a hard limit of the server, by which descendants of commands are found; restart the server", "limit", t.resource.String(), "none_left", f.disarmed())
+	default:
+		f.log.Load().Info("a hard limit of the server is as it was", "limit", t.resource.String())
+	}
 }
 
 // forkExec starts a program and returns its pid and, unless the kernel refuses

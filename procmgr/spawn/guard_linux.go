@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/proctor-mcp/proctor/procmgr/lockorder"
-	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
 // guard keeps another process that ends everything should this one be killed. It
@@ -203,7 +202,7 @@ func (g *guard) fork() (child, error) {
 	}
 	g.pipe = fds[1]
 	g.mu.Unlock()
-	pid, pidfd, err := g.forker.fork(procfs.Untagged, nil, "/proc/self/exe", g.argv, &syscall.ProcAttr{
+	pid, pidfd, _, err := g.forker.fork(0, nil, "/proc/self/exe", g.argv, &syscall.ProcAttr{
 		Dir: "/", Env: []string{}, Files: []uintptr{uintptr(fds[0])},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})

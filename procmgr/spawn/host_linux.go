@@ -36,6 +36,13 @@ type SetupOptions struct {
 	// does not import it: then there is no guard, and orphans are not adopted.
 	Guard string
 
+	// OnlyCommands says that the program starts nothing but commands, and that whatever
+	// descends from it is to end with it: its hard RLIMIT_LOCKS is lowered to a value
+	// that names this run of it, which every process below inherits and only a
+	// privileged one raises again. The guard and the next program find by it what has
+	// shed every other mark.
+	OnlyCommands bool
+
 	without map[string]bool // what a test takes away
 }
 
@@ -48,7 +55,8 @@ type SetupOptions struct {
 //     descriptors (PR_SET_DUMPABLE; root's can).
 //   - Descriptors that it inherited do not reach its children.
 //   - It adopts the orphans among its descendants (PR_SET_CHILD_SUBREAPER).
-//   - Its soft RLIMIT_RTTIME is another for a moment at each fork.
+//   - Its soft RLIMIT_LOCKS and RLIMIT_RTTIME are others for a moment at each fork.
+//   - Its hard RLIMIT_LOCKS is lowered, with OnlyCommands.
 func Setup(opts SetupOptions) *Host {
 	h := &Host{opts: opts}
 	h.LogTo(slog.New(slog.DiscardHandler))
@@ -98,23 +106,30 @@ func closeOnExec() {
 	}
 }
 
-// setupTags finds out whether children can be tagged: a container may have set a
-// lower hard limit.
+// setupTags finds out by which limits children can be tagged.
 func (h *Host) setupTags() {
-	trial := h.adoption.self.Tag(0)
-	err := errors.New("taken away")
-	if !h.opts.without["tags"] {
-		h.forker.own, err = procfs.OwnRlimit()
-	}
-	if err == nil {
-		err = h.forker.own.Try(trial)
-	}
-	if err != nil {
-		h.report("tag", "no", "the environment marker alone: "+err.Error())
+	f, trial := &h.forker, procfs.MakeNumber(procfs.Unlimited)
+	f.self = h.adoption.self
+	f.locks.resource, f.rttime.resource = procfs.Locks, procfs.RTTime
+	if h.opts.without["tags"] {
+		h.report("tags", "no", "taken away")
 		return
 	}
-	h.forker.tags, h.adoption.tags = true, true
-	h.report("tag", "yes", "RLIMIT_RTTIME "+strconv.FormatUint(uint64(trial), 10)+" and up")
+	if h.opts.OnlyCommands {
+		if err := f.locks.seal(f.self.Seal()); err != nil {
+			h.report("seal", "no", procfs.Locks.String()+": "+err.Error())
+		} else {
+			h.report("seal", "yes", procfs.Locks.String()+" "+strconv.FormatUint(f.self.Seal(), 10)+", which only a privileged process raises")
+		}
+	}
+	for t, tag := range map[*tagger]uint64{&f.locks: trial.Locks(), &f.rttime: uint64(f.self.Tag(trial))} {
+		err := t.try(tag)
+		if err != nil {
+			h.report("tag "+t.resource.String(), "no", err.Error())
+		} else {
+			h.report("tag "+t.resource.String(), "yes", "")
+		}
+	}
 }
 
 // setupAdoption makes orphans come to the main thread.
@@ -229,7 +244,10 @@ func (h *Host) close() {
 	if allEnded {
 		if h.adoption.self.Pid > 0 {
 			// What has made itself a child of ours, or of another namespace's init.
-			procfs.EndInstance(h.adoption.self, "", 1, 100, pause)
+			if proc, err := procfs.OpenProc(); err == nil {
+				procfs.EndInstance(proc, h.adoption.self, "", 1, 100, pause)
+				proc.Close()
+			}
 		}
 		h.choice.limiter.Close()
 		h.choice.cgroups.Close()

@@ -13,7 +13,8 @@ type Host struct{}
 
 // SetupOptions say what a program can offer. Nothing of it is used here.
 type SetupOptions struct {
-	Guard string // early.GuardName
+	Guard        string // early.GuardName
+	OnlyCommands bool   // the program starts nothing but commands
 }
 
 // Setup prepares the program for starting processes.

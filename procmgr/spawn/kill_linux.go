@@ -202,7 +202,7 @@ func (k *kill) isGuard(s living) bool {
 // last look has found it.
 func (k *kill) chase(found []living) {
 	a := &k.tree.host.adoption
-	if !a.tags {
+	if !k.tree.carries.any() {
 		return // another way to tell would be too slow
 	}
 	const tries, ahead = 200, 64

@@ -1,7 +1,10 @@
 package spawn
 
 import (
+	"cmp"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
@@ -9,9 +12,8 @@ import (
 
 // registry is the commands of which something may live.
 type registry struct {
-	mu    lockorder.Mutex[registryPlace] // guards the fields below, and tree.pid until its start has returned
-	last  uint64                         // the number that was given last
-	trees map[uint64]*tree               // by number
+	mu    lockorder.Mutex[registryPlace] // guards the field below, and of a tree what is set when its start returns
+	trees map[uint64]*tree               // by the short form of their numbers
 }
 
 type registryPlace struct{}
@@ -25,22 +27,23 @@ func (r *registry) add(t *tree) {
 	if r.trees == nil {
 		r.trees = map[uint64]*tree{}
 	}
-	r.last++
-	t.number = r.last
-	r.trees[t.number] = t
+	for t.number == 0 || r.trees[t.number.Short()] != nil {
+		t.number = randomNumber()
+	}
+	r.trees[t.number.Short()] = t
 }
 
 func (r *registry) remove(t *tree) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.trees, t.number)
+	delete(r.trees, t.number.Short())
 }
 
-// started notes the leader of a tree.
-func (r *registry) started(t *tree, pid, pidfd int) {
+// start notes the leader of a tree, and the tags that it carries.
+func (r *registry) start(t *tree, pid, pidfd int, carries tags) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t.pid, t.pidfd = pid, pidfd
+	t.pid, t.pidfd, t.carries = pid, pidfd, carries
 }
 
 func (r *registry) count() int {
@@ -49,29 +52,47 @@ func (r *registry) count() int {
 	return len(r.trees)
 }
 
-func (r *registry) numbered(n uint64) *tree {
+func (r *registry) numbered(n procfs.Number) *tree {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.trees[n]
-}
-
-// ledBy returns the tree whose leader has a number, and is not younger than start.
-func (r *registry) ledBy(pid int, start uint64) *tree {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, t := range r.trees {
-		if t.pid == pid && t.born <= start {
-			return t
-		}
+	if t := r.trees[n.Short()]; t != nil && t.number == n {
+		return t
 	}
 	return nil
 }
 
-func (r *registry) all() (list []*tree) {
+// tagged returns the tree that a short number names, if nothing better marks it. Where
+// nothing does, short ones are all that is guessed.
+func (r *registry) tagged(short uint64) *tree {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.trees[short]; t != nil && !t.carries.locks {
+		return t
+	}
+	return nil
+}
+
+// ledBy returns the tree whose leader has a number, and is not younger than start. Of
+// those that had the same number one after the other it is the youngest.
+func (r *registry) ledBy(pid int, start uint64) (youngest *tree) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, t := range r.trees {
-		list = append(list, t)
+		if t.pid == pid && t.born <= start && (youngest == nil || t.born > youngest.born) {
+			youngest = t
+		}
+	}
+	return youngest
+}
+
+// started returns the trees whose start has returned.
+func (r *registry) started() (list []*tree) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.trees {
+		if t.pid > 0 {
+			list = append(list, t)
+		}
 	}
 	return list
 }
@@ -80,35 +101,34 @@ func (r *registry) all() (list []*tree) {
 type marks struct {
 	self     procfs.Instance
 	registry registry
-	tags     bool // children can be tagged
 }
 
-// tag is what the processes of a tree carry.
-func (m *marks) tag(t *tree) procfs.Tag { return m.self.Tag(t.number) }
-
-// marker is the entry in their environment.
+// marker is the entry in the environment of the processes of a tree.
 func (m *marks) marker(t *tree) string { return m.self.MarkerOf(t.number) }
 
-// carries reports whether a process is marked as one of a tree.
+// carries reports whether a process has the best mark that those of a tree have.
 func (m *marks) carries(pid int, t *tree) bool {
-	if m.tags {
-		tag, err := procfs.ReadTag(pid)
-		return err == nil && tag == m.tag(t)
+	switch {
+	case t.carries.locks:
+		limit, err := procfs.Locks.Get(pid)
+		return err == nil && limit.Soft == t.number.Locks()
+	case t.carries.rttime:
+		limit, err := procfs.RTTime.Get(pid)
+		return err == nil && procfs.Tag(limit.Soft) == m.self.Tag(t.number)
 	}
-	own, number, ok := procfs.ParseMarker(procfs.ReadMarker(pid))
-	return ok && own == m.self && number == t.number
+	own, n, ok := procfs.ParseMarker(procfs.ReadMarker(pid))
+	return ok && own == m.self && n == t.number
 }
 
 // owner returns whose an orphan is, nil if nothing tells. That it descends from one of
 // our commands is certain: else the kernel would not have given it to us. The first
-// rule that names a tree decides.
+// rule that names a tree decides. What nobody can forge comes first.
 func (m *marks) owner(pid int) *tree {
 	lockorder.Slow()
 	rules := []func(orphan int) *tree{
-		m.byTagAndMarker,
-		m.byTag,
 		m.bySession,
-		m.byMarker,
+		m.byNumber,
+		m.byTag,
 		m.byCgroup,
 	}
 	for _, rule := range rules {
@@ -119,28 +139,12 @@ func (m *marks) owner(pid int) *tree {
 	return nil
 }
 
-// byTagAndMarker goes by the marker of what carries one of our tags. A process can give
-// itself another's tag; to mark itself as well it must change its environment, and run
-// a program in that.
-func (m *marks) byTagAndMarker(pid int) *tree {
-	if m.byTag(pid) == nil {
-		return nil
-	}
-	return m.byMarker(pid)
-}
-
-func (m *marks) byTag(pid int) *tree {
-	if !m.tags {
-		return nil
-	}
-	tag, err := procfs.ReadTag(pid)
-	if err != nil || !tag.Of(m.self) {
-		return nil
-	}
-	return m.registry.numbered(tag.Number())
-}
-
+// bySession goes by the session, which a process can leave, but not enter.
 func (m *marks) bySession(pid int) *tree {
+	session, err := unix.Getsid(pid)
+	if err != nil || m.registry.ledBy(session, procfs.Unlimited) == nil {
+		return nil
+	}
 	s, alive, err := procfs.Living(pid)
 	if err != nil || !alive {
 		return nil
@@ -148,16 +152,35 @@ func (m *marks) bySession(pid int) *tree {
 	return m.registry.ledBy(s.Session, s.Start)
 }
 
-func (m *marks) byMarker(pid int) *tree {
-	own, number, ok := procfs.ParseMarker(procfs.ReadMarker(pid))
-	if !ok || own != m.self {
-		return nil
+// byNumber goes by the number, which nobody can guess. A process that has the tag of one
+// command and the marker of another has copied one of them.
+func (m *marks) byNumber(pid int) (t *tree) {
+	if limit, err := procfs.Locks.Get(pid); err == nil {
+		if n, ok := procfs.LocksNumber(limit.Soft); ok {
+			t = m.registry.numbered(n)
+		}
 	}
-	return m.registry.numbered(number)
+	own, n, ok := procfs.ParseMarker(procfs.ReadMarker(pid))
+	if !ok || own != m.self {
+		return t
+	}
+	if marked := m.registry.numbered(n); t == nil || marked == nil || marked == t {
+		return cmp.Or(t, marked)
+	}
+	return nil
+}
+
+// byTag goes by the tag that has a part of the number only.
+func (m *marks) byTag(pid int) *tree {
+	limit, err := procfs.RTTime.Get(pid)
+	if tag := procfs.Tag(limit.Soft); err == nil && tag.Of(m.self) {
+		return m.registry.tagged(tag.Short())
+	}
+	return nil
 }
 
 func (m *marks) byCgroup(pid int) *tree {
-	for _, t := range m.registry.all() {
+	for _, t := range m.registry.started() {
 		if slices.Contains(t.cgroup.Pids(), pid) {
 			return t
 		}

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
 // tree is what a command forked, with all by which it is found: the process group, the
@@ -11,11 +12,12 @@ import (
 // goes further.
 type tree struct {
 	group
-	host   *Host
-	number uint64         // its mark
-	born   uint64         // in clock ticks since boot: nothing of it is older
-	cgroup *cgroup.Cgroup // nil: none of its own
-	place  *cgroup.Place  // nil: not limited
+	host    *Host
+	number  procfs.Number  // its mark
+	carries tags           // the tags that have it
+	born    uint64         // in clock ticks since boot: nothing of it is older
+	cgroup  *cgroup.Cgroup // nil: none of its own
+	place   *cgroup.Place  // nil: not limited
 }
 
 // correct takes over what cgroups know: it is exact, and has also what nobody waited

@@ -29,8 +29,14 @@ func guard(args []string) {
 	// back).
 	const setDumpable = 4
 	syscall.RawSyscall6(syscall.SYS_PRCTL, setDumpable, 0, 0, 0, 0, 0)
+	// It is no leftover of the server, for another that sweeps.
+	_, _ = procfs.Locks.Set(procfs.Rlimit{})
+	proc, err := procfs.OpenProc()
+	if err != nil {
+		return
+	}
 	awaitEnd(server)
-	procfs.EndInstance(server, args[2], cleanRounds, giveUp, func() { pause(roundPause) })
+	procfs.EndInstance(proc, server, args[2], cleanRounds, giveUp, func() { pause(roundPause) })
 }
 
 // awaitEnd waits for the end of the server through a pidfd. Where there are none it

@@ -3,16 +3,21 @@
 // has to be initialised first: the guard (package early) runs before the rest of
 // its program exists.
 //
-// # Tag
+// # Marks
 //
-// A child inherits its parent's resource limits through fork, exec, setsid, and
-// whatever it does to its environment. One of them concerns nobody: the soft
-// RLIMIT_RTTIME limits real-time tasks alone, and a value of 2^62 microseconds
-// limits none. Its other 62 bits are a [Tag]: which server started a process, and
-// which of its processes that is. Anybody of the same user may read it with
-// prlimit(2) for less than a microsecond, while reading an environment takes
-// seven. A process can change its own limit; the environment variable that
-// [Marker] names is the second look.
+// A child inherits its parent's resource limits through fork, exec, setsid, and whatever
+// it does to its environment. Two of them concern nobody: RLIMIT_LOCKS, which the kernel
+// does not look at, and RLIMIT_RTTIME, which limits real-time tasks alone. Anybody of the
+// same user may read them with prlimit(2) for less than a microsecond, while reading an
+// environment takes seven. So there are four marks:
+//
+//   - the seal, a hard RLIMIT_LOCKS, names the server ([Instance.Seal]). A process that is
+//     not privileged can lower it, but never raise it.
+//   - the number, a soft RLIMIT_LOCKS, names the command ([Number.Locks]).
+//   - the tag, a soft RLIMIT_RTTIME, names the server and a part of the number ([Tag]).
+//   - the environment variable [Marker] names server and number.
+//
+// A process can change its own soft limits and its environment.
 //
 // # Reuse
 //

@@ -2,12 +2,15 @@ package procfs
 
 import "syscall"
 
-// EndInstance kills everything that an instance which is gone has left behind:
-// in its cgroups (cgroups is their directory, or ""), and by tag and marker. It
-// goes on, with a pause between, until that many rounds in a row found nothing
-// alive, for at most so many rounds in all, and says whether nothing is left. The
-// directory is removed, and the instance's own cgroup is as it was before it.
-func EndInstance(i Instance, cgroups string, clean, most int, pause func()) bool {
+// EndInstance kills everything that an instance which is gone has left behind: in its
+// cgroups (cgroups is their directory, or ""), and what is marked. It goes on, with a
+// pause between, until that many rounds in a row found nothing alive, for at most so many
+// rounds in all, and reports whether nothing is left. The directory is removed, and the
+// instance's own cgroup is as it was before it.
+//
+// proc is /proc, kept open: a process that may open nothing more (RLIMIT_NOFILE) still
+// finds and ends what carries a seal or a tag.
+func EndInstance(proc Dir, i Instance, cgroups string, clean, most int, pause func()) bool {
 	inARow := 0
 	for round := 0; round < most && inARow < clean; round++ {
 		if round > 0 {
@@ -16,7 +19,7 @@ func EndInstance(i Instance, cgroups string, clean, most int, pause func()) bool
 		if cgroups != "" {
 			write(cgroups+"/cgroup.kill", "1")
 		}
-		if found, err := killRound(i); err == nil && !found {
+		if found, err := killRound(proc, i); err == nil && !found {
 			inARow++
 		} else {
 			inARow = 0
@@ -29,19 +32,16 @@ func EndInstance(i Instance, cgroups string, clean, most int, pause func()) bool
 	return inARow == clean
 }
 
-// killRound kills what it finds of an instance and says whether there was
-// something alive.
-func killRound(i Instance) (found bool, err error) {
+// killRound kills what it finds of an instance and reports whether there was something
+// alive.
+func killRound(proc Dir, i Instance) (found bool, err error) {
 	self := syscall.Getpid()
-	err = Pids(func(pid int) {
-		if pid == self {
-			return
-		}
-		if !BelongsTo(pid, i) {
+	err = proc.Pids(func(pid int) {
+		if pid == self || !BelongsTo(pid, i) {
 			return
 		}
 		s, alive, err := Living(pid)
-		if err != nil || !alive || s.Start < i.Start {
+		if err == nil && (!alive || s.Start < i.Start) || err != nil && !short(err) {
 			return
 		}
 		found = true
@@ -50,25 +50,19 @@ func killRound(i Instance) (found bool, err error) {
 	return found, err
 }
 
-// BelongsTo says that the process carries the instance's tag or marker. Another
-// user's cannot: the kernel lets nobody set the one or read the other across
+// short reports whether an error is the lack of descriptors.
+func short(err error) bool { return err == syscall.EMFILE || err == syscall.ENFILE }
+
+// BelongsTo reports whether the process carries the instance's seal, tag or marker.
+// Another user's cannot: the kernel lets nobody set a limit or read an environment across
 // users, but root.
 func BelongsTo(pid int, i Instance) bool {
-	if tag, err := ReadTag(pid); err == nil && tag.Of(i) {
+	if limit, err := Locks.Get(pid); err == nil && limit.Hard == i.Seal() {
+		return true
+	}
+	if limit, err := RTTime.Get(pid); err == nil && Tag(limit.Soft).Of(i) {
 		return true
 	}
 	own, _, ok := ParseMarker(ReadMarker(pid))
 	return ok && own == i
-}
-
-// ParseMarker reads the value of a marker.
-func ParseMarker(value string) (i Instance, number uint64, ok bool) {
-	for n := range len(value) {
-		if value[n] == '.' {
-			i, ok = ParseInstance(value[:n])
-			number = atoi([]byte(value[n+1:]))
-			return i, number, ok && i.MarkerOf(number) == Marker+"="+value
-		}
-	}
-	return Instance{}, 0, false
 }

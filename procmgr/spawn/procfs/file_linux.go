@@ -76,6 +76,11 @@ func entries(path string, visit func(name []byte)) error {
 		return err
 	}
 	defer syscall.Close(fd)
+	return entriesOf(fd, visit)
+}
+
+// entriesOf is entries for a directory that is open.
+func entriesOf(fd int, visit func(name []byte)) error {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := syscall.ReadDirent(fd, buf)

@@ -28,11 +28,12 @@ func SendSignal(fd int, sig syscall.Signal) error {
 
 // Signal signals pid if is says, once the process is pinned, that it is the one
 // that is meant. ESRCH means that it is another or gone. On kernels without
-// pidfds nothing is pinned, and the look comes right before the signal.
+// pidfds, and where no descriptor is left, nothing is pinned, and the look comes right
+// before the signal.
 func Signal(pid int, sig syscall.Signal, is func() bool) error {
 	fd, err := OpenPidfd(pid)
 	switch {
-	case err == syscall.ENOSYS || err == syscall.EPERM:
+	case err == syscall.ENOSYS || err == syscall.EPERM || short(err):
 		if !is() {
 			return syscall.ESRCH
 		}

@@ -7,8 +7,33 @@ import (
 // Pids calls visit for every process that /proc shows. An error means that
 // nothing was proved: /proc cannot be read, or does not even show the caller.
 func Pids(visit func(pid int)) error {
+	proc, err := OpenProc()
+	if err != nil {
+		return err
+	}
+	defer proc.Close()
+	return proc.Pids(visit)
+}
+
+// Dir is /proc, kept open.
+type Dir int
+
+// OpenProc opens it.
+func OpenProc() (Dir, error) {
+	fd, err := open("/proc")
+	return Dir(fd), err
+}
+
+// Close closes it.
+func (d Dir) Close() { _ = syscall.Close(int(d)) }
+
+// Pids is Pids without opening anything.
+func (d Dir) Pids(visit func(pid int)) error {
+	if _, err := syscall.Seek(int(d), 0, 0); err != nil {
+		return err
+	}
 	self, seen := syscall.Getpid(), false
-	err := entries("/proc", func(name []byte) {
+	err := entriesOf(int(d), func(name []byte) {
 		if pid := int(atoi(name)); pid > 0 {
 			seen = seen || pid == self
 			visit(pid)

@@ -99,20 +99,49 @@ func ReadTasks(pid int) (uid, threads int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	number := func(name string) int {
-		at := index(text, name)
-		if at < 0 {
-			err = syscall.EIO
-			return 0
-		}
-		from := at + len(name)
-		to := from
-		for to < len(text) && text[to] >= '0' && text[to] <= '9' {
-			to++
-		}
-		return int(atoi(text[from:to]))
+	uid, err = numberAfter(text, "\nUid:\t")
+	if err == nil {
+		threads, err = numberAfter(text, "\nThreads:\t")
 	}
-	return number("\nUid:\t"), number("\nThreads:\t"), err
+	return uid, threads, err
+}
+
+// InnerPid returns the number that a process has in its own pid namespace: the last of
+// NSpid in proc_pid_status(5).
+func InnerPid(pid int) (inner int, err error) {
+	var buf [4096]byte
+	text, err := read("/proc/"+itoa(pid)+"/status", buf[:])
+	if err != nil {
+		return 0, err
+	}
+	const name = "\nNSpid:"
+	at := index(text, name)
+	if at < 0 {
+		return 0, syscall.EIO
+	}
+	for text = text[at+len(name):]; len(text) > 0 && text[0] == '\t'; {
+		if inner, err = numberAfter(text, "\t"); err != nil {
+			return 0, err
+		}
+		for text = text[1:]; len(text) > 0 && text[0] >= '0' && text[0] <= '9'; {
+			text = text[1:]
+		}
+	}
+	return inner, nil
+}
+
+// numberAfter returns the number behind a name.
+func numberAfter(text []byte, name string) (int, error) {
+	at := index(text, name)
+	if at < 0 {
+		return 0, syscall.EIO
+	}
+	from := at + len(name)
+	to := from
+	for to < len(text) && text[to] >= '0' && text[to] <= '9' {
+		to++
+	}
+	return int(atoi(text[from:to])), nil
 }
 
 // LastPid returns the number that was given to a process or thread last, 0 if that
