@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// hog takes 100 MiB at once; vec, for a string that grows takes twice as much.
-	hog = `exec perl -e 'vec($x, (100<<20)-1, 8) = 1; print "it has them"; sleep 1000'`
+	// hog takes 100 MiB at once, and exits with 1 if it may; vec, for a string that grows
+	// takes twice as much.
+	hog = `exec perl -e 'vec($x, (100<<20)-1, 8) = 1; exit 1'`
 	// children forks until it may not any more, and ends itself but not them.
 	children = `exec perl -e 'for (1..50) { fork // exit 9 or sleep 1000 } exit 1'`
 )

@@ -119,11 +119,6 @@ func TestMissingControllers(t *testing.T) {
 						t.Errorf("%s: %s", flag, said)
 					}
 				}
-				s := g.serve(t)
-				r := s.ended("c", s.background("c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"))
-				if r.Usage == nil || r.Usage.UserMS+r.Usage.SystemMS == 0 {
-					t.Errorf("usage %+v", r.Usage)
-				}
 			})
 		})
 	}
