@@ -118,13 +118,8 @@ func (c *Cgroup) cpu() (t CPUTime, ok bool) {
 	return t, ok
 }
 
-// fresh reports whether it is empty, not frozen, and has no cgroup below it that a
-// command made.
+// fresh reports whether it is empty and not frozen.
 func (c *Cgroup) fresh() bool {
-	var dir unix.Stat_t
-	if unix.Fstat(c.fd, &dir) != nil || dir.Nlink > 2 { // itself, and one for each below
-		return false
-	}
 	zeros := 0
 	c.lines("cgroup.events", func(_, value string) {
 		if value == "0" {
