@@ -1,28 +1,30 @@
 #!/usr/bin/env bash
-# Tests Proctor on a real cgroup v2: boots a small virtual machine with a kernel
-# of Debian, without a disk and without a network, and runs the Go tests of this
-# folder in it as root and as an ordinary user.
+# Tests Proctor on a real cgroup v2: boots the kernel of Debian or Ubuntu in an
+# emulated machine without disk and network, and runs the Go tests of this folder
+# there, as root and as an ordinary user.
 #
 #   vm/run.sh                     all of them
 #   vm/run.sh -test.run Limits    arguments go to the test program
 #
-# Exit code: 0 passed, 77 it cannot be had on this machine (the last line of
-# output says why), anything else failed.
+# The exit code is 0 if they passed, 77 if this machine cannot run them (the last
+# line of output says why), and another one if they failed.
 #
-# Needs qemu-system-x86_64 and a static busybox; as root on Debian it installs
-# them. The kernel is downloaded with apt-get, unpacked into a cache folder
-# (${XDG_CACHE_HOME:-~/.cache}/proctor-vm) and never installed. VM_KERNEL=FILE
-# uses another kernel image. With all of that there, no network is needed.
+# It needs qemu-system-x86_64 and a static busybox. Root gets both installed with
+# apt-get. The kernel is downloaded with apt-get into a cache folder
+# (${XDG_CACHE_HOME:-~/.cache}/proctor-vm) and never installed. VM_KERNEL=FILE names
+# another kernel image. Once all of that is there it needs no network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 skip() { echo "vm/run.sh: skipped: $*"; exit 77; }
 
-# Without KVM the kernel boots in some six seconds, so this bounds only what hangs.
+# All takes about a minute. This bounds what hangs, on slow machines too.
 deadline=1800 # seconds
 
 [ "$(uname -sm)" = "Linux x86_64" ] || skip "the kernel package and the emulator are for Linux on x86_64, this is $(uname -sm)"
-command -v go >/dev/null || skip "go is missing"
+for program in go perl unshare; do
+  command -v $program >/dev/null || skip "$program is missing"
+done
 
 # Packages.
 missing=()
@@ -39,7 +41,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 work=$(mktemp -d)
-machine= # the pid of timeout, which runs the emulator and passes TERM on to it
+machine= # the pid of timeout, which runs the emulator and passes SIGTERM on to it
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
   if [ -n "$machine" ]; then
@@ -61,17 +63,17 @@ if [ -z "$kernel" ]; then
 fi
 if [ -z "$kernel" ]; then
   command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || skip "there is no apt-get to download a kernel with; VM_KERNEL=FILE names one"
-  # The package of the newest version is what the one without a version depends on.
-  newest() { apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -1; }
+  # These packages depend on the one that has the newest kernel.
+  names="linux-image-cloud-amd64 linux-image-virtual"
+  newest() { apt-cache depends $names 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -1; }
   package=$(newest)
   if [ -z "$package" ] && [ "$(id -u)" = 0 ]; then
     apt-get update -qq >/dev/null && package=$(newest)
   fi
-  [ -n "$package" ] || skip "apt knows no package linux-image-cloud-amd64; VM_KERNEL=FILE names a kernel"
+  [ -n "$package" ] || skip "apt knows none of the packages $names; VM_KERNEL=FILE names a kernel"
   echo "vm/run.sh: downloading $package into $cache"
   mkdir "$work/deb"
-  [ "$(id -u)" != 0 ] || chmod 711 "$work"
-  # apt's own user may not write here; it says so and downloads as root.
+  # The user _apt may not write there, so apt-get downloads as root and warns of it.
   (cd "$work/deb" && apt-get download -qq "$package" 2>/dev/null) || skip "apt-get cannot download $package"
   dpkg-deb --fsys-tarfile "$work"/deb/*.deb | tar -xO --wildcards './boot/vmlinuz-*' >"$work/kernel"
   kernel=$cache/vmlinuz-${package#linux-image-}
@@ -84,8 +86,10 @@ root=$work/root
 mkdir -p "$root"/{bin,tests,proc,sys,dev,etc,root,home}
 mkdir -m 1777 "$root/tmp"
 cp "$busybox" "$root/bin/busybox"
-for name in $("$busybox" --list); do ln -s busybox "$root/bin/$name" 2>/dev/null || true; done # busybox itself is there
-# What busybox lacks, and a shell that starts other programs than busybox.
+for name in $("$busybox" --list); do
+  [ "$name" = busybox ] || ln -s busybox "$root/bin/$name"
+done
+# What busybox lacks, and a shell that starts the programs of $PATH, not its own.
 for program in sh perl unshare; do
   path=$(readlink -f "$(command -v $program)")
   rm -f "$root/bin/$program"
@@ -103,7 +107,7 @@ chmod 777 "$root/home"
 export CGO_ENABLED=0
 go build -ldflags '-s -w' -o "$root/bin/proctor" ./cmd/proctor
 go test -c -ldflags '-s -w' -o "$root/tests/vm.test" ./vm
-go test -c -ldflags "-s -w" -o "$root/tests/spawn.test" ./procmgr/spawn
+go test -c -ldflags '-s -w' -o "$root/tests/spawn.test" ./procmgr/spawn
 printf '%s\n' -vm -test.v -test.timeout "$((deadline - 120))s" "$@" >"$root/tests/arguments"
 (cd "$root" && find . | "$busybox" cpio -o -H newc -R 0:0 2>/dev/null) >"$work/initrd"
 rm -r "$root"
@@ -114,7 +118,7 @@ timeout --kill-after 10 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -
   -kernel "$kernel" -initrd "$work/initrd" -append 'console=ttyS0 loglevel=2 panic=-1' \
   -display none -monitor none -serial stdio -nodefaults -no-reboot </dev/null >"$work/serial" 2>"$work/errors" &
 machine=$!
-tail -f --pid "$machine" -c +1 "$work/serial" | tr -d '\r' & # while the shell waits it hears signals
+tail -f --pid "$machine" -c +1 "$work/serial" | sed -u 's/\r//g; /^=== /d' & # a shell hears signals while it waits
 code=0
 wait "$machine" || code=$?
 machine=
