@@ -42,11 +42,11 @@ func (h Handle) Facts() Facts { return h.p.facts }
 
 // Snapshot returns what is known of the process now. It may look through /proc, which can
 // take 20 ms: take one for each answer.
-func (h Handle) Snapshot() Process { return h.p.snapshot(h.m.spawner.AnySuspended()) }
+func (h Handle) Snapshot() Process { return snapshots(h.m, []Handle{h})[0] }
 
 // Brief is Snapshot without Suspended, WaitsForInput and Descendants, which may need a look
 // through /proc.
-func (h Handle) Brief() Process { return h.p.brief("brief") }
+func (h Handle) Brief() Process { return h.p.brief(h.m.opts.Clock.Now()) }
 
 // Ended reports whether the process has ended, without a look through /proc.
 func (h Handle) Ended() bool { return h.p.hasEnded() }
@@ -109,13 +109,15 @@ func (s Scoped) List(filter Filter, limit int) (list []Process, omitted int) {
 	return s.Snapshots(handles), omitted
 }
 
-// Snapshots returns a snapshot of each process. It looks only once whether any process
-// is suspended, which takes as long as there are processes.
-func (s Scoped) Snapshots(handles []Handle) []Process {
+// Snapshots returns a snapshot of each process. It takes less time than one after the
+// other.
+func (s Scoped) Snapshots(handles []Handle) []Process { return snapshots(s.m, handles) }
+
+func snapshots(m *Manager, handles []Handle) []Process {
 	list := make([]Process, 0, len(handles))
-	mayBeSuspended := s.m.spawner.AnySuspended()
+	at, mayBeSuspended := m.opts.Clock.Now("snapshot"), m.spawner.AnySuspended()
 	for _, h := range handles {
-		list = append(list, h.p.snapshot(mayBeSuspended))
+		list = append(list, h.p.snapshot(at, mayBeSuspended))
 	}
 	return list
 }

@@ -266,21 +266,21 @@ func (p *process) waitsForInput() InputWait {
 // showsInputWait reports whether it can be seen if the process waits for input.
 func (p *process) showsInputWait() bool { return p.facts.KeepsInput && p.launcher.seesInput() }
 
-// brief returns what is known without a look through /proc. tag names the call to tests.
-func (p *process) brief(tag string) Process {
+// brief returns what is known at a time without a look through /proc.
+func (p *process) brief(at time.Time) Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Process{
-		Facts: p.facts, At: p.opts.Clock.Now(tag), State: p.life.state, Exit: p.life.exit,
+		Facts: p.facts, At: at, State: p.life.state, Exit: p.life.exit,
 		OutputOpen: p.life.outputOpen, Sizes: p.sizes,
 		Reported: p.shown.exit, Forgotten: p.life.forgotten,
 	}
 }
 
-// snapshot returns what is known now. mayBeSuspended is whether a signal may have stopped
-// the command.
-func (p *process) snapshot(mayBeSuspended bool) Process {
-	s := p.brief("snapshot")
+// snapshot returns what is known at a time. mayBeSuspended is whether a signal may have
+// stopped the command.
+func (p *process) snapshot(at time.Time, mayBeSuspended bool) Process {
+	s := p.brief(at)
 	switch {
 	case s.State.Running():
 		s.Suspended = mayBeSuspended && p.spawned.Suspended()
