@@ -243,7 +243,7 @@ step_trials() {
 step_load() {
   only_on Linux
   go test ./bench -run '^(TestLoad|TestHostile)$' -v -timeout 30m -args -load 60s -hostile 20s
-  go test ./bench -run '^(TestWakeUp|TestEcho|TestWaitersCostNothing|TestGreatFlood)$' -v -timeout 30m -args -wakes 1000 -flood 10240
+  go test ./bench -run '^(TestWakeUp|TestWakeUpBesideKills|TestEcho|TestWaitersCostNothing|TestGreatFlood)$' -v -timeout 30m -args -wakes 1000 -flood 10240
 }
 
 step_soak() {

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -280,51 +278,4 @@ func (a *adoption) reapLocked(pid int) bool {
 	}
 	delete(a.owners, reaped)
 	return reaped == pid
-}
-
-// wait reaps a child if it is dead, and returns 0 with no error if it is not.
-func wait(pid int) (reaped int, usage Usage, err error) {
-	for {
-		var status unix.WaitStatus
-		var used unix.Rusage
-		if reaped, err = unix.Wait4(pid, &status, unix.WNOHANG, &used); err != unix.EINTR {
-			return max(reaped, 0), usageOf(&used), err
-		}
-	}
-}
-
-// peek returns a dead child of this thread, which it does not reap: 0 with no error if
-// none is dead, and with an error if there is none.
-func peek() (pid int, err error) {
-	// siginfo_t: three integers, then a union that begins with the pid.
-	const word = unsafe.Sizeof(uintptr(0))
-	const union = (3*4 + word - 1) / word * word
-	for {
-		var info unix.Siginfo
-		err = unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG|unix.WNOTHREAD, nil)
-		if err != unix.EINTR {
-			return int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), union))), err
-		}
-	}
-}
-
-// reaper is when the main thread looks for orphans to reap.
-type reaper struct {
-	asleep atomic.Bool   // it does not look now and then
-	wake   chan struct{} // of one: has it look now
-}
-
-// resume has the main thread look for orphans now and then.
-func (r *reaper) resume() {
-	if r.asleep.Load() && r.asleep.CompareAndSwap(true, false) {
-		r.now()
-	}
-}
-
-// now has the main thread look for orphans.
-func (r *reaper) now() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
 }

@@ -68,7 +68,7 @@ func (d *descendants) signalOne(s living, sig unix.Signal) error {
 
 func (d *descendants) gone() bool { return d.host.adoption.gone(&d.tree) }
 
-func (d *descendants) leaderEnded() { d.kill.leaderEnded() }
+func (d *descendants) leaderEnded() { d.kill.orphansLeft() }
 
 func (d *descendants) reaped(e Exit) {
 	d.tree.reaped(e)

@@ -1,4 +1,4 @@
-//go:build linux || darwin
+//go:build unix
 
 package spawn
 
@@ -13,7 +13,7 @@ import (
 
 // domain is the kill domain of one command.
 type domain interface {
-	// leaderEnded is called in the loop when the exit was seen.
+	// leaderEnded is called once the exit was seen, perhaps twice: a kill goes on.
 	leaderEnded()
 	// awaitGone returns true once nothing is alive, and false when it was abandoned. The
 	// leader was reaped.

@@ -103,16 +103,10 @@ func (k *kill) begin() error {
 	return nil
 }
 
-// leaderEnded goes on, now that what the leader was parent of has come to the main
-// thread. It is called in the loop.
-func (k *kill) leaderEnded() {
-	if k.is(killWaiting) {
-		k.wg.Go(k.orphansLeft)
-	}
-}
-
-// orphansLeft hunts what is left, if some of it was not in the group that was killed
-// already. Of the rest only the end is to be awaited.
+// orphansLeft is called when the leader has ended, so that what it was parent of has come
+// to the main thread, and when another orphan has. It hunts what is left, if some of
+// that was not in the group that was killed already. Of the rest only the end is to be
+// awaited.
 func (k *kill) orphansLeft() {
 	if !k.is(killWaiting) || k.tree.host.adoption.childless() {
 		return

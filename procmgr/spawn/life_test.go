@@ -3,22 +3,21 @@
 package spawn
 
 import (
+	_ "embed"
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"testing"
 )
 
+//go:embed doc.go
+var documentation string
+
 // The diagrams in the package documentation are the tables.
 func TestDocumentedSteps(t *testing.T) {
-	doc, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var documented []string
-	for _, m := range regexp.MustCompile(`(?m)^//\t(\w+)\s+-> (\w+) `).FindAllStringSubmatch(string(doc), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^//\t(\w+)\s+-> (\w+) `).FindAllStringSubmatch(documentation, -1) {
 		documented = append(documented, m[1]+" "+m[2])
 	}
 	legal := append(steps(stageEdges()), steps(killEdges())...)

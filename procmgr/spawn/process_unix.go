@@ -1,4 +1,4 @@
-//go:build linux || darwin
+//go:build unix
 
 package spawn
 
@@ -144,7 +144,6 @@ func (l *leader) Ready() {
 	}
 	p.endedAt = p.spawner.clock.Now()
 	p.group.advance(stageEnded)
-	p.domain.leaderEnded()
 	p.closeTerminalEnd()
 	for pipe := range p.pipes {
 		pipe.Ready()
@@ -156,6 +155,7 @@ func (l *leader) Ready() {
 		p.endDrain()
 		return
 	}
+	p.spawner.wg.Go(p.domain.leaderEnded) // a kill does not wait for whoever holds the output
 	p.drain = time.AfterFunc(DrainTime, func() { p.loop.Post(p.drainElapsed) })
 }
 
@@ -188,6 +188,7 @@ func (p *Process) endDrain() {
 // gone.
 func (p *Process) conclude(endedAt time.Time) {
 	defer p.spawner.wg.Done()
+	p.domain.leaderEnded()
 	exit := p.reap()
 	exit.At = endedAt
 	p.input.close()
