@@ -42,7 +42,7 @@ func (h Handle) Facts() Facts { return h.p.facts }
 
 // Snapshot returns what is known of the process now. It may look through /proc, which can
 // take 20 ms: take one for each answer.
-func (h Handle) Snapshot() Process { return snapshots(h.m, []Handle{h})[0] }
+func (h Handle) Snapshot() Process { return h.p.snapshot(h.m.opts.Clock.Now("snapshot"), true) }
 
 // Brief is Snapshot without Suspended, WaitsForInput and Descendants, which may need a look
 // through /proc.
@@ -69,7 +69,7 @@ func (h Handle) Usage() (Usage, error) {
 	if h.p.isAlive() {
 		return h.p.spawned.Usage()
 	}
-	return h.Snapshot().Exit.Usage, nil
+	return h.Brief().Exit.Usage, nil
 }
 
 // Ports returns the TCP ports on which the process or something that it forked listens,
@@ -111,13 +111,11 @@ func (s Scoped) List(filter Filter, limit int) (list []Process, omitted int) {
 
 // Snapshots returns a snapshot of each process. It takes less time than one after the
 // other.
-func (s Scoped) Snapshots(handles []Handle) []Process { return snapshots(s.m, handles) }
-
-func snapshots(m *Manager, handles []Handle) []Process {
-	list := make([]Process, 0, len(handles))
-	at, mayBeSuspended := m.opts.Clock.Now("snapshot"), m.spawner.AnySuspended()
-	for _, h := range handles {
-		list = append(list, h.p.snapshot(at, mayBeSuspended))
+func (s Scoped) Snapshots(handles []Handle) []Process {
+	list := make([]Process, len(handles))
+	at, mayBeSuspended := s.m.opts.Clock.Now("snapshot"), s.m.spawner.AnySuspended()
+	for i, h := range handles {
+		list[i] = h.p.snapshot(at, mayBeSuspended)
 	}
 	return list
 }
@@ -125,35 +123,30 @@ func snapshots(m *Manager, handles []Handle) []Process {
 // Handles is List with handles instead of snapshots.
 func (s Scoped) Handles(filter Filter, limit int) (handles []Handle, omitted int) {
 	type entry struct {
-		Handle
-		running bool
+		p    *process
+		rank uint64 // a higher one comes first
 	}
 	var entries []entry
 	s.m.mu.Lock()
 	if b := s.m.scopes[s.scope]; b != nil {
 		entries = make([]entry, 0, len(b.processes))
 		for _, p := range b.processes {
-			running := p.isAlive()
+			running, rank := p.isAlive(), p.seq
+			if running {
+				rank |= 1 << 63
+			}
 			if filter == FilterAll || running == (filter == FilterRunning) {
-				entries = append(entries, entry{Handle{s.m, p}, running})
+				entries = append(entries, entry{p, rank})
 			}
 		}
 	}
 	s.m.mu.Unlock()
 
-	slices.SortFunc(entries, func(a, b entry) int {
-		if a.running != b.running {
-			if a.running {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(b.p.seq, a.p.seq)
-	})
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(b.rank, a.rank) })
 	shown := min(limit, len(entries))
 	handles = make([]Handle, 0, shown)
 	for _, e := range entries[:shown] {
-		handles = append(handles, e.Handle)
+		handles = append(handles, Handle{s.m, e.p})
 	}
 	return handles, len(entries) - shown
 }
