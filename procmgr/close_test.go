@@ -12,7 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/coder/quartz"
 
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 	"github.com/proctor-mcp/proctor/proctest"
@@ -33,7 +34,8 @@ func (g gate) start(s *spawn.Spawner, cmd spawn.Command, events spawn.Events) (*
 }
 
 func TestCloseEndsEverythingAndRefusesStarts(t *testing.T) {
-	m := New(Options{Env: EnvOptions{Inherit: os.Environ()}, Host: host, Grace: 200 * time.Millisecond})
+	clock := quartz.NewMock(t)
+	m := New(Options{Env: EnvOptions{Inherit: os.Environ()}, Host: host, Clock: clock})
 	var all []Process
 	for i := range 3 {
 		all = append(all,
@@ -54,7 +56,16 @@ func TestCloseEndsEverythingAndRefusesStarts(t *testing.T) {
 	if len(pids) != 3+9 {
 		t.Fatalf("%d pids", len(pids))
 	}
-	if _, err := m.Close(t.Context()); err != nil {
+	closed := make(chan error)
+	go func() {
+		_, err := m.Close(t.Context())
+		closed <- err
+	}()
+	for i := 1; i < len(all); i += 2 { // those that obey
+		<-of(t, m, all[i]).p.gone
+	}
+	clock.Advance(DefaultGrace).MustWait(t.Context())
+	if err := <-closed; err != nil {
 		t.Fatal(err)
 	}
 	for _, pid := range pids {
@@ -135,11 +146,11 @@ func TestCloseDoesNotWaitForeverForAStart(t *testing.T) {
 }
 
 func TestCloseNamesWhatItCannotEnd(t *testing.T) {
-	m := New(Options{Env: EnvOptions{Inherit: os.Environ()}, Host: host, Grace: time.Millisecond,
+	m := New(Options{Env: EnvOptions{Inherit: os.Environ()}, Host: host,
 		test: testHooks{signal: func(*spawn.Process, Signal) error { return nil }}})
 	p := sh(t, m, "exec sleep 100")
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
 	if _, err := m.Close(ctx); err == nil || !strings.Contains(err.Error(), p.ID) {
 		t.Errorf("got %v", err)
 	}
