@@ -26,7 +26,7 @@ func SSHD(t testing.TB) (arguments []string) {
 	}
 	self, err := user.Current()
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("SKIPPED: ssh wants a user with a name:", err)
 	}
 	dir := t.TempDir()
 	for _, name := range []string{"host", "user"} {

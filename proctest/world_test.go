@@ -52,7 +52,7 @@ func TestSeen(t *testing.T) {
 			t.Errorf("a child does not see %q: %s", want, text)
 		}
 	}
-	for _, foreign := range []string{"CODER_CHAT_ID", "XDG_", "CLAUDE", "proxy", "SEEN"} {
+	for _, foreign := range []string{"CODER_CHAT_ID", "XDG_", "CLAUDE", "http_proxy", "SEEN"} {
 		if strings.Contains(text, foreign) {
 			t.Errorf("a child sees %q: %s", foreign, text)
 		}
