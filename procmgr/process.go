@@ -16,9 +16,6 @@ import (
 // count as waiting for input.
 const likelyIdle = 500 * time.Millisecond
 
-// NoGrace is the grace after which no kill follows.
-const NoGrace time.Duration = -1
-
 // process is what the manager knows of a process. A process has ended when its command
 // has, and is gone when nothing that it forked is alive either.
 //
@@ -157,66 +154,6 @@ func (p *process) outputClosed() {
 	p.mu.Lock()
 	p.life.outputOpen = false
 	p.mu.Unlock()
-}
-
-// signal sends sig to the kill domain.
-func (p *process) signal(sig Signal) error { return p.opts.test.signal(p.spawned, sig) }
-
-// stop sends sig to end the process, and why is the reason of its exit then. A kill
-// follows after grace, unless that is negative.
-func (p *process) stop(sig Signal, why Reason, grace time.Duration) error {
-	// The request is noted first: the exit may follow the signal at once, and needs its
-	// reason. If the command has ended already, the signal is for its descendants, and is
-	// not the reason of the exit.
-	ended := p.spawned.Ended()
-	p.mu.Lock()
-	undo := func() {}
-	if !ended && p.life.state.Running() {
-		undo = p.life.requestStop(why)
-	}
-	p.mu.Unlock()
-	err := p.signal(sig)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case err != nil:
-		undo()
-	case grace >= 0:
-		stopTimer(p.timers.grace)
-		p.timers.grace = p.opts.Clock.AfterFunc(grace, p.graceElapsed, "grace")
-	}
-	return err
-}
-
-// graceElapsed is the event that a request to end was not obeyed in time. The
-// command may have obeyed and left others behind, so the kill goes to the whole kill
-// domain.
-func (p *process) graceElapsed() {
-	if p.signal(SignalKill) == nil {
-		p.log.Info("killed after grace")
-	}
-}
-
-// limitElapsed is the event that the process has reached its time limit.
-func (p *process) limitElapsed() {
-	if p.spawned.Ended() {
-		return // the limit holds for the command; its descendants may live on
-	}
-	if err := p.stop(SignalTerminate, ReasonTimeout, p.opts.Grace); err != nil {
-		p.log.Warn("cannot end a process at its time limit", "error", err)
-		return
-	}
-	p.log.Info("time limit reached")
-}
-
-// end terminates the process, kills it when graceful ends, and reports whether it was
-// gone before killed ended.
-func (p *process) end(graceful, killed context.Context) bool {
-	if p.stop(SignalTerminate, ReasonShutdown, NoGrace) == nil && p.awaitGone(graceful) == nil {
-		return true
-	}
-	_ = p.stop(SignalKill, ReasonShutdown, NoGrace) // after an error, the process is not gone
-	return p.awaitGone(killed) == nil
 }
 
 // awaitGone returns nil once the process is gone, or the context's error.

@@ -609,14 +609,13 @@ func TestWhoWaitsForRoom(t *testing.T) {
 	quiet.Append(Stdout, make([]byte, 248<<10)) // beyond fifteen sixteenths
 	<-begun
 	full.Append(Stdout, make([]byte, 1<<10)) // still within the budget
+	_, _, more := full.Changed()
 	waiting := make(chan struct{})
 	go func() {
 		full.Append(Stdout, make([]byte, 8<<10))
 		close(waiting)
 	}()
-	for full.Total() != 9<<10 {
-		runtime.Gosched()
-	}
+	<-more
 	select {
 	case <-waiting:
 		t.Error("a store that exceeds the budget did not wait")
