@@ -1,5 +1,5 @@
-// Package caller decides who asks: which chat a request belongs to. One
-// function does, for every transport and every request ([Rules.Resolve]).
+// Package caller decides who asks: which chat a request belongs to. [Rules.Resolve] does
+// that for every request of every transport.
 package caller
 
 import (
@@ -19,14 +19,14 @@ import (
 type Rules struct {
 	// Header is the HTTP header and MetaKey the key in _meta that name the chat.
 	Header, MetaKey string
-	// SessionKeys are keys in _meta by which clients name a conversation
-	// unasked. The first that is there counts.
+	// SessionKeys are keys in _meta in which known clients name the conversation without
+	// being asked to. The first key that is present counts.
 	SessionKeys []string
 	// RequireChat refuses requests that name no chat.
 	RequireChat bool
 }
 
-// DefaultRules returns the names that clients are known to use.
+// DefaultRules returns the names that known clients use.
 func DefaultRules() Rules {
 	return Rules{
 		Header:  "Coder-Chat-Id",
@@ -37,12 +37,12 @@ func DefaultRules() Rules {
 	}
 }
 
-// Identity is what the transport knows of who asks, before the request speaks.
+// Identity is what a transport knows about the client before it reads the request.
 type Identity struct {
-	// Token names the way of being let in: a name for a token, never its secret.
+	// Token is a name for the token that let the client in, never its secret.
 	Token string
-	// Bound is the chat that the token is bound to; one that ends in "/", ":" or
-	// "." is a prefix of chats. "" is not bound.
+	// Bound is the chat that the token is bound to, or, if it ends in "/", ":" or ".",
+	// a prefix of chats. The token is not bound if it is "".
 	Bound string
 	// DefaultChat is the chat of requests that name none.
 	DefaultChat string
@@ -51,7 +51,7 @@ type Identity struct {
 // Caller is who asks, and by which call.
 type Caller struct {
 	Scope      procmgr.Scope
-	ToolCallID string // of the client, or ""
+	ToolCallID string // the client's id of the call, or ""
 	Ancestors  string // chats that led to this one, or ""
 	// TraceParent and TraceState are the W3C trace context of the call, or "".
 	TraceParent, TraceState string
@@ -69,8 +69,8 @@ func (c Caller) TraceEnv() map[string]string {
 	return env
 }
 
-// trace takes the trace context from _meta, else from the headers. One that is
-// invalid is left out, as its specification says.
+// trace takes the trace context from _meta, or else from the headers. It ignores an invalid
+// one, as the specification asks.
 func (c *Caller) trace(header map[string][]string, meta map[string]any) {
 	parent, _ := meta["traceparent"].(string)
 	state, _ := meta["tracestate"].(string)
@@ -117,28 +117,27 @@ func (c Caller) CallAttrs() (attrs []any) {
 }
 
 var (
-	// ErrNoChat: the request names no chat and must.
+	// ErrNoChat: the request names no chat, and must name one.
 	ErrNoChat = errors.New("no chat is named")
-	// ErrConflict: the request names a chat twice, or not the one that its token allows.
+	// ErrConflict: the request names two chats, or one that its token does not allow.
 	ErrConflict = errors.New("contradiction")
-	// ErrInvalid: what names the chat is no chat id.
+	// ErrInvalid: the value that names the chat is not a chat id.
 	ErrInvalid = errors.New("not a chat id")
 )
 
 // Resolve decides who asks. In this order:
 //
-//  1. A token that is bound to a chat, or to a prefix of chats, decides; a
-//     header or key that says otherwise is refused, and a conversation of 3
-//     becomes one below the prefix.
-//  2. The header and the key in _meta. Two that differ, or one that stands
-//     twice, are refused.
-//  3. The session keys of known clients in _meta. A value that is no chat id is
-//     replaced by one made from its SHA-256.
+//  1. A token that is bound to a chat, or to a prefix of chats, decides. A header or key
+//     that names another chat is refused; a conversation of 3 gets the prefix.
+//  2. The header and the key in _meta. Two that differ are refused, and so is a header
+//     that is sent twice.
+//  3. The session keys of known clients in _meta. A value that is not a chat id is
+//     replaced by one that is made from its SHA-256.
 //  4. The default of the transport.
 //  5. No chat: a scope of its own for each token.
 //
-// header and meta may be nil. Errors wrap ErrNoChat, ErrConflict or ErrInvalid;
-// the Caller returned with one has no scope, only what the log needs.
+// header and meta may be nil. Errors wrap ErrNoChat, ErrConflict or ErrInvalid. The Caller
+// that is returned with an error has no scope, only what the log needs.
 func (r Rules) Resolve(id Identity, header map[string][]string, meta map[string]any) (Caller, error) {
 	c := Caller{
 		ToolCallID: first(header, "Coder-Tool-Call-Id"),
@@ -154,7 +153,8 @@ func (r Rules) Resolve(id Identity, header map[string][]string, meta map[string]
 	if err != nil {
 		return c, err
 	}
-	// What a client says unasked does not contradict a bound token.
+	// A client that names its conversation without being asked to does not contradict a
+	// bound token.
 	session := r.session(meta)
 	if session != "" && !strings.HasPrefix(session, id.Bound) {
 		session = below(id.Bound, session)
@@ -180,7 +180,7 @@ func (r Rules) Resolve(id Identity, header map[string][]string, meta map[string]
 	return c, nil
 }
 
-// named returns the chat that the request names on purpose.
+// named returns the chat that the request names by the header or the key in _meta.
 func (r Rules) named(header map[string][]string, meta map[string]any) (string, error) {
 	values := header[textproto.CanonicalMIMEHeaderKey(r.Header)]
 	if len(values) > 1 {
@@ -209,7 +209,7 @@ func (r Rules) named(header map[string][]string, meta map[string]any) (string, e
 	return inMeta, nil
 }
 
-// session returns the conversation that a client names unasked, as a chat id.
+// session returns the conversation that the request names by a session key, as a chat id.
 func (r Rules) session(meta map[string]any) string {
 	for _, key := range r.SessionKeys {
 		value, _ := meta[key].(string)
@@ -221,8 +221,8 @@ func (r Rules) session(meta map[string]any) string {
 	return ""
 }
 
-// below returns the chat of a conversation among the chats that begin with
-// prefix. A name that makes no chat id is replaced by one made from its SHA-256.
+// below returns the chat of a conversation among the chats that begin with prefix. If the
+// two make no chat id, it replaces the conversation by a name made from its SHA-256.
 func below(prefix, conversation string) string {
 	if chat := prefix + conversation; procmgr.ValidChatID(chat) {
 		return chat
@@ -231,11 +231,11 @@ func below(prefix, conversation string) string {
 	return prefix + "s-" + hex.EncodeToString(sum[:16])
 }
 
-// ValidBinding says whether a token can be bound to s: a chat id, which is a
-// prefix of chats if it ends in "/", ":" or ".".
+// ValidBinding reports whether a token can be bound to s: a chat id, which is a prefix of
+// chats if it ends in "/", ":" or ".".
 func ValidBinding(s string) bool { return procmgr.ValidChatID(s) }
 
-// exact says that a token is bound to one chat and not to a prefix.
+// exact reports whether a token is bound to one chat and not to a prefix.
 func exact(bound string) bool {
 	return bound != "" && !strings.ContainsAny(bound[len(bound)-1:], "/:.")
 }
@@ -247,7 +247,7 @@ func first(header map[string][]string, key string) string {
 	return ""
 }
 
-// clip bounds what a stranger can put into the log.
+// clip limits what a stranger can write into the log.
 func clip(s string) string { return s[:min(len(s), 256)] }
 
 func invalid(what, value string) error {

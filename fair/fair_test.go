@@ -61,7 +61,7 @@ func TestKeysTakeTurns(t *testing.T) {
 	})
 }
 
-func TestATurnThatIsHeldUpIsTakenAway(t *testing.T) {
+func TestATurnEndsAfterItsTime(t *testing.T) {
 	q := New[string](1)
 	q.longest = time.Millisecond
 	held, err := q.Turn(t.Context(), "held-up")
@@ -81,7 +81,7 @@ func TestATurnThatIsHeldUpIsTakenAway(t *testing.T) {
 	}
 }
 
-// BenchmarkTurn is what a turn costs when nobody else wants one.
+// BenchmarkTurn measures a turn that nobody else waits for.
 func BenchmarkTurn(b *testing.B) {
 	q := New[string](2)
 	for b.Loop() {
@@ -93,7 +93,7 @@ func BenchmarkTurn(b *testing.B) {
 	}
 }
 
-// Who no longer waits gets no place, though one is free.
+// A caller whose context has ended gets no place, even if one is free.
 func TestEndedContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

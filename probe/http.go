@@ -11,10 +11,9 @@ import (
 	"strconv"
 )
 
-// HTTP returns nil once a GET of a URL is answered with a status of 2xx or 3xx, of
-// which no redirect is followed and no body is read. A try takes at most 5 s.
-// Otherwise it returns the error of [CheckURL], or that of ctx, as [PendingError] once
-// there was a try.
+// HTTP returns nil once a GET of a URL is answered with a status of 2xx or 3xx. It follows
+// no redirect and reads no body. A try takes at most 5 s. Otherwise HTTP returns the error
+// of [CheckURL], or that of ctx, which is a [PendingError] once there was a try.
 func HTTP(ctx context.Context, url string) error {
 	to, err := parse(url)
 	if err != nil {
@@ -24,8 +23,8 @@ func HTTP(ctx context.Context, url string) error {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dial(ctx, to.addresses, to.port)
 		},
-		// Servers under development sign their own certificates, and nothing
-		// secret is sent to one.
+		// Servers under development sign their own certificates, and nothing secret is
+		// sent to them.
 		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
 		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: 64 << 10,
@@ -35,7 +34,7 @@ func HTTP(ctx context.Context, url string) error {
 		if err != nil {
 			return err
 		}
-		response, err := transport.RoundTrip(request) // unlike a Client it follows nothing
+		response, err := transport.RoundTrip(request) // unlike a Client it follows no redirect
 		if err != nil {
 			return err
 		}
@@ -47,15 +46,15 @@ func HTTP(ctx context.Context, url string) error {
 	})
 }
 
-// CheckURL returns the port of a URL that [HTTP] takes, and an [InputError] for others: it
-// must be http or https, without user information, and its host localhost, ::1 or an
-// address of 127.0.0.0/8. The certificate of an https server is not verified.
+// CheckURL returns the port of a URL that [HTTP] accepts, and an [InputError] for others.
+// The URL must be http or https, without user information, and its host localhost, ::1 or
+// an address of 127.0.0.0/8. HTTP does not verify the certificate of an https server.
 func CheckURL(url string) (port int, err error) {
 	to, err := parse(url)
 	return int(to.port), err
 }
 
-// target is where a URL leads.
+// target is the address of a URL.
 type target struct {
 	addresses []netip.Addr
 	port      uint16

@@ -15,13 +15,13 @@ const (
 	firstPause   = 25 * time.Millisecond
 	longestPause = time.Second
 	tryTimeout   = 5 * time.Second // of one try
-	dialTimeout  = time.Second     // of one address: a kernel answers itself at once
+	dialTimeout  = time.Second     // of one address: the kernel answers itself at once
 )
 
-// InputError says which input cannot be used, and what it may be.
+// InputError reports an input that cannot be used.
 type InputError struct {
 	Field string // url or port
-	Got   string // the part that is wrong, without what may be secret in it
+	Got   string // the part that is wrong, without a secret that it may hold
 	Want  string // what is allowed
 }
 
@@ -29,9 +29,9 @@ func (e *InputError) Error() string {
 	return fmt.Sprintf("invalid %s: got %s, want %s", e.Field, e.Got, e.Want)
 }
 
-// Port returns nil once a TCP port accepts a connection on 127.0.0.1 or ::1, which is
-// closed again at once. Otherwise it returns an [InputError] for a port that is not
-// 1 to 65,535, or that of ctx, as [PendingError] once there was a try.
+// Port returns nil once a TCP port accepts a connection on 127.0.0.1 or ::1, which it closes
+// at once. Otherwise it returns an [InputError] for a port that is not 1 to 65,535, or the
+// error of ctx, which is a [PendingError] once there was a try.
 func Port(ctx context.Context, port int) error {
 	if port < 1 || port > 65535 {
 		return &InputError{"port", fmt.Sprint(port), "1 to 65535"}
@@ -74,10 +74,10 @@ func dial(ctx context.Context, addresses []netip.Addr, port uint16) (net.Conn, e
 	return nil, first
 }
 
-// errNoAnswer is told of a try that was cut short.
+// errNoAnswer is the error of a try that was cut short.
 var errNoAnswer = errors.New("no answer")
 
-// PendingError says that a context has ended before a try succeeded.
+// PendingError reports that a context ended before a try succeeded.
 type PendingError struct {
 	Err  error // of the context
 	Last error // of the last try

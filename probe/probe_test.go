@@ -124,7 +124,7 @@ func TestSelfSignedCertificate(t *testing.T) {
 	}
 }
 
-// The first connection is never answered.
+// The server never answers the first connection.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	l := listen(t, "127.0.0.1:0")
@@ -158,7 +158,7 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// A server that takes connections and is not yet one, is gone, and starts.
+// A server accepts a connection without an answer, goes away, and starts again.
 func TestLateServer(t *testing.T) {
 	l := listen(t, fmt.Sprintf("127.0.0.1:%d", proctest.Port(t)))
 	done := make(chan error, 1)
@@ -198,7 +198,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// localhost is both addresses, and the server sees the name that was given.
+// localhost stands for both addresses, and the server gets the given name as host.
 func TestLocalhost(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		if strings.HasPrefix(address, "[") {

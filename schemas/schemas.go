@@ -1,9 +1,9 @@
-// Package schemas holds what the tools take and give: JSON Schema 2020-12 in
+// Package schemas holds the arguments and results of the tools: JSON Schema 2020-12 in
 // files, and the Go structs that match them. A test compares the two.
 //
-// The files in this folder are the source. What clients are shown stands in
-// flat/, made from them by go test ./schemas -update: without references, since
-// some clients resolve none.
+// The files in this folder are the source. Clients get the files in flat/, which
+// go test ./schemas -update makes from them: they have no references, because some clients
+// do not resolve any.
 package schemas
 
 import (
@@ -20,7 +20,7 @@ func InputSchema(tool string) json.RawMessage { return read(tool + ".input.json"
 // OutputSchema returns the output schema of a tool.
 func OutputSchema(tool string) json.RawMessage { return read(tool + ".output.json") }
 
-// read returns a file; one that is not there is a mistake in this package.
+// read returns a file. It panics if the file is missing, a mistake in this package.
 func read(name string) json.RawMessage {
 	text, err := files.ReadFile("flat/" + name)
 	if err != nil {

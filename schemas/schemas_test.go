@@ -32,7 +32,7 @@ func load(name string) schema {
 	return resolve(s).(schema)
 }
 
-// resolve replaces references below v by what they name.
+// resolve replaces the references in v by the schemas that they name.
 func resolve(v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -52,8 +52,8 @@ func resolve(v any) any {
 	return v
 }
 
-// merge makes the properties of the schemas under key properties of s, and what
-// they require required if all of them hold.
+// merge adds the properties of the schemas under key to those of s. If all of these schemas
+// hold, it adds what they require as well.
 func merge(s schema, key string, all bool) {
 	parts, _ := s[key].([]any)
 	delete(s, key)
@@ -72,7 +72,7 @@ func merge(s schema, key string, all bool) {
 	}
 }
 
-// flatten returns a schema as clients are shown it.
+// flatten returns a schema as clients get it.
 func flatten(t *testing.T, name string) []byte {
 	t.Helper()
 	text, err := json.Marshal(load(name))
@@ -82,7 +82,7 @@ func flatten(t *testing.T, name string) []byte {
 	return append(text, '\n')
 }
 
-// TestFlat compares flat/ with what the sources say.
+// TestFlat compares flat/ with its sources.
 func TestFlat(t *testing.T) {
 	for name := range pairs() {
 		file := "flat/" + name
@@ -142,8 +142,8 @@ func TestEverySchemaIsValidAndHasItsStruct(t *testing.T) {
 	}
 }
 
-// compare checks that schema and struct have the same properties, of the same
-// types, that each is described, and that what the struct always writes is
+// compare checks that a schema and a struct have the same properties of the same types,
+// that each has a description, and that properties which the struct always has are
 // required.
 func compare(t *testing.T, where string, s schema, goType reflect.Type) {
 	t.Helper()
@@ -204,7 +204,7 @@ func jsonType(t reflect.Type) (kind string, inner reflect.Type) {
 	return "integer", t
 }
 
-func TestInputsRefuseWhatTheyDoNotKnow(t *testing.T) {
+func TestInputsRefuseUnknownArguments(t *testing.T) {
 	for name := range pairs() {
 		if s := load(name); strings.Contains(name, ".input.") && s["additionalProperties"] != false {
 			t.Errorf("%s accepts unknown arguments", name)

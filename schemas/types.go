@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// StartInput is what process_start takes.
+// StartInput holds the arguments of process_start.
 type StartInput struct {
 	Command    string            `json:"command"`
 	Workdir    string            `json:"workdir"`
@@ -32,7 +32,7 @@ type TTY struct {
 	Cols *Int `json:"cols"`
 }
 
-// InputInput is what process_input takes. It gives an OutputResult.
+// InputInput holds the arguments of process_input. Its result is an OutputResult.
 type InputInput struct {
 	ProcessID string   `json:"process_id"`
 	Text      string   `json:"text"`
@@ -45,7 +45,7 @@ type InputInput struct {
 	Screen    bool     `json:"screen"`
 }
 
-// OutputInput is what process_output takes.
+// OutputInput holds the arguments of process_output.
 type OutputInput struct {
 	ProcessID string   `json:"process_id"`
 	WaitMS    *Int     `json:"wait_ms"`
@@ -60,7 +60,7 @@ type OutputInput struct {
 	Base64    bool     `json:"base64"`
 }
 
-// Search is what process_output looks for.
+// Search selects the lines that process_output shows.
 type Search struct {
 	Pattern    string `json:"pattern"`
 	IgnoreCase bool   `json:"ignore_case"`
@@ -70,7 +70,7 @@ type Search struct {
 	Cursor     Int    `json:"cursor"`
 }
 
-// WaitFor is what ends a wait.
+// WaitFor is what ends a wait: any one of its fields.
 type WaitFor struct {
 	OutputMatches string `json:"output_matches"`
 	PortOpen      Int    `json:"port_open"`
@@ -79,7 +79,7 @@ type WaitFor struct {
 	NewOutput     bool   `json:"new_output"`
 }
 
-// WaitInput is what process_wait takes.
+// WaitInput holds the arguments of process_wait.
 type WaitInput struct {
 	ProcessIDs []string `json:"process_ids"`
 	Mode       string   `json:"mode"`
@@ -87,14 +87,14 @@ type WaitInput struct {
 	WaitFor    *WaitFor `json:"wait_for"`
 }
 
-// ListInput is what process_list takes.
+// ListInput holds the arguments of process_list.
 type ListInput struct {
 	State string `json:"state"`
 	Limit *Int   `json:"limit"`
 	Usage bool   `json:"usage"`
 }
 
-// SignalInput is what process_signal takes.
+// SignalInput holds the arguments of process_signal.
 type SignalInput struct {
 	ProcessID string `json:"process_id"`
 	All       bool   `json:"all"`
@@ -155,13 +155,13 @@ type ProcessOutput struct {
 	Truncated  *Truncated `json:"truncated,omitempty"`
 }
 
-// Binary says what an output is that is no text.
+// Binary describes an output that is not text.
 type Binary struct {
 	Kind  string `json:"kind"`
 	Bytes int64  `json:"bytes"`
 }
 
-// Waited is how a wait has ended.
+// Waited is how a wait ended.
 type Waited struct {
 	WaitResult string   `json:"wait_result,omitempty"`
 	Matched    *Matched `json:"matched,omitempty"`
@@ -174,7 +174,7 @@ type Matched struct {
 	Line   int64  `json:"line"`
 }
 
-// Line is one that a search has found, or that stands around one.
+// Line is a line that a search has found, or one before or after it.
 type Line struct {
 	Text   string `json:"text"`
 	Cursor int64  `json:"cursor"`
@@ -182,7 +182,7 @@ type Line struct {
 	Match  bool   `json:"match"`
 }
 
-// Remarks are what every result may say beside.
+// Remarks are what every result can say beside its facts.
 type Remarks struct {
 	Notes   []string `json:"notes,omitempty"`
 	Notices []string `json:"notices,omitempty"`
@@ -195,7 +195,7 @@ func (r *Remarks) SetNotices(list []string) { r.Notices = list }
 // A Result is the result of any tool.
 type Result interface{ SetNotices([]string) }
 
-// Truncated says what an output does not show.
+// Truncated says how much an output does not show.
 type Truncated struct {
 	OriginalBytes int64  `json:"original_bytes"`
 	RetainedBytes int64  `json:"retained_bytes"`
@@ -203,7 +203,7 @@ type Truncated struct {
 	Strategy      string `json:"strategy"`
 }
 
-// StartResult is what process_start gives.
+// StartResult is the result of process_start.
 type StartResult struct {
 	Process
 	ProcessOutput
@@ -213,7 +213,7 @@ type StartResult struct {
 	Forgotten bool `json:"forgotten"`
 }
 
-// OutputResult is what process_output gives.
+// OutputResult is the result of process_output.
 type OutputResult struct {
 	Process
 	ProcessOutput
@@ -239,7 +239,7 @@ type Screen struct {
 	MissingBytes int64  `json:"missing_bytes,omitempty"`
 }
 
-// ListResult is what process_list gives.
+// ListResult is the result of process_list.
 type ListResult struct {
 	Remarks
 	Processes  []Process `json:"processes"`
@@ -247,7 +247,7 @@ type ListResult struct {
 	Omitted    int       `json:"omitted"`
 }
 
-// SignalResult is what process_signal gives: the one process, or Processes.
+// SignalResult is the result of process_signal: the one process, or Processes.
 type SignalResult struct {
 	*Process
 	Processes  []Process  `json:"processes,omitzero"`
@@ -257,14 +257,14 @@ type SignalResult struct {
 	Remarks
 }
 
-// WaitResult is what process_wait gives.
+// WaitResult is the result of process_wait.
 type WaitResult struct {
 	Remarks
 	Processes    []WaitedProcess `json:"processes"`
 	StillRunning []string        `json:"still_running"`
 }
 
-// WaitedProcess is one that was waited for.
+// WaitedProcess is a process that was waited for.
 type WaitedProcess struct {
 	Process
 	Waited
@@ -294,11 +294,11 @@ func (i *Int) UnmarshalJSON(text []byte) error {
 	}
 	f, err := strconv.ParseFloat(string(text), 64)
 	switch {
-	case err != nil && !errors.Is(err, strconv.ErrRange): // out of range it is infinite
+	case err != nil && !errors.Is(err, strconv.ErrRange): // out of range f is infinite
 		return fmt.Errorf("%s is not a number", text)
 	case f != math.Trunc(f):
 		return fmt.Errorf("%s is not an integer", text)
-	case f >= math.MaxInt64: // whoever reads the field says what it may be
+	case f >= math.MaxInt64: // the schema refuses such numbers
 		*i = math.MaxInt64
 	case f <= math.MinInt64:
 		*i = math.MinInt64

@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// headBytes and replayBytes are how much of the beginning of what was written is
-	// played, and of the end. At the beginning programs say how they use the screen.
+	// headBytes and replayBytes are how much is replayed of the beginning of the output,
+	// and of its end. At the beginning programs say how they use the screen.
 	headBytes   = 16 << 10
 	replayBytes = 512 << 10
-	// replayTime is how long that may take.
+	// replayTime is how long a replay may take.
 	replayTime = time.Second
-	// chunkBytes are played between two looks at the clock. What they can make the
-	// emulator do is bounded by clamp.
+	// chunkBytes is how much is replayed between two looks at the clock. clamp limits the
+	// work that they can cause.
 	chunkBytes = 256
-	// cellBytes is how much of one character is shown: any number of marks can be put
-	// on one.
+	// cellBytes is how much of one character is shown: a character can carry any number
+	// of combining marks.
 	cellBytes = 32
 	// titleBytes is how much of a title is shown.
 	titleBytes = 200
 )
 
-// Resize is the size, in characters, that the terminal has from an offset of what was
-// written on.
+// Resize is the size, in characters, that the terminal has from an offset of the output
+// on.
 type Resize struct {
 	At         int64
 	Rows, Cols int
@@ -37,31 +37,31 @@ type Resize struct {
 
 // Screen is what a terminal shows.
 type Screen struct {
-	// Text are the rows, without blanks at their ends and without empty ones at the
-	// end. It is valid UTF-8.
+	// Text holds the rows, without trailing blanks and trailing empty rows. It is valid
+	// UTF-8.
 	Text       string
 	Rows, Cols int
-	// Row and Col are where the cursor is, counted from 1.
+	// Row and Col are the position of the cursor, from 1.
 	Row, Col int
 	Title    string
-	// Alternate says that a program has the whole screen, which it gives back at its
-	// end: an editor, a pager.
+	// Alternate reports whether the program uses the alternate screen, as editors and
+	// pagers do.
 	Alternate bool
-	// CursorKeys says that the program has asked for the other codes of the cursor
+	// CursorKeys reports whether the program has asked for the other codes of the cursor
 	// keys (DECCKM): ESC O A instead of ESC [ A.
 	CursorKeys bool
-	// Played is where in what was written it stands, Missing how many bytes up to the
-	// end were not played: they are no longer kept, too many, or take too long.
+	// Played is the offset up to which the output is replayed. Missing is how many bytes
+	// before the end were not: they were discarded, are too many, or took too long.
 	Played, Missing int64
 }
 
-// Source reads into p what was written from an offset on. It returns how much that
-// is, and where it begins: not where it was asked to if that is no longer kept.
+// Source reads output from an offset on into p. It returns how many bytes it has read and
+// the offset of the first, which is a later one if the output there was discarded.
 type Source func(p []byte, offset int64) (n int, at int64)
 
-// Render returns what is on the screen when all up to end was written. sizes are by
-// offset, at least one; the first holds from the start on. It plays for a second at
-// most, less what the source takes, and then shows what it has come to.
+// Render returns what is on the screen after all output up to end. sizes are in the order
+// of their offsets, at least one; the first holds from the start. A replay takes at most a
+// second, without the time of the source; then Render returns what it has come to.
 func Render(read Source, end int64, sizes []Resize) Screen {
 	return render(read, end, sizes, replayTime)
 }
@@ -71,17 +71,17 @@ func render(read Source, end int64, sizes []Resize, limit time.Duration) (s Scre
 	e := vt.NewEmulator(first.Cols, first.Rows)
 	e.SetScrollbackSize(1)
 	answered := make(chan struct{})
-	go func() { // what it is asked it answers; nobody is there to hear it
+	go func() { // the emulator answers questions of the program, which nobody reads
 		_, _ = io.Copy(io.Discard, e)
 		close(answered)
 	}()
 	defer func() {
-		// Its own Close races with its Read.
+		// The emulator's own Close races with its Read.
 		if answers, ok := e.InputPipe().(io.Closer); ok {
 			answers.Close()
 		}
 		<-answered
-		// Whatever the program has written, it brings down nothing but its picture.
+		// Output that makes the emulator panic costs only this picture.
 		if recover() != nil {
 			s = Screen{Rows: last.Rows, Cols: last.Cols, Row: 1, Col: 1, Missing: end}
 		}
@@ -112,7 +112,7 @@ func text(e *vt.Emulator, size Resize) string {
 			switch cell := e.CellAt(x, y); {
 			case cell == nil || cell.Width > 0 && cell.Content == "":
 				row.WriteByte(' ')
-			case cell.Width > 0: // else it is the rest of a wide one
+			case cell.Width > 0: // otherwise the second half of a wide character
 				row.WriteString(strings.ToValidUTF8(cell.Content[:min(len(cell.Content), cellBytes)], ""))
 			}
 		}
@@ -121,20 +121,20 @@ func text(e *vt.Emulator, size Resize) string {
 	return strings.TrimRight(strings.Join(rows, "\n"), "\n")
 }
 
-// player plays what was written into an emulator.
+// player replays output in an emulator.
 type player struct {
 	screen          *vt.Emulator
 	read            Source
-	sizes           []Resize // that are to come
+	sizes           []Resize // those after played
 	played, missing int64
-	// in leads to the screen. It keeps half a character until the rest of it comes, and
-	// puts U+FFFD for bytes that are no text: they could be 8-bit controls, which clamp
-	// does not know.
+	// in leads to the screen. It keeps half a character until the rest comes, and replaces
+	// bytes that are not UTF-8 by U+FFFD: they could be 8-bit controls, which clamp does
+	// not know.
 	in io.Writer
 }
 
-// replay plays the first and the last of what was written up to end, for so long at
-// most.
+// replay replays the beginning and the end of the output before end, for at most the time
+// that is left.
 func (p *player) replay(end int64, left time.Duration) {
 	buffer := make([]byte, chunkBytes)
 	for tail := end - replayBytes; p.played < end && left > 0; {
@@ -169,18 +169,18 @@ func (p *player) replay(end int64, left time.Duration) {
 	}
 }
 
-// resize goes on to the next size.
+// resize gives the screen its next size.
 func (p *player) resize() {
 	p.screen.Resize(p.sizes[0].Cols, p.sizes[0].Rows)
 	p.sizes = p.sizes[1:]
 }
 
-// clamp cuts the numbers in control sequences to four digits: some say how often to
-// do something.
+// clamp cuts the numbers in control sequences to four digits: some of them say how often
+// the terminal is to do something.
 type clamp struct {
 	out    io.Writer
-	state  byte // 0 in text, 1 behind ESC, 2 in a control sequence (ECMA-48, CSI)
-	digits int  // of the number so far
+	state  byte // 0 in text, 1 after ESC, 2 in a control sequence (ECMA-48, CSI)
+	digits int  // of the present number
 }
 
 func (c *clamp) Write(p []byte) (int, error) {
@@ -198,7 +198,7 @@ func (c *clamp) text(p []byte) []byte {
 		case b == '\x18' || b == '\x1a': // CAN and SUB end a sequence
 			c.state = 0
 		case c.state > 0 && (b < ' ' || b == '\x7f'):
-			continue // a terminal does these at once, and goes on with the number
+			continue // a terminal obeys these at once, in the middle of a sequence
 		case c.state == 1 && b == '[':
 			c.state, c.digits = 2, 0
 		case c.state == 1:

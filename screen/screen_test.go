@@ -47,7 +47,7 @@ func TestResizing(t *testing.T) {
 	if got.Rows != 8 || got.Cols != 40 || got.Row != 8 || !strings.HasSuffix(got.Text, strings.Repeat(" ", 29)+"corner") {
 		t.Errorf("got %+v", got)
 	}
-	// The first size holds from the start on, also when earlier ones are forgotten.
+	// The first size holds from the start, also if earlier ones are forgotten.
 	late := Render(func(p []byte, offset int64) (int, int64) { return copy(p, before[offset:]), offset }, int64(len(before)), []Resize{{100, 7, 30}})
 	if late.Rows != 7 || late.Text != "before" {
 		t.Errorf("got %+v", late)
@@ -57,8 +57,8 @@ func TestResizing(t *testing.T) {
 	}
 }
 
-// What is no longer kept is counted, and what is too much is not played.
-func TestGapsAndMuch(t *testing.T) {
+// Discarded output is counted, and too much output is not replayed.
+func TestMissingOutput(t *testing.T) {
 	got := Render(func(p []byte, offset int64) (int, int64) {
 		offset = max(offset, 100)
 		return copy(p, strings.Repeat("b", int(110-offset))), offset
@@ -79,7 +79,7 @@ func TestGapsAndMuch(t *testing.T) {
 	}
 }
 
-// No program makes it work without end or fall.
+// No output makes a replay run without end, or panic.
 func TestHostile(t *testing.T) {
 	for name, text := range map[string]string{
 		"repeated":      strings.Repeat("x\x1b[1999999999b", replayBytes/14),

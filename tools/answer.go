@@ -29,7 +29,7 @@ func (c *Call) show(ctx context.Context, s shown, in *schemas.WaitFor) answer {
 	c.noteLostOutput(out)
 	c.reportExit(ctx, s.h, s.p)
 	r.Notes = c.notes
-	return answer{head(s.p, r.ProcessOutput, r.Waited, c.notes) + orNothing(s.text), r}
+	return answer{headline(s.p, r.ProcessOutput, r.Waited, c.notes) + orNoOutput(s.text), r}
 }
 
 // noteLostOutput says why much of an output is lost, if it is because the server cannot

@@ -22,7 +22,7 @@ import (
 // arguments checks and decodes the arguments of one tool.
 type arguments struct {
 	tool   string
-	schema func() *jsonschema.Schema // compiled at the first call: it would be felt at the start
+	schema func() *jsonschema.Schema // compiled at the first call, so that the server starts sooner
 }
 
 func newArguments(tool string) arguments {
@@ -33,7 +33,7 @@ func newArguments(tool string) arguments {
 		}
 		c := jsonschema.NewCompiler()
 		c.DefaultDraft(jsonschema.Draft2020)
-		// A name without a scheme would be a file below the working directory.
+		// Without a scheme the compiler takes the name for a file in the working directory.
 		url := "proctor:" + tool
 		if err := c.AddResource(url, text); err != nil {
 			panic(err)
@@ -42,7 +42,7 @@ func newArguments(tool string) arguments {
 	})}
 }
 
-// decode checks raw against the schema of the tool, then fills in.
+// decode checks raw against the schema of the tool, and decodes it into in.
 func (a arguments) decode(raw json.RawMessage, in any) error {
 	if len(raw) == 0 || string(raw) == "null" {
 		raw = json.RawMessage("{}")
@@ -57,7 +57,7 @@ func (a arguments) decode(raw json.RawMessage, in any) error {
 		return &argumentError{[]string{"arguments: not valid Unicode"}}
 	}
 	schema := a.schema()
-	err = schema.Validate(bounded(value))
+	err = schema.Validate(boundNumbers(value))
 	var invalid *jsonschema.ValidationError
 	if errors.As(err, &invalid) {
 		return &argumentError{a.problems(schema, invalid)}
@@ -71,21 +71,21 @@ func (a arguments) decode(raw json.RawMessage, in any) error {
 	return nil
 }
 
-// bounded replaces the numbers in v by ones that are written out. The validator
-// computes exactly: 1e1000000000 would cost it a gigabyte.
-func bounded(v any) any {
+// boundNumbers replaces the large numbers in v and writes out those with an exponent.
+// The validator computes exactly: 1e1000000000 would cost it a gigabyte.
+func boundNumbers(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for key := range v {
-			v[key] = bounded(v[key])
+			v[key] = boundNumbers(v[key])
 		}
 	case []any:
 		for i := range v {
-			v[i] = bounded(v[i])
+			v[i] = boundNumbers(v[i])
 		}
 	case json.Number:
-		const most = 1e18   // beyond every limit of every argument
-		f, _ := v.Float64() // out of range is infinite
+		const most = 1e18   // more than any argument may be
+		f, _ := v.Float64() // infinite if it is out of range
 		if abs := math.Abs(f); abs < most && len(v) < 20 && !strings.ContainsAny(v.String(), "eE") {
 			return v
 		}
@@ -112,20 +112,20 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 	}
 	switch k := e.ErrorKind.(type) {
 	case *kind.Type:
-		if names := known(schema, e); names != "" && len(e.InstanceLocation) > 0 && slices.Equal(k.Want, []string{"object"}) {
+		if names := propertyNames(schema, e); names != "" && len(e.InstanceLocation) > 0 && slices.Equal(k.Want, []string{"object"}) {
 			return say("got %s, must be an object that can have %s", article(k.Got), names)
 		}
 		return say("got %s, must be %s", article(k.Got), article(strings.Join(k.Want, " or ")))
 	case *kind.Required:
 		for _, name := range k.Missing {
-			list = append(list, inside(e, name)+": is missing")
+			list = append(list, pathOf(e, name)+": is missing")
 		}
 		return list
 	case *kind.AdditionalProperties:
 		slices.Sort(k.Properties)
-		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", excerpt(inside(e, strings.Join(k.Properties, ", "))), known(schema, e))}
+		return []string{fmt.Sprintf("%s: unknown argument, must be one of %s", excerpt(pathOf(e, strings.Join(k.Properties, ", "))), propertyNames(schema, e))}
 	case *kind.MinProperties:
-		return say("is empty; must have one of %s", known(schema, e))
+		return say("is empty; must have one of %s", propertyNames(schema, e))
 	case *kind.MinItems:
 		return say("is empty; must have at least %d", k.Want)
 	case *kind.MaxItems:
@@ -148,16 +148,16 @@ func (a arguments) problems(schema *jsonschema.Schema, e *jsonschema.ValidationE
 	}
 }
 
-// inside names what is in the object that an error is about.
-func inside(e *jsonschema.ValidationError, name string) string {
+// pathOf returns the path of a property of the object that an error is about.
+func pathOf(e *jsonschema.ValidationError, name string) string {
 	return strings.Join(append(slices.Clip(e.InstanceLocation), name), ".")
 }
 
-// known names what the object that an error is about can have.
-func known(schema *jsonschema.Schema, e *jsonschema.ValidationError) string {
+// propertyNames lists the properties that the object an error is about can have.
+func propertyNames(schema *jsonschema.Schema, e *jsonschema.ValidationError) string {
 	for _, name := range e.InstanceLocation {
 		if schema = schema.Properties[name]; schema == nil {
-			return "" // in a list, or in an object of any names
+			return "" // it is in a list, or in an object whose properties may have any name
 		}
 	}
 	var names []string

@@ -24,7 +24,7 @@ func encode(result schemas.Result) json.RawMessage {
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 
-// process puts a process into the terms of the schema.
+// process returns a process in the terms of the schema.
 func process(p procmgr.Process) schemas.Process {
 	s := schemas.Process{
 		ProcessID: p.ID, Command: p.Command, Workdir: p.Dir, Background: p.Background, Label: p.Label,
@@ -59,8 +59,8 @@ func usage(u procmgr.Usage) *schemas.Usage {
 	}
 }
 
-// inList is process with a command that a thousand fit into an answer of.
-func inList(p procmgr.Process) schemas.Process {
+// listed is process with a command short enough for an answer that lists a thousand.
+func listed(p procmgr.Process) schemas.Process {
 	const most = 2048
 	if len(p.Command) > most {
 		p.Command = strings.ToValidUTF8(p.Command[:most], "") + "…"
@@ -68,7 +68,7 @@ func inList(p procmgr.Process) schemas.Process {
 	return process(p)
 }
 
-// outputOf puts an output into the terms of the schema.
+// outputOf returns an output in the terms of the schema.
 func outputOf(p procmgr.Process, v output.View) schemas.ProcessOutput {
 	out := schemas.ProcessOutput{Output: v.Text, Cursor: v.Cursor, NextCursor: v.Next, OutputOpen: p.OutputOpen}
 	strategy := "head_tail"
@@ -83,8 +83,9 @@ func outputOf(p procmgr.Process, v output.View) schemas.ProcessOutput {
 	return out
 }
 
-// head writes where a process stands.
-func head(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, notes []string) string {
+// headline returns the first lines of an answer: the state of the process, what to do
+// next, and the remarks.
+func headline(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, notes []string) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Process %s: %s.%s", p.ID, status(p), waitWords(waited))
 	if p.State.Running() {
@@ -102,14 +103,14 @@ func head(p procmgr.Process, out schemas.ProcessOutput, waited schemas.Waited, n
 	return text.String()
 }
 
-func orNothing(text string) string {
+func orNoOutput(text string) string {
 	if text == "" {
 		return "(no output)"
 	}
 	return "\n" + text
 }
 
-// status says in a few words where a process stands.
+// status describes the state of a process in a few words.
 func status(p procmgr.Process) string {
 	var text string
 	took := rounded(age(p))
@@ -155,7 +156,7 @@ func status(p procmgr.Process) string {
 	case p.Descendants > 0:
 		text += fmt.Sprintf("; of its descendants %d still live, process_signal ends them", p.Descendants)
 	case p.OutputOpen:
-		text += "; something that is not known to be its own still holds its output"
+		text += "; something else still holds its output open"
 	}
 	return text
 }

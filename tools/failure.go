@@ -13,8 +13,8 @@ import (
 // internalWords are for errors that an agent cannot mend; the log says more.
 const internalWords = "Something went wrong inside the server; its log says what. Call process_list to see what runs."
 
-// words turns an error into what an agent can act on. It is the only place that
-// does, and no text of an unknown error leaves the server.
+// words puts an error into words that an agent can act on. Nothing else does, so the text
+// of an unknown error never leaves the server.
 func words(tool string, err error) string {
 	var argument *argumentError
 	var input *procmgr.InputError
@@ -69,7 +69,7 @@ func words(tool string, err error) string {
 	case errors.Is(err, procmgr.ErrRequestConflict):
 		return "request_id: was used with other input before. Nothing was started. Use a new one, or repeat the first call exactly."
 	case errors.Is(err, procmgr.ErrTooManyRequests):
-		return fmt.Sprintf("request_id: this chat has used %d of them, and each is known for a day. Nothing was started. Start without one.", procmgr.MaxRequestIDs)
+		return fmt.Sprintf("request_id: this chat has used %d of them, and each is remembered for a day. Nothing was started. Start without one.", procmgr.MaxRequestIDs)
 	case errors.Is(err, procmgr.ErrClosed):
 		return "The server is shutting down. Nothing was started."
 	case isUnclear(err):
@@ -85,13 +85,14 @@ func words(tool string, err error) string {
 	}
 }
 
-// isUnclear says that a request does not tell one chat that it may have.
+// isUnclear reports whether an error means that a request does not name a chat that it
+// may use.
 func isUnclear(err error) bool {
 	return errors.Is(err, caller.ErrNoChat) || errors.Is(err, caller.ErrConflict) || errors.Is(err, caller.ErrInvalid)
 }
 
-// limitWords says which limit a start met and what can be ended. Other chats'
-// processes are not named.
+// limitWords says which limit a start reached, and what the chat can end. It names no
+// process of another chat.
 func limitWords(e *procmgr.LimitError) string {
 	longest := ""
 	if e.ID != "" {
@@ -109,7 +110,7 @@ func limitWords(e *procmgr.LimitError) string {
 	}
 }
 
-// reason names what the system said about a start, and what can be done about it.
+// reason returns why the system refused a start, and what to do about it.
 func reason(start *procmgr.StartError) (why, next string) {
 	const end = " End processes that are no longer needed with process_signal, then call process_start again"
 	switch start.Shortage() {
@@ -138,8 +139,8 @@ func reason(start *procmgr.StartError) (why, next string) {
 	case errors.Is(err, fs.ErrPermission):
 		return "permission denied", ""
 	default:
-		// What is left is an error of the system, whose text is the same everywhere
-		// and holds nothing of ours.
+		// Anything else is an error of the system, whose text is the same everywhere
+		// and tells nothing about this server.
 		return Cause(err).Error(), ""
 	}
 }

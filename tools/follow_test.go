@@ -22,7 +22,7 @@ import (
 	"github.com/proctor-mcp/proctor/schemas"
 )
 
-// fifo makes one, and returns its path and what writes a line to it.
+// fifo makes a named pipe, and returns its path and a function that writes a line to it.
 func fifo(t *testing.T) (path string, write func(line string)) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "fifo")
@@ -45,14 +45,14 @@ func TestWaitForALine(t *testing.T) {
 	if r.WaitResult != "output_matches" || r.Matched == nil || *r.Matched != want || !r.Running || !strings.Contains(r.text, "Matched at cursor 8: \"ready on port 7\".") {
 		t.Errorf("got %+v %+v\n%s", r.Waited, r.Matched, r.text)
 	}
-	// Also what was written long before, and not what was written before the cursor.
+	// A line that was written long before counts, but not one before the cursor.
 	if r := a.call("process_output", `{"process_id":"`+r.ProcessID+`","wait_for":{"output_matches":"booting"}}`); r.WaitResult != "output_matches" {
 		t.Errorf("got %+v", r.Waited)
 	}
 	if r := a.call("process_output", `{"process_id":"`+r.ProcessID+`","cursor":3,"wait_ms":50,"wait_for":{"output_matches":"^booting"}}`); r.WaitResult != "timeout" || !strings.Contains(r.text, "did not come true within wait_ms") {
 		t.Errorf("got %+v\n%s", r.Waited, r.text)
 	}
-	// A prompt has no newline; what comes in the last moment counts before the exit.
+	// A prompt has no newline. A line that comes in the last moment counts before the exit.
 	if r := a.call("process_start", `{"command":"printf \"name? \"; exec sleep 100","wait_for":{"output_matches":"name\\? $"}}`); r.WaitResult != "output_matches" {
 		t.Errorf("got %+v", r.Waited)
 	}
@@ -62,7 +62,7 @@ func TestWaitForALine(t *testing.T) {
 	if r := a.call("process_start", `{"command":"exit 3","wait_for":{"output_matches":"never"}}`); r.WaitResult != "exited" || *r.ExitCode != 3 {
 		t.Errorf("got %+v", r.Waited)
 	}
-	// A line that comes in two pieces, colours and all.
+	// A line comes in two pieces, with colours.
 	p := a.call("process_start", `{"command":"printf \"\\033[1mser\"; read x < `+gate+`; printf \"ver\\033[0m up\\n\"; exec sleep 100","background":true}`)
 	answer := make(chan result)
 	go func() {
@@ -90,7 +90,7 @@ func TestWaitForOutputAndSilence(t *testing.T) {
 	if r := <-answer; r.WaitResult != "new_output" || r.ProcessOutput.Output != "second\n" || r.Cursor != p.NextCursor {
 		t.Errorf("got %+v %q", r.Waited, r.ProcessOutput.Output)
 	}
-	// What is behind cursor 0 is new, and all of a process that starts.
+	// All output behind cursor 0 is new, and all output of a process that starts.
 	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","cursor":0,"wait_for":{"new_output":true}}`); r.WaitResult != "new_output" {
 		t.Errorf("got %+v", r.Waited)
 	}
@@ -99,7 +99,7 @@ func TestWaitForOutputAndSilence(t *testing.T) {
 	}
 }
 
-// A wait or a search that is in vain ends, whatever the pattern costs.
+// A wait or a search that finds nothing ends, however costly the pattern is.
 func TestCostlyPattern(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	costly := strings.Repeat("(?:a?){240}", 2) + "[c-z]"
@@ -176,7 +176,7 @@ func TestPartsOfAnOutput(t *testing.T) {
 	if r := ask(`"tail_lines":3`); r.ProcessOutput.Output != "100%\nerror: no such thing\nthe end\n" || !strings.HasSuffix(r.text, r.ProcessOutput.Output) {
 		t.Errorf("the tail is %q", r.ProcessOutput.Output)
 	}
-	// All of it by cursor, exactly.
+	// The cursor reads all of it, byte by byte.
 	var all strings.Builder
 	for cursor := int64(0); cursor < size; {
 		r := ask(`"cursor":%d,"max_bytes":65536,"strip_ansi":false`, cursor)
@@ -204,7 +204,7 @@ func TestPartsOfAnOutput(t *testing.T) {
 	if r := ask(`"search":{"pattern":"^7777\\d$","max_matches":3}`); len(r.Lines) != 3 || r.Lines[0].Line != 77770 || !strings.Contains(r.text, "go on with search.cursor") {
 		t.Errorf("got %+v\n%s", r.Lines, r.text)
 	}
-	// With what stands around each, none is lost between two answers.
+	// With the lines around each match, no match is lost between two answers.
 	var found []int64
 	for cursor, done := int64(0), false; !done; {
 		r := ask(`"search":{"pattern":"^1234.$","after":2,"before":1,"max_matches":1,"cursor":%d}`, cursor)
@@ -223,8 +223,8 @@ func TestPartsOfAnOutput(t *testing.T) {
 	}
 }
 
-// What is no longer kept is told by whatever did not look at it.
-func TestGaps(t *testing.T) {
+// Searches and waits report how many bytes were discarded before they could look at them.
+func TestDiscardedBytesAreCounted(t *testing.T) {
 	a := newAgentWith(t, io.Discard, procmgr.Options{Output: procmgr.OutputOptions{Dir: filepath.Join(t.TempDir(), "output"), Max: 2 << 20}})
 	p := a.call("process_start", `{"command":"seq 1000000","wait_ms":50000}`)
 	const size, kept = 6888896, 2 << 20
@@ -232,12 +232,12 @@ func TestGaps(t *testing.T) {
 		!strings.Contains(r.text, fmt.Sprintf("Nothing found. %d bytes are no longer kept and were not looked at.", size-kept)) {
 		t.Errorf("%d bytes; %s", r.GapBytes, r.text)
 	}
-	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","wait_for":{"output_matches":"^500000$"}}`); r.WaitResult != "exited" || !strings.Contains(r.text, fmt.Sprintf("%d bytes were no longer kept", size-kept)) {
+	if r := a.call("process_output", `{"process_id":"`+p.ProcessID+`","wait_for":{"output_matches":"^500000$"}}`); r.WaitResult != "exited" || !strings.Contains(r.text, fmt.Sprintf("%d bytes were discarded", size-kept)) {
 		t.Errorf("got %s", r.text)
 	}
 }
 
-// Where nothing can be written, what is lost is said.
+// If the output folder cannot be written, answers say that output is lost.
 func TestNoOutputFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -274,7 +274,7 @@ func TestBinaryOutput(t *testing.T) {
 	}
 }
 
-// Base64 begins where the text begins; what there is to say of it comes after.
+// Base64 begins at the beginning of the text, and remarks come after it.
 func TestBase64BehindAGap(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	p := a.call("process_start", `{"command":"yes | head -c 20000000"}`)
@@ -284,7 +284,7 @@ func TestBase64BehindAGap(t *testing.T) {
 	}
 }
 
-// A build that shows how far it is: an agent sees where it came to.
+// An agent sees the last state of a progress bar that a build overwrites.
 func TestProgressBar(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	r := a.call("process_start", `{"command":"for i in $(seq 500); do printf '\\r\\033[32m[%3d/500]\\033[0m compiling file_%d.c\\033[K' $i $((i * 7)); done; printf '\\nlinking\\b\\b\\bed\\033[K\\n'"}`)
@@ -293,9 +293,9 @@ func TestProgressBar(t *testing.T) {
 	}
 }
 
-// Many follow by cursor what is written fast: each gets every line, and no answer is
-// empty but the last.
-func TestManyFollow(t *testing.T) {
+// Many readers follow fast output by cursor: each gets every line, and only the last
+// answer is empty.
+func TestManyReadersFollow(t *testing.T) {
 	proctest.Need(t, "python3")
 	a := newAgent(t, io.Discard)
 	const readers, lines = 50, 10_000 // in a second
@@ -366,7 +366,8 @@ func TestWaitForSeveral(t *testing.T) {
 	}
 }
 
-// What ended unseen is told in the next answer, whatever it is about, and once.
+// The next answer, whatever it is about, reports a process that ended unseen, and only it
+// does.
 func TestNotices(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	gone := func(ids ...string) {
@@ -405,7 +406,7 @@ func TestNotices(t *testing.T) {
 	for _, n := range r.Notices {
 		told[n] = true
 	}
-	// Some of them may have ended before a later start, whose answer said so.
+	// Some may have ended before a later start, whose answer has reported them.
 	if n := len(told); n > 6 {
 		t.Errorf("%d notices: %v", n, r.Notices)
 	}
@@ -414,8 +415,8 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-// Who looks for the third time at what says nothing is told how to wait once.
-func TestLookingInVain(t *testing.T) {
+// The third look at a process that writes nothing is answered with how to wait for it.
+func TestRepeatedLooksAreToldHowToWait(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	p := a.call("process_start", `{"command":"echo once; exec sleep 100","wait_for":{"output_matches":"once"}}`)
 	look := func() string {
@@ -460,7 +461,7 @@ func TestPartsAreRefusedByName(t *testing.T) {
 	}
 }
 
-func TestStreamsApart(t *testing.T) {
+func TestSplitKeepsStreamsApart(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	p := a.call("process_start", `{"command":"for i in 1 2 3; do echo out $i; echo err $i >&2; done","split":true}`)
 	part := func(arguments string) string {
@@ -479,7 +480,7 @@ func TestStreamsApart(t *testing.T) {
 	if both := part(`"cursor":0`); len(both) != 36 {
 		t.Errorf("both are %q", both)
 	}
-	// Started without, all is stdout.
+	// Without split all output counts as stdout.
 	p = a.call("process_start", `{"command":"echo out; echo err >&2"}`)
 	if got := part(`"cursor":0,"stream":"stderr"`); got != "" {
 		t.Errorf("got %q", got)

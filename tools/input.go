@@ -88,7 +88,7 @@ func (c *Call) inputOf(ctx context.Context, h procmgr.Handle, in *schemas.InputI
 		}
 		application = s.CursorKeys
 	}
-	keys, err := typed(in.Keys, tty, application)
+	keys, err := keyText(in.Keys, tty, application)
 	if err != nil {
 		return given, err
 	}

@@ -7,9 +7,9 @@ import (
 	"unicode"
 )
 
-// named are the keys that have a name, as xterm sends them. application says that
-// the program has asked for the other codes of the cursor keys.
-func named(application bool) map[string]string {
+// keyCodes returns what xterm sends for each key that has a name. In application mode the
+// cursor keys have other codes.
+func keyCodes(application bool) map[string]string {
 	keys := map[string]string{
 		"enter": "\r", "return": "\r", "esc": "\x1b", "tab": "\t", "escape": "\x1b", "backspace": "\x7f", "space": " ",
 		"up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F",
@@ -30,18 +30,17 @@ func named(application bool) map[string]string {
 	return keys
 }
 
-// cursorKeys are those for which a program can ask for other codes.
+// cursorKeys are the keys that have other codes in application mode.
 func cursorKeys() []string { return []string{"up", "down", "right", "left", "home", "end"} }
 
-// usesCursorKeys says that the codes of some keys depend on what the program has asked
-// for.
+// usesCursorKeys reports whether the codes of some keys depend on the mode.
 func usesCursorKeys(keys []string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool {
 		return slices.Contains(cursorKeys(), strings.TrimPrefix(keyName(key), "alt-"))
 	})
 }
 
-// keyName is the usual way to write a key.
+// keyName returns the name of a key as keyCodes has it: ctrl-c for Ctrl+C.
 func keyName(key string) string {
 	name := strings.ToLower(key)
 	for _, with := range []string{"ctrl", "alt", "shift"} {
@@ -52,14 +51,14 @@ func keyName(key string) string {
 	return name
 }
 
-// byPipe are those that mean something to a program that reads a pipe.
-func byPipe() []string {
+// pipeKeys are the keys that a program can read from a pipe.
+func pipeKeys() []string {
 	return []string{"enter", "tab", "escape", "backspace", "space", "return", "esc"}
 }
 
-// typed returns what keys send.
-func typed(keys []string, tty, application bool) (text string, err error) {
-	known := named(application)
+// keyText returns what the keys send.
+func keyText(keys []string, tty, application bool) (text string, err error) {
+	known := keyCodes(application)
 	for i, key := range keys {
 		name := keyName(key)
 		rest, alt := strings.CutPrefix(name, "alt-")
@@ -70,8 +69,8 @@ func typed(keys []string, tty, application bool) (text string, err error) {
 		switch {
 		case !ok || strings.ContainsFunc(key, func(r rune) bool { return r > unicode.MaxASCII }): // some are ASCII in lower case
 			return "", invalid("keys.%d: got %s, must be a name such as enter, up, f1, ctrl-c or alt-x; put characters in text", i, quoteShort(key))
-		case !tty && (alt || !slices.Contains(byPipe(), name)):
-			return "", invalid("keys.%d: got %s, which needs a terminal; start the process with tty, or send one of %s", i, quoteShort(key), strings.Join(byPipe(), ", "))
+		case !tty && (alt || !slices.Contains(pipeKeys(), name)):
+			return "", invalid("keys.%d: got %s, which needs a terminal; start the process with tty, or send one of %s", i, quoteShort(key), strings.Join(pipeKeys(), ", "))
 		case !tty && sent == "\r":
 			sent = "\n"
 		case alt:

@@ -6,13 +6,13 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr"
 )
 
-// limits bound the calls on their way, so that no chat and no token can fill the
-// server with waiting calls.
+// limits limit the calls in progress, so that no chat and no token fills the server with
+// calls that wait.
 type limits struct {
-	perChat, perToken int // 0 is no bound
+	perChat, perToken int // 0 is no limit
 
 	mu     sync.Mutex            // guards the fields below
-	chats  map[procmgr.Scope]int // calls on their way
+	chats  map[procmgr.Scope]int // calls in progress
 	tokens map[string]int
 }
 
@@ -23,7 +23,7 @@ func newLimits(perChat, perToken int) *limits {
 	}
 }
 
-// inProgress counts the calls.
+// inProgress returns how many calls are in progress.
 func (l *limits) inProgress() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -33,8 +33,8 @@ func (l *limits) inProgress() (n int) {
 	return n
 }
 
-// begin takes a call, or returns a *busyError; spare is how far it may go beyond
-// the bounds. The returned function ends the call.
+// begin counts a call, or returns a *busyError. spare is how many calls beyond the limits
+// it accepts. The returned function ends the call.
 func (l *limits) begin(scope procmgr.Scope, token string, spare int) (end func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

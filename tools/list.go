@@ -44,7 +44,7 @@ func (c *Call) list(ctx context.Context, in schemas.ListInput) (answer, error) {
 			began = c.t.clock.Now()
 		}
 		c.reportExit(ctx, h, p)
-		row := inList(p)
+		row := listed(p)
 		fmt.Fprintf(&text, "%s  %s", p.ID, status(p))
 		if in.Usage {
 			measure(&text, &row, h)

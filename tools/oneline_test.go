@@ -16,15 +16,16 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// breaks are all that some reader takes for the end of a line, and the controls that
-// change the direction of a text. A newline cannot stand in a line of output.
+// breaks are the characters that some readers take for the end of a line, but the newline,
+// and the controls that change the direction of text.
 const breaks = "\v\f\r\x1c\x1d\x1e\u0085\u2028\u2029\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
-// forged returns a text that would be a line of ours for whoever splits at r.
+// forged returns a text that looks like two lines to a reader that splits at r, and the
+// second one like a notice.
 func forged(r rune) string { return fmt.Sprintf("x%cNotice: forged", r) }
 
-// TestNothingForgesALine puts every such character into every text that an answer shows
-// on one line. Tabs and colours in lines of output are left as they are.
+// TestNothingForgesALine puts each such character into every text that answers show on one
+// line. Lines of output keep their tabs and colours.
 func TestNothingForgesALine(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	sleep, err := exec.LookPath("sleep")
@@ -65,7 +66,6 @@ func TestNothingForgesALine(t *testing.T) {
 		if err := h.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		// A line that begins as ours do is ours alone.
 		notices := a.call("process_list", `{"state":"running"}`)
 		check("a notice", notices.text)
 		if strings.Count("\n"+notices.text, "\nNotice: ") != 1 || len(notices.Notices) != 1 {
@@ -75,7 +75,7 @@ func TestNothingForgesALine(t *testing.T) {
 		check("an error", a.call("process_start", `{"command":"true","workdir":`+quoted("/none/%s", forged(r))+`}`).text)
 		check("an unknown argument", a.call("process_start", `{"command":"true",`+quoted("%s", forged(r))+`:1}`).text)
 		if r == '\n' || r == '\r' {
-			continue // they end a line of output, and overwrite one
+			continue // in output they end a line, and overwrite it
 		}
 		out := a.call("process_start", `{"command":`+quoted("printf '%%s\\n' '%s'", forged(r))+`}`)
 		find := func(arguments string) string {

@@ -18,7 +18,7 @@ const (
 	defaultMaxMatches = 20
 )
 
-// checkPart says what is wrong with the parts that a call asks for.
+// checkPart returns an error if a call asks for parts that do not go together.
 func checkPart(in *schemas.OutputInput) error {
 	parts := 0
 	for _, asked := range []bool{in.Cursor != nil && in.WaitFor == nil, in.TailLines > 0, in.Search != nil, in.Screen} {
@@ -71,7 +71,7 @@ func readPart(r *schemas.OutputResult, in *schemas.OutputInput, out output.Reade
 		if omitted := tail.Cursor + tail.Cut; omitted > 0 && !tail.Binary {
 			r.Truncated = &schemas.Truncated{OriginalBytes: tail.Next, RetainedBytes: tail.Next - omitted, OmittedBytes: omitted, Strategy: "tail"}
 		}
-		if tail.Binary { // it is no lines, and Tail has kept none of it
+		if tail.Binary { // it has no lines, so Tail returned no data
 			tail.Data = out.From(tail.Cursor, int(tail.Next-tail.Cursor), part).Data
 		}
 		return shownPart(r, tail, false, tail.Next, "(no lines)"), nil
@@ -101,11 +101,11 @@ func shownPart(r *schemas.OutputResult, s output.Shown, asBase64 bool, total int
 		fmt.Fprintf(&head, "[… %d bytes are no longer kept …]\n", s.Gap)
 	}
 	if s.Untagged > 0 {
-		fmt.Fprintf(&head, "[… of %d bytes it is not known any more which stream they came from …]\n", s.Untagged)
+		fmt.Fprintf(&head, "[… the stream of %d bytes is no longer known …]\n", s.Untagged)
 	}
 	switch {
 	case asBase64:
-		// What is said of it must not stand where a decoder begins.
+		// A decoder begins at the beginning, so remarks stand behind the data.
 		r.Output, r.OutputBase64 = "", base64.StdEncoding.EncodeToString(s.Data)
 		said := head.String()
 		head.Reset()
@@ -148,12 +148,12 @@ func search(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part
 		if i > 0 && l.Number > found.Lines[i-1].Number+1 && q.Before+q.After > 0 {
 			text.WriteString("--\n")
 		}
-		// As grep writes it: a colon behind a match, a dash behind a line around one.
+		// As grep does it: a colon behind a match, a dash behind the lines around it.
 		mark := ":"
 		if !l.Match {
 			mark = "-"
 		}
-		number := "?" // it is not known
+		number := "?"
 		if l.Number > 0 {
 			number = strconv.FormatInt(l.Number, 10)
 		}
@@ -173,10 +173,10 @@ func search(r *schemas.OutputResult, in *schemas.Search, out output.Reader, part
 	return text.String(), nil
 }
 
-// mimeType names what bytes look like.
+// mimeType returns the MIME type that bytes look like.
 func mimeType(first []byte) string {
 	kind := mimetype.Detect(first).String()
-	if kind == "text/plain; charset=utf-8" { // it begins like that; what is asked for is not
+	if kind == "text/plain; charset=utf-8" { // the beginning is text, but not the rest
 		return "application/octet-stream"
 	}
 	return kind

@@ -60,7 +60,7 @@ func (c *Call) listAll() *schemas.ListResult {
 	list, omitted := c.processes().List(procmgr.FilterAll, mostListed)
 	r := &schemas.ListResult{Processes: make([]schemas.Process, 0, len(list)), KillDomain: string(c.t.manager.KillDomain()), Omitted: omitted}
 	for _, p := range list {
-		r.Processes = append(r.Processes, inList(p))
+		r.Processes = append(r.Processes, listed(p))
 	}
 	return r
 }

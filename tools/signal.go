@@ -169,7 +169,7 @@ func (c *Call) signalAnswer(in schemas.SignalInput, ends []ending, pending int) 
 	var text strings.Builder
 	unseen, escapes, remote := false, false, map[string]bool{}
 	for _, end := range ends {
-		p := inList(end.p)
+		p := listed(end.p)
 		if in.All {
 			result.Processes = append(result.Processes, p)
 		} else {

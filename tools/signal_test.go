@@ -12,7 +12,7 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr"
 )
 
-// slowSignals is a log handler that makes each signal take until it is released.
+// slowSignals is a log handler that blocks each signal until released ends.
 type slowSignals struct {
 	slog.Handler
 	released context.Context
@@ -28,8 +28,8 @@ func (h slowSignals) Handle(ctx context.Context, r slog.Record) error {
 func (h slowSignals) Enabled(context.Context, slog.Level) bool { return true }
 func (h slowSignals) WithAttrs([]slog.Attr) slog.Handler       { return h }
 
-// A kill of everything answers when its wait is over, says how many it does not wait
-// for, and reaches them.
+// A kill of all processes answers when its wait is over. It says how many processes it does
+// not wait for, and kills them afterwards.
 func TestKillAllAnswersInTimeAndGoesOn(t *testing.T) {
 	released, release := context.WithCancel(t.Context())
 	a := newAgentWith(t, io.Discard, procmgr.Options{})

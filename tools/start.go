@@ -31,7 +31,7 @@ func (c *Call) start(ctx context.Context, in schemas.StartInput) (answer, error)
 	c.attrs = append(c.attrs, "process_id", h.ID())
 	if p := h.Brief(); p.Forgotten {
 		c.note("This request_id started the process before; it has ended and its output is no longer kept.")
-		text := head(p, schemas.ProcessOutput{}, schemas.Waited{}, c.notes) + orNothing("")
+		text := headline(p, schemas.ProcessOutput{}, schemas.Waited{}, c.notes) + orNoOutput("")
 		return startAnswer(p, started.Attached, text, schemas.OutputResult{}, c.notes), nil
 	}
 	wait := defaultWait

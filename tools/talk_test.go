@@ -28,7 +28,7 @@ func (a *agent) tell(p result, arguments string, args ...any) result {
 	return r
 }
 
-// shows waits until the screen of a process has a text, and returns the screen.
+// shows waits until the screen of a process shows a text, and returns the screen.
 func (a *agent) shows(p result, text string) schemas.Screen {
 	a.t.Helper()
 	var r result
@@ -42,7 +42,7 @@ func (a *agent) shows(p result, text string) schemas.Screen {
 	return *r.Screen
 }
 
-// awaits waits until a process is said to wait for input.
+// awaits waits until an answer says that the process waits for input.
 func (a *agent) awaits(p result, how string) result {
 	a.t.Helper()
 	var r result
@@ -58,7 +58,7 @@ func (a *agent) awaits(p result, how string) result {
 
 func exitedWith(r result, code int) bool { return r.ExitCode != nil && *r.ExitCode == code }
 
-func TestTalkByPipe(t *testing.T) {
+func TestInputByPipe(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	cat := a.call("process_start", `{"command":"cat","keep_stdin":true,"background":true}`)
 	if r := a.tell(cat, `"text":"hello","keys":["enter"]`); r.ProcessOutput.Output != "hello\n" || !r.Running {
@@ -83,7 +83,7 @@ func TestTalkByPipe(t *testing.T) {
 	if r := a.tell(sort, `"eof":true`); *r.ExitCode != 0 || r.ProcessOutput.Output != "apple\nfig\npear\n" {
 		t.Errorf("got %s", r.text)
 	}
-	// A start ends with the question, not only with its wait.
+	// The answer to a start comes when the process asks, before the wait is over.
 	ask := a.call("process_start", `{"command":"sleep 0.3; printf 'name? '; read x; echo you are $x","keep_stdin":true,"wait_ms":50000}`)
 	if ask.WaitingForInput != "certain" || !strings.Contains(ask.text, "name?") || ask.DurationMS >= 50_000 {
 		t.Errorf("got %s", ask.text)
@@ -223,7 +223,7 @@ func TestFullScreenPrograms(t *testing.T) {
 		t.Errorf("the file has %.40q", text)
 	}
 
-	// A menu that has asked for the other codes of the cursor keys gets them.
+	// A menu that has switched the cursor keys to application mode gets those codes.
 	menu := a.inTerminal(dir, `python3 -c "import curses; curses.wrapper(lambda s: (s.addstr(0, 0, 'menu'), s.refresh(), s.addstr(1, 0, curses.keyname(s.getch())), s.refresh(), s.getch()))"`)
 	a.shows(menu, "menu")
 	a.awaits(menu, "certain")
@@ -248,7 +248,7 @@ func TestFullScreenPrograms(t *testing.T) {
 	a.shows(top, "%Cpu")
 	a.tell(top, `"text":"q"`)
 
-	// One that is killed leaves its last picture.
+	// A killed program leaves its last picture.
 	vim = a.inTerminal(dir, "vim -u NONE -i NONE -n text")
 	a.shows(vim, "line 23")
 	a.call("process_signal", `{"process_id":"`+vim.ProcessID+`","signal":"kill","wait_ms":50000}`)
@@ -292,7 +292,7 @@ func TestGitAddPatch(t *testing.T) {
 	}
 }
 
-// A password is asked for on the terminal, and not shown.
+// A program asks for a password on the terminal, and the answer does not show it.
 func TestPassword(t *testing.T) {
 	proctest.Need(t, "python3")
 	a := newAgent(t, io.Discard)
@@ -326,8 +326,9 @@ func TestTerminalUnderLoad(t *testing.T) {
 	}
 }
 
-// A terminal that nobody has open for a time is not at its end, and costs nothing.
-func TestTerminalThatIsLeftAndOpenedAgain(t *testing.T) {
+// A terminal that no process has open for a while is not at its end, and waiting for it
+// takes no processor time.
+func TestTerminalIsClosedAndOpenedAgain(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {

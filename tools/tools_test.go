@@ -164,7 +164,7 @@ func TestHugeOutputIsCountedExactly(t *testing.T) {
 	}
 }
 
-func TestDroppedOutputIsSaid(t *testing.T) {
+func TestDroppedOutputIsReported(t *testing.T) {
 	a := newAgentWith(t, io.Discard, procmgr.Options{Output: procmgr.OutputOptions{Memory: 48 << 10}})
 	first := a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":50000}`)
 	a.call("process_start", `{"command":`+quoted(proctest.Child("flood", "32768"))+`,"wait_ms":50000}`)
@@ -226,7 +226,7 @@ func TestRecordsCarryChatAndToolCall(t *testing.T) {
 	records := &logged{}
 	a := newAgent(t, records)
 	a.callWith("process_start", `{"command":"echo secret"}`, `{"coder.com/chat-id":"c1","claudecode/toolUseId":"use1"}`)
-	// The last is written when the answer is on its way already.
+	// The last record can come after the answer.
 	proctest.Await(t, "the record of the end", func() bool { return strings.Contains(records.String(), "process ended") })
 	log := records.String()
 	n := 0
@@ -288,7 +288,7 @@ func TestListsStaySmall(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoTextIsRefused(t *testing.T) {
+func TestInvalidUnicodeIsRefused(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	for _, command := range []string{`\ud800`, `\udc00\ud800`, "\xff", `\ud83d\n`} {
 		if r := a.call("process_start", `{"command":"echo `+command+`"}`); !r.isError || !strings.Contains(r.text, "not valid Unicode") {
@@ -300,7 +300,7 @@ func TestWhatIsNoTextIsRefused(t *testing.T) {
 	}
 }
 
-func TestCallsOfAChatAreBounded(t *testing.T) {
+func TestCallsOfAChatAreLimited(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	a.tools.limits = newLimits(1, 3)
 	waiting := func(chat string) chan result {
@@ -335,7 +335,7 @@ func TestCallsOfAChatAreBounded(t *testing.T) {
 	}
 }
 
-func TestRunningProcessesAreBounded(t *testing.T) {
+func TestRunningProcessesAreLimited(t *testing.T) {
 	a := newAgentWith(t, io.Discard, procmgr.Options{MaxRunningPerScope: 1, MaxRunning: 2})
 	start := func(chat string) result {
 		return a.callWith("process_start", `{"command":"exec sleep 100","background":true}`, `{"coder.com/chat-id":"`+chat+`"}`)
@@ -366,7 +366,7 @@ func TestTraceContextReachesTheChild(t *testing.T) {
 	if r.ProcessOutput.Output != parent+" k=v\n" || !strings.Contains(records.String(), parent) {
 		t.Errorf("got %q and the log %s", r.ProcessOutput.Output, records)
 	}
-	// Another attempt is another span, and still the same request.
+	// A retry has another span, and is the same request nevertheless.
 	if again := a.callWith("process_start", `{"command":"echo $TRACEPARENT $TRACESTATE","request_id":"r"}`, `{}`); !again.Attached {
 		t.Errorf("got %s", again.text)
 	}
@@ -401,9 +401,8 @@ func quoted(s string) string {
 	return string(text)
 }
 
-// FuzzArguments looks for arguments that crash the server, that are neither
-// accepted nor refused with words, or that leave what was accepted outside the
-// limits.
+// FuzzArguments looks for arguments that crash the server, that it neither accepts nor
+// refuses with a text, or that it accepts beyond the limits.
 func FuzzArguments(f *testing.F) {
 	for _, text := range []string{
 		`{}`, `null`, ``, `[]`, `{"command":"true"}`, `{"command":1}`, `{"wait_ms":1e400}`, `{"command":"x","wait_ms":1e999999999}`, `{"command":"x","wait_ms":1e-999999999}`, `{"wait_ms":5.0,"command":"x"}`,
@@ -431,7 +430,7 @@ func FuzzArguments(f *testing.F) {
 	})
 }
 
-// A list measures what runs only if it is asked to.
+// A list measures processes only on request.
 func TestAListShowsUsageOnRequest(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	r := a.call("process_start", `{"command":"sleep 300 & exec sleep 300","background":true}`)
@@ -450,7 +449,7 @@ func TestAListShowsUsageOnRequest(t *testing.T) {
 	}
 }
 
-// A list that measures names the ports that what runs listens on.
+// A list that measures names the ports that processes listen on.
 func TestAListShowsPortsOnRequest(t *testing.T) {
 	a := newAgent(t, io.Discard)
 	r := a.call("process_start", `{"command":`+quoted(proctest.Child("http"))+`,"background":true}`)

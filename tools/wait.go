@@ -115,7 +115,7 @@ func (c *Call) waitAnswer(list []waitedProcess, conditional bool) answer {
 	var each strings.Builder
 	for _, e := range list {
 		last := e.h.Output().Tail(lastLines, output.Part{Open: e.p.OutputOpen && e.p.State.Running()})
-		row := schemas.WaitedProcess{Process: inList(e.p), LastLines: lastOf(last.Text, lastText/len(list)), NextCursor: last.Next}
+		row := schemas.WaitedProcess{Process: listed(e.p), LastLines: lastOf(last.Text, lastText/len(list)), NextCursor: last.Next}
 		fmt.Fprintf(&each, "Process %s: %s.", e.p.ID, status(e.p))
 		if conditional {
 			row.Waited = waitedOf(e.waited)

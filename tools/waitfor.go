@@ -14,23 +14,23 @@ import (
 )
 
 const (
-	// conditionWait is how long a call waits for a condition unless it says: as long
-	// as most clients have patience.
+	// conditionWait is how long a call waits for a condition by default: as long as most
+	// clients wait for an answer.
 	conditionWait = 45 * time.Second
-	// fromNow as the offset behind which output is new is the end of what there is.
+	// fromNow stands for the end of the output as the offset behind which output is new.
 	fromNow = -1
 )
 
-// waitHTTP is what a wait has come to when a URL has answered.
+// waitHTTP is the result of a wait that ended because a URL answered.
 const waitHTTP procmgr.WaitResult = "http_ok"
 
-// condition puts wait_for into the terms of the manager. cursor is where output that
-// counts begins; without, lines count from the start on, and new output from now on.
+// condition returns wait_for in the terms of the manager. Output counts from cursor on;
+// without one, lines count from the start, and new output from now on.
 func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.Condition, err error) {
 	switch {
 	case in == nil:
 		return w, nil
-	case *in == schemas.WaitFor{}: // the schema refuses {} and zeros
+	case *in == schemas.WaitFor{}: // new_output is false: the schema refuses all else
 		return w, invalid("wait_for.new_output: got false, must be true where it stands alone: nothing else could come true")
 	}
 	if in.OutputMatches != "" {
@@ -54,7 +54,7 @@ func condition(in *schemas.WaitFor, cursor *schemas.Int) (w procmgr.Condition, e
 	return w, nil
 }
 
-// await waits as long as was asked for the exit, or for what w says.
+// await waits for the exit, or for w, as long as the call asked for.
 func (c *Call) await(ctx context.Context, h procmgr.Handle, w procmgr.Condition, asked *schemas.Int, otherwise time.Duration) procmgr.Waited {
 	waitCtx, cancel := c.within(ctx, asked, otherwise)
 	defer cancel()
@@ -65,7 +65,7 @@ func (c *Call) await(ctx context.Context, h procmgr.Handle, w procmgr.Condition,
 	return waited
 }
 
-// awaitOne waits until the context ends at most.
+// awaitOne waits for the exit, or for w, or until the context ends.
 func awaitOne(ctx context.Context, h procmgr.Handle, w procmgr.Condition) procmgr.Waited {
 	if w.Behind == fromNow {
 		w.Behind = h.Output().Total()
@@ -83,7 +83,7 @@ func awaitOne(ctx context.Context, h procmgr.Handle, w procmgr.Condition) procmg
 // is wrong with a port or a URL that did not answer as expected.
 func (c *Call) noteWait(ctx context.Context, h procmgr.Handle, in *schemas.WaitFor, w procmgr.Waited) {
 	if w.Lost > 0 {
-		c.note("%d bytes were no longer kept when output_matches was looked for in them.", w.Lost)
+		c.note("%d bytes were discarded before output_matches could be looked for in them.", w.Lost)
 	}
 	if in.PortOpen == 0 && in.HTTPOK == "" {
 		return
@@ -124,7 +124,7 @@ func isOpen(ctx context.Context, port int) bool {
 	return probe.Port(ctx, port) == nil
 }
 
-// waitedOf puts the end of a wait into the terms of the schema.
+// waitedOf returns the end of a wait in the terms of the schema.
 func waitedOf(w procmgr.Waited) schemas.Waited {
 	s := schemas.Waited{WaitResult: string(w.Result)}
 	if w.Result == procmgr.WaitMatch {
@@ -133,7 +133,7 @@ func waitedOf(w procmgr.Waited) schemas.Waited {
 	return s
 }
 
-// waitWords says in a few words what ended a wait for a condition.
+// waitWords describes in a few words what ended a wait for a condition.
 func waitWords(w schemas.Waited) string {
 	switch w.WaitResult {
 	case "":

@@ -10,8 +10,8 @@ import (
 	"github.com/proctor-mcp/proctor/caller"
 )
 
-// BenchmarkStdioList is the round trip of a call that does next to nothing: what
-// it costs is the way in and out.
+// BenchmarkStdioList measures the round trip of a call that does next to nothing: the way
+// in and out.
 func BenchmarkStdioList(b *testing.B) {
 	in, out, _ := newServing(b, b.TempDir(), io.Discard).stdio(b, caller.Identity{Token: "stdio", DefaultChat: "c"})
 	roundTrip(b, in, out, callMessage(1, "process_start", `{"command":"exec sleep 100","background":true}`))

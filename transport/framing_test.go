@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// A request whose end can be read in two ways is answered, and its connection closed:
-// what comes behind it may not be a request at all (RFC 9112, 6.1 and 6.3).
+// A request whose end can be read in two ways is answered, and its connection is closed:
+// the bytes behind it may be no request at all (RFC 9112, 6.1 and 6.3).
 func TestAnAmbiguousEndClosesTheConnection(t *testing.T) {
 	s := newServing(t, t.TempDir(), io.Discard)
 	socket := t.TempDir() + "/proctor.sock"

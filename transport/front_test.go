@@ -181,7 +181,7 @@ func TestProgressOnSSE(t *testing.T) {
 	progressMessage(t, s, clock, func(m string) { post(t, c, endpoint, m).Body.Close() }, func() string { return event(t, events) })
 }
 
-// TestNobodyCancelsForAnother lets clients with the same ids cancel.
+// TestNobodyCancelsForAnother has clients cancel requests with ids that others use as well.
 func TestNobodyCancelsForAnother(t *testing.T) {
 	s := newServing(t, t.TempDir(), io.Discard)
 	base := s.http(t, nil)
@@ -251,7 +251,8 @@ func TestAClosedEventStreamEndsItsCalls(t *testing.T) {
 		list, _ := s.manager.In(procmgr.Chat("transcript")).List(procmgr.FilterRunning, 1)
 		return len(list) == 1
 	}
-	// A call counts before it starts its process, and a cancelled one starts none.
+	// A call counts before it starts its process, and would start none if it were
+	// cancelled before.
 	proctest.Await(t, "the call's process to run", running)
 	cancel()
 	proctest.Await(t, "the call to end", func() bool { return s.tools.Calls() == 0 })
@@ -261,7 +262,7 @@ func TestAClosedEventStreamEndsItsCalls(t *testing.T) {
 	c.CloseIdleConnections()
 }
 
-func TestStreamsOfATokenAreBounded(t *testing.T) {
+func TestStreamsOfATokenAreLimited(t *testing.T) {
 	base := newServing(t, t.TempDir(), io.Discard).http(t, func(h *HTTP) { h.MaxStreamsPerToken = 2 })
 	c := &http.Client{Transport: &http.Transport{}}
 	defer c.CloseIdleConnections()
@@ -274,8 +275,8 @@ func TestStreamsOfATokenAreBounded(t *testing.T) {
 	}
 }
 
-// TestSlowClients keeps a thousand connections that send nothing, half a head or
-// half a body, and asks meanwhile.
+// TestSlowClients keeps a thousand connections open that send nothing, half a head or half
+// a body, and makes requests meanwhile.
 func TestSlowClients(t *testing.T) {
 	base := newServing(t, t.TempDir(), io.Discard).http(t, nil)
 	address := strings.TrimPrefix(base, "http://")
@@ -315,9 +316,9 @@ func TestOverlongHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// A client that sends and does not read is no longer read from once its backlog is
-// full, and gets every answer when it reads.
-func TestASlowReaderIsNotServedIntoMemory(t *testing.T) {
+// The server reads no more from a client that does not read its answers once the backlog
+// is full. The client gets every answer when it reads.
+func TestBacklogOfASlowReaderIsLimited(t *testing.T) {
 	s := newServing(t, t.TempDir(), io.Discard)
 	full := make(chan struct{}, 1)
 	in, out, _ := s.stdioWith(t, caller.Identity{Token: "stdio"}, func(std *Stdio) {
@@ -468,8 +469,8 @@ func TestParseTokens(t *testing.T) {
 
 var messages = flag.Int("messages", 20_000, "how many mutated messages TestMutatedMessages sends")
 
-// TestMutatedMessages sends messages with a few bytes changed through the stdio
-// front, many at once, and wants as many answers as there must be.
+// TestMutatedMessages sends messages with a few changed bytes on stdio, many at once, and
+// counts the answers.
 func TestMutatedMessages(t *testing.T) {
 	seeds := []string{
 		`{"jsonrpc":"2.0","id":1,"method":"ping"}`, strings.TrimSpace(callMessage(12, "process_list", `{"limit":1,"state":"all"}`)),
@@ -516,8 +517,8 @@ func TestMutatedMessages(t *testing.T) {
 	}
 }
 
-// FuzzMessages sends whole messages to both fronts: every answer must be one
-// JSON object, with no words of Go's libraries.
+// FuzzMessages sends messages by stdio and by HTTP: every answer must be one JSON object,
+// without words of Go's libraries.
 func FuzzMessages(f *testing.F) {
 	for _, text := range []string{
 		`{"jsonrpc":"2.0","id":1,"method":"ping"}`, `{"jsonrpc":"2.0","id":"x","method":"tools/list","params":{"cursor":1}}`,

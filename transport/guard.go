@@ -26,12 +26,12 @@ const (
 	bodyTime     = 5 * time.Minute
 )
 
-// guard is what stands before everything else, on every path and method.
+// guard lets requests in, on every path and with every method.
 type guard struct {
 	hosts, origins []string // allowed beyond loopback
 	identify       func(authorization string) (caller.Identity, bool)
 	log            *slog.Logger
-	large          chan struct{} // see patient
+	large          chan struct{} // see bodyReader
 	next           func(http.ResponseWriter, *http.Request, caller.Identity)
 }
 
@@ -50,7 +50,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	origins := r.Header.Values("Origin")
 	granted := ""
 	switch {
-	// A page that was bound to our address by DNS sends its own name as host.
+	// A page whose name was bound to our address by DNS sends that name as host.
 	case !g.hostAllowed(r.Host):
 		g.refuse(w, r, http.StatusForbidden, "the Host header names neither loopback nor a host allowed by --allow-host")
 		return
@@ -86,41 +86,41 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next(w, r, id)
 }
 
-// grant lets the pages of an allowed origin read what they are answered (Fetch
-// standard, CORS protocol). The token is no ambient credential, so none is granted.
+// grant lets the pages of an allowed origin read the answers (Fetch standard, CORS
+// protocol). It grants no credentials: a browser sends no token by itself.
 func grant(h http.Header, origin, headers string) {
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Add("Vary", "Origin")
 	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS")
 	if headers != "" {
-		h.Set("Access-Control-Allow-Headers", headers) // which ones matter is for the flags to say
+		h.Set("Access-Control-Allow-Headers", headers) // flags decide which ones matter
 	}
 	h.Set("Access-Control-Expose-Headers", "Mcp-Session-Id, WWW-Authenticate, Retry-After")
 	h.Set("Access-Control-Max-Age", "600")
 }
 
-// refuse answers a request that does not get in, and lets the operator know.
+// refuse answers a request that may not come in, and writes that to the log.
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
 	g.log.Info("request refused", "status", status, "why", why, "method", clip(r.Method), "path", clip(r.URL.Path),
 		"host", clip(r.Host), "origin", clip(r.Header.Get("Origin")), "remote", r.RemoteAddr)
-	// The rest of the body is not waited for.
+	// The rest of the body is not read.
 	w.Header().Set("Connection", "close")
 	http.Error(w, "proctor: "+why, status)
 }
 
-// clip bounds what a stranger can put into the log.
+// clip limits what a stranger can write into the log.
 func clip(s string) string { return s[:min(len(s), 100)] }
 
-// readBody reads the body of r into memory, so that no handler sees more of it
-// than is allowed. It answers and returns false if it must not go on; else done
-// lets go of the memory that a large body has taken.
+// readBody reads the body of r into memory, so that no handler gets more of it than is
+// allowed. It returns false if it has refused the request. Otherwise done gives back the
+// place of a large body.
 func (g *guard) readBody(w http.ResponseWriter, r *http.Request) (done func(), ok bool) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		g.refuse(w, r, http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
 		return nil, false
 	}
 	control := http.NewResponseController(w)
-	p := &patient{
+	p := &bodyReader{
 		body: http.MaxBytesReader(w, r.Body, MaxBodyBytes), control: control, until: time.Now().Add(bodyTime), large: g.large,
 	}
 	body, err := io.ReadAll(p)
@@ -143,33 +143,33 @@ func (g *guard) readBody(w http.ResponseWriter, r *http.Request) (done func(), o
 }
 
 const (
-	// smallBytes is what every request may have; a larger one takes one of
-	// largeRequests places until it is answered.
+	// A request of more than smallBytes takes one of largeRequests places until it is
+	// answered.
 	smallBytes    = 64 << 10
 	largeRequests = 8
 )
 
 var errBusy = errors.New("too many large requests")
 
-// patient reads a body that must not stand still, and that must have a place
-// among the large ones once it is one.
-type patient struct {
+// bodyReader reads a body. It gives up on one that pauses for too long, and takes a place
+// for one that turns out to be large.
+type bodyReader struct {
 	body    io.Reader
 	control *http.ResponseController
 	until   time.Time
-	large   chan struct{} // holds one for each that is on its way
+	large   chan struct{} // holds one for each large request in progress
 	read    int
 	placed  bool
 }
 
-func (p *patient) done() {
+func (p *bodyReader) done() {
 	if p.placed {
 		p.placed = false
 		<-p.large
 	}
 }
 
-func (p *patient) Read(b []byte) (int, error) {
+func (p *bodyReader) Read(b []byte) (int, error) {
 	deadline := time.Now().Add(bodyIdleTime)
 	if deadline.After(p.until) {
 		deadline = p.until
@@ -199,8 +199,8 @@ func (g *guard) hostAllowed(host string) bool {
 	})
 }
 
-// originAllowed accepts pages that this machine serves to itself, and origins
-// that were allowed by name.
+// originAllowed accepts pages that come from this machine, and origins that are allowed
+// by name.
 func (g *guard) originAllowed(origins []string) bool {
 	if len(origins) != 1 {
 		return false

@@ -18,8 +18,8 @@ import (
 
 const listCall = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"process_list","arguments":{}}}`
 
-// try makes one request and returns its status and body. The headers are given
-// as name, value pairs; a Host is the request's host.
+// try makes a request and returns status, headers and body of the response. headers are
+// pairs of name and value; Host sets the host of the request.
 func try(t *testing.T, method, url string, body io.Reader, headers ...string) (int, http.Header, string) {
 	t.Helper()
 	r, err := http.NewRequest(method, url, body)
@@ -56,7 +56,7 @@ func try(t *testing.T, method, url string, body io.Reader, headers ...string) (i
 	return response.StatusCode, response.Header, text
 }
 
-// TestGuard tries every way in with every kind of stranger.
+// TestGuard makes every kind of request that must be refused, by every way in.
 func TestGuard(t *testing.T) {
 	base := newServing(t, t.TempDir(), io.Discard).http(t, func(h *HTTP) {
 		h.AllowHosts = []string{"proctor.example"}
@@ -202,7 +202,7 @@ func TestTokensHaveScopesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestManyChatsOverHTTP lets chats work at once with the same request ids.
+// TestManyChatsOverHTTP has chats work at once with the same request ids.
 func TestManyChatsOverHTTP(t *testing.T) {
 	s := newServing(t, t.TempDir(), io.Discard)
 	base := s.http(t, nil)
@@ -255,8 +255,8 @@ func TestStatusOfAnError(t *testing.T) {
 	}
 }
 
-// Before 2026-07-28 a 404 says that a session is gone, and a notification of any
-// era is not answered.
+// Before 2026-07-28 the status 404 means that a session is gone. A notification of any
+// protocol is not answered.
 func TestStatusBeforeItWasPrescribed(t *testing.T) {
 	url := newServing(t, t.TempDir(), io.Discard).http(t, nil) + "/mcp"
 	if status, _, text := try(t, "POST", url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{}}`)); status != 200 || !strings.Contains(text, "-32601") {
@@ -269,7 +269,7 @@ func TestStatusBeforeItWasPrescribed(t *testing.T) {
 	}
 }
 
-// What an error quotes of its caller is not taken for words of a library.
+// Text that an error quotes from its caller is not mistaken for words of a library.
 func TestAnErrorQuotesItsCaller(t *testing.T) {
 	url := newServing(t, t.TempDir(), io.Discard).http(t, nil) + "/mcp"
 	_, _, text := try(t, "POST", url, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"proctor://processes","_meta":{"coder.com/chat-id":"other"}}}`), "Coder-Chat-Id", "panic")

@@ -18,15 +18,16 @@ import (
 // file of the package imports it. A new version of the library is checked against:
 //
 //   - MCPServer.HandleMessage answers one message. It needs no session, keeps nothing
-//     of the message, and may be called concurrently, also with equal ids, as long as
-//     it is never given a notifications/cancelled: it finds the request by its id alone.
+//     of the message, and may be called concurrently, also with equal ids. It must never
+//     get a notifications/cancelled: it would find the request by its id alone.
 //   - It calls the handlers of tools and resources with the context that it was given,
 //     and the error hook with their errors.
-//   - It decodes a tool call five times, and results four times. So calls before
-//     protocol 2026-07-28 go to their tool directly, and no result goes through it.
-//   - It answers a request of protocol 2026-07-28 on every transport, and checks the
-//     HTTP headers of none that its own HTTP servers did not receive.
-//   - It reports its own errors, and Go's, with the text of the Go error.
+//   - It decodes a tool call five times, and encodes a result four times. So calls of
+//     protocols before 2026-07-28 go to their tool directly, and no result of a tool goes
+//     through it.
+//   - It answers requests of protocol 2026-07-28 whatever transport they came by, and does
+//     not check their HTTP headers: only its own HTTP servers do.
+//   - The text of its errors is that of Go errors, its own and those of Go's libraries.
 
 // MCPServer is the MCP library's server.
 type MCPServer = server.MCPServer
@@ -71,8 +72,7 @@ func Notify(ctx context.Context, method string, params map[string]any) {
 // requestKey is the key of the *request in the context of what the library calls.
 type requestKey struct{}
 
-// runTool answers a tool call past the library: its reply is not the library's to
-// encode.
+// runTool puts the reply of a tool into the request, and returns nothing to the library.
 func runTool(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	q := ctx.Value(requestKey{}).(*request)
 	reply := q.call.Run(ctx)
@@ -124,8 +124,8 @@ func explain(ctx context.Context, _ any, _ mcp.MCPMethod, message any, err error
 	}
 }
 
-// answer has the library answer a request. A tool call and a read come back to a handler
-// of ours, which sets what it answers in the request; result is nothing then.
+// answer has the library answer a request. For a tool call the library calls runTool, which
+// puts the reply into the request; result is nil then.
 func (l library) answer(ctx context.Context, q *request) (result json.RawMessage, failure *protocolError) {
 	switch r := l.HandleMessage(context.WithValue(ctx, requestKey{}, q), q.textWithID("1")).(type) {
 	case mcp.JSONRPCError:
@@ -174,9 +174,9 @@ func plainText(code int, text string) string {
 	return tools.OneLine(text)
 }
 
-// onLegacyStream returns the context of a request on a transport that serves only
-// protocols before 2026-07-28, or the error for a request of a later one. What there is
-// may be discovered nevertheless.
+// onLegacyStream returns the context of a request on a transport that serves only protocols
+// before 2026-07-28, or the error for a request of a later one. server/discover is answered
+// nevertheless, with the versions that are served.
 func onLegacyStream(ctx context.Context, m *message) (context.Context, *protocolError) {
 	legacy := mcp.LegacyProtocolVersions()
 	if m.isModern() && m.method != methodDiscover {

@@ -16,8 +16,8 @@ import (
 	"github.com/proctor-mcp/proctor/tools"
 )
 
-// TestDefinitions holds what every agent pays for: the tools are in each of its
-// contexts. Run with -update to write the snapshot anew.
+// TestDefinitions keeps a snapshot of the tool definitions and limits their size: they are
+// part of every agent's context. Run with -update to write the snapshot anew.
 func TestDefinitions(t *testing.T) {
 	cost := 0
 	var all []mcp.Tool

@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// Listen listens on HOST:PORT, or on unix:PATH. A socket in the file system can
-// be connected to by this user alone (mode 0600), and who connects is looked at
-// once more. One that a dead server left behind is replaced.
+// Listen listens on HOST:PORT, or on unix:PATH. Only this user can connect to a socket in
+// the file system (mode 0600), and each connection is checked for its user once more. A
+// socket that a dead server left behind is replaced.
 func Listen(address string, log *slog.Logger) (net.Listener, error) {
 	path, ok := strings.CutPrefix(address, "unix:")
 	if !ok {
@@ -61,9 +61,9 @@ func (l ownUsers) Accept() (net.Conn, error) {
 	}
 }
 
-// connectionsEach returns how many connections each of n listeners may have: what
-// was asked for, and all together no more than half of the descriptors that the
-// program may have, for it starts processes with the rest. 0 is no bound.
+// connectionsEach returns how many connections each of n listeners may have: as many as
+// asked for, but all together at most half of the file descriptors that the program may
+// have. It needs the others to start processes. 0 is no limit.
 func connectionsEach(asked, n int) int {
 	limit := maxDescriptors()
 	if limit == 0 {
@@ -76,9 +76,9 @@ func connectionsEach(asked, n int) int {
 	return min(asked, most)
 }
 
-// sparing closes connections that get one of the last descriptors, 32 or an
-// eighth of what the program may have. Processes may have taken nearly all others;
-// these are for ending them.
+// sparing closes connections that get one of the last file descriptors: 32, or an eighth
+// of those that the program may have. When processes have taken nearly all others, these
+// are left to end the processes.
 type sparing struct{ net.Listener }
 
 func (l sparing) Accept() (net.Conn, error) {
@@ -95,8 +95,8 @@ func (l sparing) Accept() (net.Conn, error) {
 	}
 }
 
-// bounded is a listener with so many connections at a time; more wait. Unlike
-// those of netutil.LimitListener they can be half closed, as net/http does it so
+// bounded is a listener with a limited number of connections at a time; further ones wait.
+// Unlike those of netutil.LimitListener they can be half closed: net/http does that so
 // that a refusal reaches a client that is still sending.
 type bounded struct {
 	net.Listener
@@ -129,7 +129,7 @@ func (l *bounded) Accept() (net.Conn, error) {
 
 func (l *bounded) Close() error { return l.close() }
 
-// placed is a connection that gives back its place.
+// placed is a connection that gives back its place when it is closed.
 type placed struct {
 	net.Conn
 	leave func() // once

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenUnix makes a socket that only this user can connect to. The mask is the
-// process's own for a moment; nothing else makes files that early.
+// listenUnix makes a socket that only this user can connect to. It changes the umask of
+// the whole program for a moment, when nothing else makes files yet.
 func listenUnix(path string) (net.Listener, error) {
 	old := unix.Umask(0o177)
 	defer unix.Umask(old)
@@ -30,8 +30,8 @@ func peerUID(c *net.UnixConn) (uid int, err error) {
 	return uid, err
 }
 
-// maxDescriptors returns how many descriptors the program may have, or 0 if that
-// is not known.
+// maxDescriptors returns how many file descriptors the program may have, or 0 if that is
+// not known.
 func maxDescriptors() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -40,8 +40,8 @@ func maxDescriptors() int {
 	return int(min(limit.Cur, math.MaxInt32))
 }
 
-// descriptor returns the number of a connection's descriptor. The kernel gives the
-// lowest that is free, so it tells how many are in use.
+// descriptor returns the number of a connection's file descriptor. The kernel hands out
+// the lowest free number, so it shows how many are in use.
 func descriptor(c net.Conn) (n int) {
 	if raw, err := c.(syscall.Conn).SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { n = int(fd) }) // a closed one has none

@@ -12,7 +12,7 @@ func listenUnix(string) (net.Listener, error) {
 
 func peerUID(*net.UnixConn) (int, error) { return os.Geteuid(), nil }
 
-// maxDescriptors returns 0: Windows has no such bound.
+// maxDescriptors returns 0: Windows has no such limit.
 func maxDescriptors() int { return 0 }
 
 func descriptor(net.Conn) int { return 0 }

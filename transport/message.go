@@ -34,9 +34,9 @@ type message struct {
 func (m *message) isRequest() bool { return m.id != nil && m.method != "" }
 
 const (
-	// maxMetaBytes is the largest _meta, maxMembers the most members of an object
-	// that a message is made of. Text belongs into arguments, and reading a
-	// hundred thousand keys would cost every reader of the message its time.
+	// maxMetaBytes is the largest _meta, maxMembers the most members of the objects that
+	// a message consists of. Text belongs into arguments, and a hundred thousand keys
+	// would take every reader of the message its time.
 	maxMetaBytes = 64 << 10
 	maxMembers   = 4096
 	// maxTokenBytes is the longest progress token.
@@ -52,7 +52,7 @@ func (m *message) isModern() bool { return isModern(m.protocol) }
 func parse(text []byte) (message, *protocolError) {
 	m := message{text: text}
 	value := jsontext.Value(text)
-	unique := value.IsValid(jsontext.AllowInvalidUTF8(true)) // no key stands twice
+	unique := value.IsValid(jsontext.AllowInvalidUTF8(true)) // no object has a key twice
 	switch {
 	case !utf8.Valid(text):
 		return m, &protocolError{code: codeParse, text: "the message is not valid UTF-8"}
@@ -63,7 +63,7 @@ func parse(text []byte) (message, *protocolError) {
 	}
 	envelope, bad := readObject(text, "jsonrpc", "id", "method", "params", "result", "error")
 	if id, ok := envelope["id"]; ok {
-		// It is sent back as it is, so it must be what others can read.
+		// It is sent back as it is, so others must be able to read it.
 		if kind := id.value.Kind(); kind != '"' && kind != '0' || !id.value.IsValid() {
 			return m, &protocolError{code: codeInvalidRequest, text: "id must be a string or a number"}
 		}
@@ -99,7 +99,7 @@ func parse(text []byte) (message, *protocolError) {
 		return refuse(codeInvalidRequest, "a key stands twice in one object")
 	}
 	if m.id != nil && m.method == methodListen {
-		// The library would hold it open under a number of ours, and nothing would come.
+		// The library would keep the request open, and nothing would ever come.
 		return refuse(codeNoMethod, "%s: nothing here can be subscribed to; process_wait waits for what happens", m.method)
 	}
 	if m.method == methodCancelled {
@@ -111,7 +111,7 @@ func parse(text []byte) (message, *protocolError) {
 	return m, nil
 }
 
-// readParams checks the parameters and what stands in them.
+// readParams checks the parameters and reads what the message needs of them.
 func (m *message) readParams(text jsontext.Value) (map[string]field, *protocolError) {
 	invalid := func(format string, args ...any) (map[string]field, *protocolError) {
 		return nil, &protocolError{code: codeInvalidParams, text: fmt.Sprintf(format, args...)}
@@ -153,7 +153,7 @@ func (m *message) readParams(text jsontext.Value) (map[string]field, *protocolEr
 	return params, nil
 }
 
-// readMeta checks the _meta of the parameters.
+// readMeta checks the _meta of the parameters and reads what the message needs of it.
 func (m *message) readMeta(text jsontext.Value) *protocolError {
 	invalid := func(format string, args ...any) *protocolError {
 		return &protocolError{code: codeInvalidParams, text: fmt.Sprintf(format, args...)}
@@ -187,9 +187,9 @@ type field struct {
 	start int
 }
 
-// readObject returns the members of a JSON object, which must be valid. It
-// refuses keys that repeat, or that differ only in case from each other or from
-// a known one; the members are returned all the same.
+// readObject returns the members of a JSON object, which must be valid. It returns an
+// error as well if two keys are equal, or differ only in case from each other or from a
+// known one.
 func readObject(text []byte, known ...string) (fields map[string]field, bad *protocolError) {
 	invalid := func(format string, args ...any) {
 		if bad == nil {
@@ -201,9 +201,9 @@ func readObject(text []byte, known ...string) (fields map[string]field, bad *pro
 		exact[fold(name)] = name
 	}
 	fields = make(map[string]field, len(known))
-	// A buffer is read where it is.
+	// A bytes.Buffer is read without a copy.
 	d := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	// The text is valid, so the decoder has nothing to complain of.
+	// The text is valid, so the decoder returns no error.
 	_, _ = d.ReadToken()
 	for d.PeekKind() == '"' {
 		if len(fields) > maxMembers {
@@ -214,7 +214,7 @@ func readObject(text []byte, known ...string) (fields map[string]field, bad *pro
 		name := token.String()
 		value, _ := d.ReadValue()
 		end := int(d.InputOffset())
-		value = text[end-len(value) : end] // the decoder's own is gone with the next read
+		value = text[end-len(value) : end] // the decoder's own lasts until the next read
 		folded := fold(name)
 		if other, ok := exact[folded]; ok && other != name {
 			invalid("the key %.80q differs from %.80q only in case", name, other)
@@ -228,11 +228,10 @@ func readObject(text []byte, known ...string) (fields map[string]field, bad *pro
 	return fields, bad
 }
 
-// fold returns what all names that encoding/json takes for the same have in
-// common.
+// fold returns the same text for all names that encoding/json takes for the same.
 func fold(name string) string {
 	if !strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
-		return strings.ToUpper(name) // the least of each letter, and quickly
+		return strings.ToUpper(name) // the same as below for ASCII, and faster
 	}
 	return strings.Map(func(r rune) rune {
 		least := r

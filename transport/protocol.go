@@ -32,7 +32,7 @@ const (
 // is no greeting, and each request says what it speaks.
 func isModern(version string) bool { return version >= "2026-07-28" }
 
-// protocolError is a JSON-RPC error.
+// protocolError is the error in a JSON-RPC response.
 type protocolError struct {
 	id   json.RawMessage // of the request; nil if it is not known
 	code int

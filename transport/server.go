@@ -31,7 +31,7 @@ func (s *Server) Library() *MCPServer { return s.library.MCPServer }
 // EndWaits makes every call that waits, now or later, answer with what there is.
 func (s *Server) EndWaits() { s.tools.EndWaits() }
 
-// accept takes a request in. Its client may be notified by notify.
+// accept takes a request in. notify sends notifications to its client.
 func (s *Server) accept(q *request, header http.Header, id caller.Identity, notify func(method string, params map[string]any)) {
 	r := tools.Request{
 		Tool: q.tool, Arguments: q.arguments, Header: header, Identity: id,
@@ -57,7 +57,7 @@ func (q *request) isDirect() bool { return q.call.Tool != "" && !q.isModern() }
 // error, or 0.
 func (s *Server) answer(ctx context.Context, q *request) (text []byte, code int) {
 	defer func() {
-		if p := recover(); p != nil { // tools recover by themselves: it is the library's
+		if p := recover(); p != nil { // of the library: tools recover from their own
 			s.log.Error("panic while answering", "panic", p, "stack", string(debug.Stack()))
 			text, code = encodeError(&protocolError{id: q.id, code: codeInternal, text: internalText}), codeInternal
 		}
@@ -101,9 +101,9 @@ func (p *peer) refuse(bad *protocolError, sent func()) {
 	}()
 }
 
-// begin accepts a request. If it is its turn already, begin returns what answers it;
-// else it is answered in a goroutine of its own when it is. begun is called first then.
-// ok is false if no more requests are taken.
+// begin accepts a request. If its turn has come, begin returns the function that answers it;
+// else a new goroutine answers it when its turn comes. begun is called at that time. ok is
+// false if no more requests are taken.
 func (p *peer) begin(ctx context.Context, m message, header http.Header, begun func()) (answer func(), ok bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	q := &request{message: m, owner: p.owner, cancel: cancel}

@@ -18,11 +18,11 @@ import (
 const (
 	// MaxLineBytes is the longest message on stdio.
 	MaxLineBytes = 8 << 20
-	// maxBacklogBytes is how much of what the client has sent may wait for its turn.
-	// Then no more is read. It is room for all calls that a token may have in progress:
-	// the calls of a chat must not keep those of another from being read.
+	// maxBacklogBytes is how many bytes of requests may wait for their turn. Beyond that no
+	// more is read. It is enough for all calls that a token may have in progress, so that
+	// the calls of one chat do not keep those of another from being read.
 	maxBacklogBytes = 32 << 20
-	// requestBytes is what a request takes beside its text.
+	// requestBytes is how much memory a request takes beside its text.
 	requestBytes = 1 << 10
 	// lastWait is how long calls still wait after the end of the input: a script that
 	// pipes its calls in wants their results.
@@ -68,7 +68,7 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.peer = peer{server: s.Server, requests: newRequests(), owner: "stdio", identity: s.Identity, send: s.out.send}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Once nothing more needs to be read, the reader does not wait for room any more.
+	// bounded ends when the input has: the reader waits for room only before.
 	bounded, unbound := context.WithCancel(ctx)
 	defer unbound()
 	read := make(chan error, 1)
@@ -104,8 +104,8 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	return err
 }
 
-// read reads messages until the end of the input, and sends the error, or nil. It does
-// not wait for room any more once bounded has ended.
+// read reads messages until the end of the input, and then sends the error, or nil, to end.
+// It waits for room in the backlog until bounded has ended.
 //
 // The goroutine that reads a request whose turn it is answers it, and leaves the reading
 // to another one. Otherwise each answer would wait for a thread to wake up: 50 µs, and

@@ -63,8 +63,8 @@ func TestWaitingCallsDelayNothing(t *testing.T) {
 	}
 }
 
-// Input that is sent without waiting for answers comes in the order of the calls, also
-// behind one that is refused.
+// Input that a client sends without waiting for answers arrives in the order of the calls,
+// also behind a call that is refused.
 func TestInputKeepsItsOrder(t *testing.T) {
 	s := newServing(t, t.TempDir(), io.Discard)
 	in, out, _ := s.stdioWith(t, caller.Identity{Token: "stdio"}, func(*Stdio) {})
@@ -159,7 +159,7 @@ func TestClosedOutputEndsTheServer(t *testing.T) {
 	}
 }
 
-// TestEndWhileCallsArrive ends the server while its reader still takes calls.
+// TestEndWhileCallsArrive ends the server while calls still arrive.
 func TestEndWhileCallsArrive(t *testing.T) {
 	s := newServing(t, t.TempDir(), io.Discard)
 	for range 50 {

@@ -13,27 +13,27 @@ import (
 // MinTokenBytes is the shortest secret of a token.
 const MinTokenBytes = 16
 
-// Token is a secret that lets requests in. It keeps only a digest.
+// Token is a secret that lets requests in. Only its digest is kept.
 type Token struct {
 	digest [sha256.Size]byte
 	bound  string
 }
 
-// NewToken returns the token of a secret. bound is the chat, or the prefix of
-// chats, that it may name; "" is any.
+// NewToken returns the token of a secret. bound is the chat, or the prefix of chats, that
+// its requests may name; "" is any.
 func NewToken(secret, bound string) Token {
 	return Token{sha256.Sum256([]byte(secret)), bound}
 }
 
-// ParseTokens reads tokens, one a line, so that there can be an old and a new one
-// while clients change over:
+// ParseTokens reads tokens, one a line, so that an old and a new one can be valid while
+// clients change over:
 //
 //	SECRET          may name any chat
 //	SECRET CHAT     only this chat
 //	SECRET PREFIX/  only chats that begin so; the prefix ends in / : or .
 //
-// Empty lines and those that begin with # are left out. Errors name the line and
-// never its secret.
+// Empty lines and lines that begin with # are skipped. Errors name the line, never its
+// secret.
 func ParseTokens(text string) ([]Token, error) {
 	var tokens []Token
 	lines := map[string]int{} // of each secret
@@ -50,7 +50,7 @@ func ParseTokens(text string) ([]Token, error) {
 		case len(words[0]) < MinTokenBytes || strings.ContainsFunc(words[0], func(r rune) bool { return r <= ' ' || r > '~' }):
 			return nil, fmt.Errorf("line %d: a token must be at least %d visible ASCII characters, and it has %d bytes; make one with: openssl rand -hex 32", i+1, MinTokenBytes, len(words[0]))
 		case len(words) > 2 || bound != "" && !caller.ValidBinding(bound):
-			return nil, fmt.Errorf("line %d: behind the token stands at most one chat, 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -", i+1)
+			return nil, fmt.Errorf("line %d: a token can be followed by one chat, 1 to 128 of A-Z a-z 0-9 . _ : @ / + = -", i+1)
 		}
 		if first, twice := lines[words[0]]; twice {
 			return nil, fmt.Errorf("lines %d and %d hold the same token; keep one of them", first, i+1)
@@ -59,18 +59,18 @@ func ParseTokens(text string) ([]Token, error) {
 		tokens = append(tokens, NewToken(words[0], bound))
 	}
 	if len(tokens) == 0 {
-		return nil, fmt.Errorf("there is no token in it; make one with: openssl rand -hex 32")
+		return nil, fmt.Errorf("it has no token; make one with: openssl rand -hex 32")
 	}
 	return tokens, nil
 }
 
-// identity is what a request with this token is known by.
+// identity returns what is known about the sender of a request with this token.
 func (t Token) identity() caller.Identity {
 	return caller.Identity{Token: "token-" + hex.EncodeToString(t.digest[:8]), Bound: t.bound}
 }
 
-// Identify returns the identity that an Authorization header proves. It compares
-// digests with every token, in constant time.
+// Identify returns the identity that an Authorization header proves, and whether it does.
+// It compares the digest with that of every token, in constant time.
 func Identify(tokens []Token, authorization string) (id caller.Identity, ok bool) {
 	scheme, secret, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -85,5 +85,5 @@ func Identify(tokens []Token, authorization string) (id caller.Identity, ok bool
 	return id, ok
 }
 
-// Anyone lets everybody in.
+// Anyone identifies every request as that of one token, whatever its header.
 func Anyone(string) (caller.Identity, bool) { return caller.Identity{Token: "anyone"}, true }

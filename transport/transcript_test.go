@@ -48,7 +48,7 @@ func newServing(t testing.TB, dir string, log io.Writer) *serving {
 	return newServingWith(t, dir, log, nil)
 }
 
-// newServingWith gives the tools, and they alone, a clock.
+// newServingWith gives a clock to the tools, but not to the manager.
 func newServingWith(t testing.TB, dir string, log io.Writer, clock quartz.Clock) *serving {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -104,7 +104,7 @@ func (s *serving) stdioWith(t testing.TB, id caller.Identity, change func(*Stdio
 	return inW, bufio.NewReader(outR), end
 }
 
-// http serves on a port of its own and returns its address.
+// http serves on a new port and returns its address.
 func (s *serving) http(t testing.TB, change func(*HTTP)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -133,7 +133,7 @@ func (s *serving) serve(t testing.TB, change func(*HTTP), l net.Listener) {
 	})
 }
 
-// with lets in who has one of the tokens.
+// with identifies clients by these tokens.
 func with(tokens ...Token) func(string) (caller.Identity, bool) {
 	return func(authorization string) (caller.Identity, bool) { return Identify(tokens, authorization) }
 }
@@ -173,7 +173,7 @@ func post(t testing.TB, c *http.Client, url, message string) *http.Response {
 			Meta map[string]any `json:"_meta"`
 		}
 	}
-	// A message that is no JSON is sent as it is.
+	// A message that is not JSON is sent as it is.
 	_ = json.Unmarshal([]byte(message), &m)
 	if version, ok := m.Params.Meta["io.modelcontextprotocol/protocolVersion"].(string); ok {
 		for name, value := range map[string]string{"MCP-Protocol-Version": version, "Mcp-Method": m.Method, "Mcp-Name": m.Params.Name + m.Params.URI} {
@@ -250,10 +250,10 @@ func sseClient(t *testing.T, s *serving) client {
 	}
 }
 
-// TestTranscripts plays what a client says and compares what it is answered. In
-// testdata/transcripts, ">" is the client, "<" the server; "# only: NAME" names
-// the transports where they differ. Run with -update to write them anew, then
-// read what changed.
+// TestTranscripts sends what a client says and compares the answers. In testdata/transcripts
+// lines of the client begin with ">", lines of the server with "<"; "# only: NAME" names the
+// transports that a transcript is for. Run with -update to write them anew, then read what
+// changed.
 func TestTranscripts(t *testing.T) {
 	transports := map[string]func(*testing.T, *serving) client{"stdio": stdioClient, "http": httpClient, "sse": sseClient}
 	files, err := filepath.Glob("testdata/transcripts/*.txt")
@@ -289,7 +289,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// play says the lines of a transcript and returns the transcript as it went.
+// play sends the client's lines of a transcript and returns the transcript with the answers.
 func play(t *testing.T, transcript, dir string, say client) string {
 	t.Helper()
 	n := &normalizer{dir: dir, names: map[string]string{}, ids: map[string]string{}}
@@ -308,7 +308,7 @@ func play(t *testing.T, transcript, dir string, say client) string {
 	return out.String()
 }
 
-// normalizer replaces what differs from run to run by names.
+// normalizer replaces what differs between runs by names.
 type normalizer struct {
 	dir   string
 	names map[string]string // by id

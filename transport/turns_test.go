@@ -20,7 +20,7 @@ import (
 	"github.com/proctor-mcp/proctor/tools"
 )
 
-// newHeldUp returns a server whose starts hang between hold and release.
+// newHeldUp returns a server whose starts block between hold and release.
 func newHeldUp(t *testing.T) (s *serving, hold, release func()) {
 	t.Helper()
 	var held atomic.Bool
@@ -51,8 +51,8 @@ func start(id int, chat string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"process_start","arguments":{"command":"true"},"_meta":{"coder.com/chat-id":%q}}}`, id, chat) + "\n"
 }
 
-// What a chat sends on one pipe keeps nothing of another chat from being read: its call
-// is answered although 1,500 calls that came before still wait for their turn.
+// Calls of one chat do not keep those of another from being read: on the same pipe, the
+// other chat is answered while 1,500 earlier calls wait for their turn.
 func TestAFloodOfOneChatDelaysNoOther(t *testing.T) {
 	s, hold, _ := newHeldUp(t)
 	hold()
@@ -68,8 +68,8 @@ func TestAFloodOfOneChatDelaysNoOther(t *testing.T) {
 	}
 }
 
-// A signal that its client cancels before its turn is delivered nevertheless, whatever
-// it came by.
+// A signal that its client cancels before its turn is delivered nevertheless, on every
+// transport.
 func TestACancelledSignalIsDelivered(t *testing.T) {
 	for name, deliver := range map[string]func(t *testing.T, s *serving, call string){
 		"stdio": func(t *testing.T, s *serving, call string) {
@@ -117,7 +117,7 @@ func TestACancelledSignalIsDelivered(t *testing.T) {
 			hold()
 			deliver(t, s, callMessage(1, "process_signal", `{"process_id":"`+started.ID()+`","signal":"kill"}`))
 			release()
-			// A signal that is lost lets this wait for ever.
+			// If the signal is lost, this never returns.
 			if err := started.Wait(t.Context()); err != nil {
 				t.Error(err)
 			}
