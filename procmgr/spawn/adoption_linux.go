@@ -12,19 +12,19 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
-// adoption is the program as the parent of its commands' orphans: they come to its main
-// thread, which forks nothing, so that an empty list of that thread's children proves
-// that there are none.
+// adoption is the program as the parent of its commands' orphans. They become children
+// of its main thread, which forks nothing. So if that thread has no children, no command
+// has left an orphan.
 type adoption struct {
 	marks
-	adopts bool // orphans come to the main thread
+	adopts bool // orphans become children of the main thread
 	lists  bool // the kernel lists children
 	own    int  // the main thread's list of children, kept open; -1 without lists
 	reaper reaper
 
-	// mu guards the field below, and keeps orphans from being reaped: their numbers are
-	// theirs while it is held. It is held across looks through /proc and signals, and
-	// the loop never takes it.
+	// mu guards the field below. While it is held no orphan is reaped, so that no number
+	// changes hands. It is held across looks through /proc and signals, and the loop
+	// never takes it.
 	mu     lockorder.Mutex[adoptionPlace]
 	owners map[int]*tree // of orphans, nil if nobody knows
 
@@ -40,16 +40,16 @@ func (a *adoption) init(self procfs.Instance) {
 
 func (adoptionPlace) Place() (int, bool) { return 20, true }
 
-// errNoOwner reports that it is not known yet whose an orphan is.
+// errNoOwner reports that the owner of an orphan is not known yet.
 var errNoOwner = errors.New("an orphan is not known yet")
 
-// execTicks is how old an orphan without an owner is at least, in clock ticks, when it
-// is believed to have none.
+// execTicks is how long an orphan without an owner may still get one, in clock ticks
+// from its start.
 const execTicks = 100
 
-// childless reports whether the main thread is parent of nothing, so that no command
-// has left an orphan. It takes less than a microsecond. A process that adopts orphans
-// itself hides them only while it lives, and it is on the list.
+// childless reports whether the main thread has no children, so that no command has left
+// an orphan. It takes less than a microsecond. A descendant that adopts orphans itself
+// hides them, but only while it lives, and then it is an orphan or descends from one.
 func (a *adoption) childless() bool {
 	if !a.lists {
 		return false
@@ -59,10 +59,10 @@ func (a *adoption) childless() bool {
 	return n == 0 && err == nil
 }
 
-// gone reports whether nothing of a tree is alive whose leader was reaped.
+// gone reports whether nothing of a tree is alive. Its leader was reaped before.
 func (a *adoption) gone(t *tree) bool {
-	// The cgroup knows better: of what has entered another pid namespace, or was
-	// cloned as a child of ours (CLONE_PARENT), the list tells nothing.
+	// A cgroup also shows what the list of children does not: what has entered another
+	// pid namespace, or was cloned as a child of another of our threads (CLONE_PARENT).
 	if t.cgroup.Populated() {
 		return false
 	}
@@ -88,12 +88,12 @@ func (a *adoption) orphansLocked(t *tree) (alive []living, err error) {
 	var failed error
 	dead := map[int]bool{}
 	for again := true; again; {
-		// What a dead one forked comes to the list before it shows as dead: so
-		// after the first sight of a dead one the list is read again.
+		// The children of a process come to the list before it shows as dead. So when
+		// a dead one is seen for the first time, the list is read again.
 		again, alive = false, alive[:0]
 		err = procfs.ReadChildren(a.own, func(pid int) {
 			owner := a.owners[pid]
-			if owner == nil { // new, or in the middle of an exec when it was looked at
+			if owner == nil { // it is new, or was in the middle of an exec at the last look
 				owner = a.owner(pid)
 				a.owners[pid] = owner
 			}
@@ -104,7 +104,7 @@ func (a *adoption) orphansLocked(t *tree) (alive []living, err error) {
 				again = true
 				return
 			}
-			// A dead one that cannot be reaped yet is held by its tracer (ptrace(2)).
+			// A tracer can keep a dead one from being reaped (ptrace(2)).
 			s, lives, statErr := procfs.Living(pid)
 			switch {
 			case statErr != nil:
@@ -125,10 +125,10 @@ func (a *adoption) orphansLocked(t *tree) (alive []living, err error) {
 	return alive, nil
 }
 
-// search looks at every process for the tag of a tree, or its marker where there are no
-// tags. The leader counts. A tag alone proves nothing: a program that forks by other
-// means while a command is forked gives it to its child as well. Without lists a.mu is
-// held.
+// search looks at every process of the machine for the mark of a tree. It finds the
+// leader as well. A tag alone proves nothing: a child that the program forks by other
+// means at the same moment inherits it too. Where the kernel has no lists, the caller
+// holds a.mu.
 func (a *adoption) search(t *tree) (alive []living, err error) {
 	lockorder.Slow()
 	var failed error
@@ -141,7 +141,7 @@ func (a *adoption) search(t *tree) (alive []living, err error) {
 		case lives && a.descends(s, t):
 			alive = append(alive, s)
 		case !lives && statErr == nil && !a.lists && s.Ppid == a.self.Pid && pid != t.pid:
-			// What it has used is to be counted before the tree is found to be gone.
+			// What it has used must be counted before the tree counts as gone.
 			a.owners[pid] = t
 			a.reapLocked(pid)
 		}
@@ -150,10 +150,10 @@ func (a *adoption) search(t *tree) (alive []living, err error) {
 	return alive, cmp.Or(err, failed)
 }
 
-// searchUntilStillLocked searches again as long as it finds nothing and something was
-// forked while it searched: a process that is forked behind the search, by one that
-// dies before the search comes to it, is not seen. On a machine that always forks it
-// comes to an end too.
+// searchUntilStillLocked searches again while it finds nothing and something was forked
+// meanwhile. A search misses a process that is forked behind it by one that dies before
+// the search gets there. It gives up after some searches, for a machine may fork without
+// end.
 func (a *adoption) searchUntilStillLocked(t *tree) (alive []living, err error) {
 	const most = 8
 	for range most {
@@ -175,7 +175,7 @@ func (a *adoption) descends(s living, t *tree) bool {
 		}
 		parent, err := procfs.ReadStat(s.Ppid)
 		if err != nil || parent.Start > s.Start {
-			// Its parent has died under our eyes. The next look knows more.
+			// Its parent has just died. The next look shows the new one.
 			return false
 		}
 		s = parent
@@ -194,24 +194,23 @@ func (a *adoption) isOrphan(pid int) (found bool) {
 	return found
 }
 
-// pin opens a pidfd of one of a tree's orphans. It returns -1 if there is none, and an
-// error if it cannot.
-func (a *adoption) pin(t *tree) (pidfd int, err error) {
-	a.mu.Lock() // it is not reaped meanwhile
+// openOrphan opens a pidfd of one of a tree's orphans, and returns -1 if it has none.
+func (a *adoption) openOrphan(t *tree) (pidfd int, err error) {
+	a.mu.Lock()
 	defer a.mu.Unlock()
 	list, err := a.orphansLocked(t)
 	if err != nil || len(list) == 0 {
 		return -1, err
 	}
 	pidfd, err = procfs.OpenPidfd(list[0].Pid)
-	if err == nil && keptBack(pidfd) { // it can be looked at now and then
+	if err == nil && isReserved(pidfd) { // the orphan is then looked at now and then
 		unix.Close(pidfd)
 		return -1, unix.EMFILE
 	}
 	return pidfd, err
 }
 
-// forget gives up the orphans of a tree: they belong to nobody.
+// forget gives up the orphans of a tree. From now on they belong to nobody.
 func (a *adoption) forget(t *tree) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

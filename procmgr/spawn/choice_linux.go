@@ -16,7 +16,7 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
-// bareDomain is what a signal reaches when the program has set nothing up.
+// bareDomain is the kill domain of a program that has not called Setup.
 const bareDomain = KillDomainProcessGroup
 
 // choice is the best kill domain that the machine offers, and the limits.
@@ -75,13 +75,13 @@ func (c *choice) choose() {
 		c.report.add("pidfd", "yes", "")
 	}
 	if c.best != "" && c.chosen != c.best {
-		c.log.Load().Warn("the kill domain that was asked for is not to be had; see proctor doctor", "asked", string(c.best), "kill_domain", string(c.chosen))
+		c.log.Load().Warn("the kill domain that was asked for is not available; see proctor doctor", "asked", string(c.best), "kill_domain", string(c.chosen))
 	}
 }
 
-// tryChild runs a shell in a cgroup, if there is one, and a place and looks how it
-// ends: where a cgroup above was ever killed the kernel kills what is started below, and
-// a system call filter may forbid starting in a cgroup at all.
+// tryChild runs a shell in a cgroup (nil is none) and a place, and checks its exit code.
+// If a cgroup above was ever killed, the kernel kills what is started below; and a system
+// call filter may forbid starting in a cgroup at all.
 func (c *choice) tryChild(in *cgroup.Cgroup, place *cgroup.Place) error {
 	const code = 7
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)

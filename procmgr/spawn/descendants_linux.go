@@ -22,8 +22,8 @@ type watchingPlace struct{}
 
 func (watchingPlace) Place() (int, bool) { return 140, false }
 
-// signal signals the group, then each living process outside of it. Behind a launcher
-// that stays it leaves that out.
+// signal signals the group, then each living process outside of it. It spares a launcher
+// that stays (signalBehind).
 func (d *descendants) signal(sig unix.Signal) error {
 	if sig == unix.SIGKILL {
 		defer d.announce()
@@ -34,8 +34,8 @@ func (d *descendants) signal(sig unix.Signal) error {
 		return err
 	}
 	err := d.signalGroup(sig)
-	// A parent that dies of the signal in the middle of a look takes its children out
-	// of it: they have come to us after the look at our list. The next look has them.
+	// A parent can die of the signal in the middle of a look. Its children then come to
+	// us after our list was read, and this look misses them. The next one finds them.
 	const most = 3
 	known := map[identity]bool{}
 	for looks, more := 1, true; more && looks <= most; looks++ {
@@ -49,8 +49,8 @@ func (d *descendants) signal(sig unix.Signal) error {
 				continue
 			}
 			known[identify(s)], more = true, true
-			// The group of a reaped leader counts as outside unless the kernel could
-			// signal it as one.
+			// Members of the group have the signal already, unless the kernel could not
+			// signal the group of a reaped leader.
 			if err == nil && s.Pgrp == d.pid && s.Session == d.pid {
 				continue
 			}
@@ -77,8 +77,8 @@ func (d *descendants) reaped(e Exit) {
 	}
 }
 
-// awaitGone waits for the end of one orphan after the other. What an orphan forks comes
-// to us when it dies.
+// awaitGone waits for the end of one orphan after the other. When one dies, what it has
+// forked comes to us.
 func (d *descendants) awaitGone() bool {
 	const first, longest = time.Millisecond, time.Second
 	for pause := first; !d.isAbandoned(); pause = min(2*pause, longest) {
@@ -90,8 +90,8 @@ func (d *descendants) awaitGone() bool {
 			pause = first / 2
 			continue
 		}
-		// Something lives that cannot be waited for: no pidfds, or it is in the
-		// cgroup and not ours.
+		// Something lives that cannot be waited for: the kernel has no pidfds, or the
+		// process is in the cgroup and no child of ours.
 		d.pause(pause)
 	}
 	return false
@@ -101,7 +101,7 @@ func (d *descendants) awaitGone() bool {
 // none. It returns false if it cannot wait for what there is, or the domain was
 // abandoned.
 func (d *descendants) awaitOrphan() bool {
-	pidfd, err := d.host.adoption.pin(&d.tree)
+	pidfd, err := d.host.adoption.openOrphan(&d.tree)
 	if err != nil || pidfd < 0 {
 		return err == nil && !d.cgroup.Populated()
 	}

@@ -5,13 +5,13 @@
 // # Rooms
 //
 //	loop     reads all outputs and sees all exits, in one goroutine
-//	cgroup   control groups of Linux: the kill domain's, and those that limit
+//	cgroup   control groups of Linux: those of the kill domain, and those that limit
 //	inspect  what living processes do: the ports they listen on, the input they wait for
 //	procfs   finds processes on Linux, and signals them without mistaking one for another
 //	early    what must happen before a program is initialised: the guard
 //
-// This package has the rest: the life of a command, kill domains, and what the whole
-// program does for them ([Host]).
+// This package has the rest: the life of a command, kill domains, and what the program
+// does as a whole for them ([Host]).
 //
 // # Life of a command
 //
@@ -21,38 +21,41 @@
 //	ended   -> reaped  its status was taken: its number may belong to another process
 //	reaped  -> closed  its kill domain is gone or was given up: nobody uses it
 //
-// On Linux the exit is seen through a pidfd, so a running command costs neither a
+// A command has ended when its program has. Its kill domain is gone when nothing that the
+// command forked is alive either.
+//
+// On Linux the loop sees the exit through a pidfd, so a running command costs neither a
 // thread nor a goroutine. Where there is no pidfd (macOS, old or confined kernels) one
-// thread per command waits. Either way the exit is first seen and not yet reaped: while
-// a process is unreaped its number cannot be given to another. What the command wrote
-// is then read to the end, or, when a descendant still holds the pipe, for [DrainTime].
-// From here on the command has a goroutine of its own (Process.conclude), which reaps
-// it, announces the exit, and waits until the kill domain is gone. The announcement
-// therefore comes after every byte that was written before the exit.
+// thread per command waits. Either way the command is not reaped yet: until then the
+// kernel does not give its number to another process. The loop now reads what the command
+// wrote to the end, or, while a descendant holds the pipe, for [DrainTime]. Then the
+// command gets a goroutine (Process.conclude), which reaps it, announces the exit, and
+// waits until the kill domain is gone. So the announcement comes after every byte that was
+// written before the exit.
 //
 // # Input
 //
-// A command reads /dev/null, a pipe, or a terminal of its own, which is then its
-// controlling one and all that it writes to as well. Our end of an input that is kept
-// is parked in the poller of Go while a write waits. Whether somebody waits for it is
-// asked of /proc at that moment.
+// A command reads /dev/null, a pipe, or a terminal of its own. The terminal is then its
+// controlling one, and its output as well. While a write to an input that is kept waits,
+// the poller of Go watches our end. Whether a process waits for input is looked up in
+// /proc when somebody asks.
 //
 // # Kill domain
 //
-// A command leads a session and a process group of its own, and a signal goes to
-// the whole group. After the leader is reaped, its number may be used again as
-// soon as the group is empty, so from then on the group is reached only through
-// the leader's pidfd, or, where the kernel cannot do that, member by member.
+// A command leads a session and a process group of its own, and a signal goes to the whole
+// group. Once the leader is reaped and the group has no members, the kernel may use the
+// number again. So from the reaping on the group is signalled through the pidfd of the
+// leader, or, where the kernel cannot do that, member by member.
 //
-// What has left the group is found, on Linux, if the program has called [Setup].
-// Orphans among its descendants come to its main thread, which forks nothing: an
-// empty list of that thread's children proves that nothing of any command is
-// left but the commands themselves. Otherwise each orphan is asked whose it is, by
-// the rules of marks.owner: tag and marker (package procfs), session, cgroup.
+// What has left the group is found on Linux, if the program has called [Setup]. Orphans
+// among its descendants become children of its main thread, which forks nothing: if that
+// thread has no children, nothing is left of commands that have ended. Else the rules of
+// marks.owner find the command that each orphan belongs to: by its session, its marks
+// (package procfs), or its cgroup.
 //
-// A signal goes to the group, then to each process that is found outside of it. Behind
-// a launcher that stays, such as bubblewrap, signals but kill, stop and continue go to
-// the processes of the domain that do not have its name.
+// A signal goes to the group, then to each process that is found outside of it. A launcher
+// that stays, such as bubblewrap, gets no signal but kill, stop and continue: the others
+// go to the processes of the domain that do not have its name.
 //
 // The legal steps of a kill; the single writer is kill.step:
 //
@@ -63,8 +66,8 @@
 // A hunt writes to cgroup.kill where each command has a cgroup, then kills what it
 // finds, round by round.
 //
-// A domain that outlives its command is watched until it is gone
-// ([Events].Gone), through a pidfd of one orphan after the other.
+// A domain that outlives its command is watched through a pidfd of one orphan after the
+// other, until it is gone ([Events].Gone).
 //
 // # Limits
 //
@@ -78,28 +81,33 @@
 //
 // # Goroutines
 //
-// One loop for all commands; for a command one while it is given input, one from its
-// exit until its domain is closed, and while a kill goes on one or two. All are started
-// and awaited by the [Spawner] ([Spawner.Wait]). One more keeps the guard, and one
-// makes spare cgroups; [Host.Run] awaits them. None ends with its thread locked, which
-// would end the thread and, with it, what it forked (PR_SET_PDEATHSIG).
+// One loop for all commands. For a command: one while its first input is written, one from
+// its exit until its domain is closed, and one or two while it is killed. All are started
+// and awaited by the [Spawner] ([Spawner.Wait]). One more keeps the guard, and one makes
+// spare cgroups; [Host.Run] awaits them. No goroutine ends with its thread locked: that
+// would end the thread, and the kernel would then end what the thread has forked
+// (PR_SET_PDEATHSIG).
 //
 // # Locks
 //
-// Locks have a place in an order, which package lockorder checks in builds with the
-// race detector. Slow ones are held across looks through /proc, file writes and
-// signals; the loop takes none of them. In this order:
+// Locks are taken in the order of this table. Package lockorder checks it in builds with
+// the race detector. Slow locks are held across looks through /proc, file writes and
+// signals, brief ones for some instructions. The loop takes brief locks alone. It sees
+// that a command has ended; the command's own goroutine then waits for life.pin and reaps
+// it.
 //
-//	life.pin       slow   for reading by whoever uses a command's number or kill domain,
-//	                      for writing by the steps to reaped and closed
-//	adoption.mu    slow   whose an orphan is; keeps orphans from being reaped
-//	Limiter.mu     slow   cgroups that limit, of package cgroup
-//	forker.mu      slow   the program's RLIMIT_RTTIME: held across each fork
-//	guard.mu       slow   keeps the guard from being reaped while it is signalled
+//	system.mu             slow   the loop, while it is started and stopped
+//	life.pin              slow   held for reading while a command's number or kill domain is used
+//	adoption.mu           slow   the owners of orphans; no orphan is reaped meanwhile
+//	forker.mu             slow   the program's soft limits, which are others during a fork
+//	guard.mu              slow   the guard; it is not reaped meanwhile
+//	kill.mu               brief  the state of a kill
+//	life.mu               brief  the stage of a command
+//	account.mu            brief  what reaped processes have used
+//	registry.mu           brief  the commands by number
+//	descendants.watching  brief  the orphan whose end is awaited
 //
-// Brief ones are held for some instructions; no other lock is taken meanwhile, but for
-// kill.mu, life.mu, account.mu, registry.mu, descendants.watching, Pool.mu and Loop.mu
-// in that order. The goroutine that sees an exit takes life.mu and kill.mu.
-// When somebody else holds life.pin, it is the command's own goroutine that waits to
-// reap it.
+// Packages cgroup and loop have locks of their own: cgroup.Limiter.mu is slow and comes
+// after adoption.mu, before forker.mu; cgroup.Pool.mu and loop.Loop.mu are brief and come
+// last.
 package spawn

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handle is a pidfd, parked in the poller of Go. The zero one is none.
+// handle is a pidfd that the poller of Go watches. The zero handle has none.
 type handle struct{ file *os.File }
 
 func park(pidfd int) handle {
@@ -63,8 +63,8 @@ func stillRuns(idType, id, flags int) bool {
 // isStopped reports whether a signal has stopped a child.
 func isStopped(pid int) bool { return anyStopped(unix.P_PID, pid) }
 
-// AnySuspended reports whether a signal has stopped a child of this program: if not,
-// nobody need ask each.
+// AnySuspended reports whether a signal has stopped any child of this program. If not,
+// no command is suspended.
 func (s *Spawner) AnySuspended() bool { return anyStopped(unix.P_ALL, 0) }
 
 func anyStopped(idType, id int) bool {

@@ -10,9 +10,10 @@ import (
 )
 
 // find returns the living processes of a tree: its orphans, what its cgroup holds, the
-// leader unless that was reaped, and whatever descends from them; and, if everywhere is
-// set, each process of the machine that is marked as one of them. An error means that it
-// could not look. Once it returns, a number may be another process's.
+// leader unless that was reaped, and whatever descends from them. If everywhere is set, it
+// also searches the whole machine for processes with the mark of the tree. An error means
+// that it could not look. A number in the result may belong to another process by the
+// time it is used.
 func (a *adoption) find(t *tree, everywhere bool) (found []living, err error) {
 	lockorder.Slow()
 	todo, err := a.orphans(t)
@@ -30,7 +31,7 @@ func (a *adoption) find(t *tree, everywhere bool) (found []living, err error) {
 	seen := map[int]bool{}
 	add := func(pid, parent int) {
 		s, alive, statErr := procfs.Living(pid)
-		// Its parent may have died since.
+		// Its parent may have died meanwhile; then it is our child.
 		if alive && s.Start >= t.born && (parent == 0 || s.Ppid == parent || s.Ppid == a.self.Pid) {
 			todo = append(todo, s)
 		}
@@ -40,7 +41,7 @@ func (a *adoption) find(t *tree, everywhere bool) (found []living, err error) {
 		add(pid, 0)
 	}
 	if t.isReaped() {
-		seen[t.pid] = true // another's by now
+		seen[t.pid] = true // the number may be another process's by now
 	} else {
 		add(t.pid, a.self.Pid)
 	}
@@ -53,8 +54,8 @@ func (a *adoption) find(t *tree, everywhere bool) (found []living, err error) {
 		seen[s.Pid] = true
 		found = append(found, s)
 		if a.lists {
-			// A child that is gone meanwhile is no loss: what it forked is on our
-			// list, or in the next look.
+			// An error is no loss: if a child has ended meanwhile, what it forked is on
+			// our list, or in the next look.
 			_ = procfs.Children(s.Pid, func(child int) { add(child, s.Pid) })
 		}
 	}
@@ -64,7 +65,7 @@ func (a *adoption) find(t *tree, everywhere bool) (found []living, err error) {
 // signal signals a process that find has found, if it still is that one.
 func (a *adoption) signal(t *tree, s living, sig unix.Signal) error {
 	lockorder.Slow()
-	a.mu.Lock() // no orphan is reaped meanwhile
+	a.mu.Lock()
 	defer a.mu.Unlock()
 	return procfs.Signal(s.Pid, sig, func() bool {
 		now, alive, err := procfs.Living(s.Pid)
@@ -74,8 +75,8 @@ func (a *adoption) signal(t *tree, s living, sig unix.Signal) error {
 		if a.owners[s.Pid] == t {
 			return true
 		}
-		// Either it is marked, or it is the child of one that is the tree's, or its
-		// parent has died since, of the same signal perhaps.
+		// It is marked, or still the child of a process of the tree, or that parent
+		// has died meanwhile, perhaps of the same signal.
 		switch {
 		case a.carries(s.Pid, t):
 			return true

@@ -35,7 +35,7 @@ type domain interface {
 	gone() bool
 	// reaped is called when the leader was reaped.
 	reaped(Exit)
-	// correct replaces in what was used what the system knows better.
+	// correct replaces figures by more exact ones, where the system has them.
 	correct(u *Usage)
 	// limitsReached returns the limits that were met.
 	limitsReached() []Limit
@@ -50,10 +50,10 @@ type group struct {
 	life
 	pid       int
 	pidfd     int           // the kernel's handle of the leader, -1 where there is none
-	launcher  string        // what its own processes are called; "" if there is none, or its name tells nothing
+	launcher  string        // the name of the launcher's own processes; "" if there is none, or the command has the same
 	changed   chan struct{} // of one: a signal was sent
 	abandoned chan struct{} // closed by abandon, under life.mu
-	dead      account       // what has ended and was reaped
+	dead      account       // what the processes have used that were reaped
 }
 
 func (g *group) init(launcher string) {
@@ -84,12 +84,12 @@ func (g *group) signalGroup(sig unix.Signal) error {
 	return err
 }
 
-// signalBehind signals what runs behind a launcher that stays, such as bubblewrap, if
-// there is both: then behind is true. Such a launcher stays as the leader, and as
-// process 1 of a new pid namespace. It passes no signal on: SIGTERM would end it, and
-// with it all that it runs, before a trap of the command could do anything. Its
-// processes are therefore spared, but for SIGKILL, SIGSTOP and SIGCONT. Those that it
-// has not yet made another program are among them: they have its name.
+// signalBehind signals what a launcher runs, and spares the launcher, if the launcher
+// stays and there is something behind it; then behind is true. Bubblewrap, for example,
+// stays as the leader and as process 1 of a new pid namespace. It passes no signal on:
+// SIGTERM would end it and, with it, all that it runs, before a trap of the command could
+// do anything. SIGKILL, SIGSTOP and SIGCONT go to everything. A process that the launcher
+// has forked counts as its own until it runs another program: it has the same name.
 func signalBehind(d domain, launcher string, sig unix.Signal) (err error, behind bool) {
 	if launcher == "" || sig == unix.SIGKILL || sig == unix.SIGSTOP || sig == unix.SIGCONT {
 		return nil, false
@@ -109,8 +109,8 @@ func signalBehind(d domain, launcher string, sig unix.Signal) (err error, behind
 	return err, behind
 }
 
-// sent returns what one more attempt to signal makes of the result so far: one that
-// succeeds is enough, and a refusal says more than that nothing was there.
+// sent combines the result of one more attempt to signal with the result so far. One
+// success is enough, and a refusal is worth more than that nothing was there.
 func sent(attempt, before error) error {
 	if attempt == nil || attempt != unix.ESRCH && before == ErrNotRunning {
 		return attempt
@@ -159,7 +159,7 @@ func (g *group) limitsReached() []Limit { return nil }
 
 func (g *group) release() {}
 
-// announce tells who watches the group that it is time to look.
+// announce has awaitGone look at once.
 func (g *group) announce() {
 	select {
 	case g.changed <- struct{}{}:

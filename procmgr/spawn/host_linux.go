@@ -14,9 +14,9 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
-// Host is what the whole program does for the processes that it starts: it
-// adopts their orphans, marks what it forks, keeps the guard. There is one in a
-// program; [Setup] makes it.
+// Host is what the program does as a whole for the processes that it starts: it adopts
+// their orphans, marks what it forks, and keeps the guard. A program has one, which
+// [Setup] makes.
 type Host struct {
 	opts     SetupOptions
 	log      atomic.Pointer[slog.Logger]

@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// input is what a command reads, as long as there is something to give it. But for
-// last its fields do not change once the command runs.
+// input is our end of what a command reads. Its fields do not change once the command
+// runs, except last.
 type input struct {
 	file *os.File      // our end of a pipe, or of a terminal; nil is no input
 	tty  bool          // it is a terminal
 	kept bool          // it stays open for Write
-	turn chan struct{} // has room for one: the call that writes
-	last byte          // the last that was written; of who has the turn
+	turn chan struct{} // of one: the call that writes has sent to it
+	last byte          // the last that was written; guarded by turn
 }
 
 // openInput opens what a command reads, and returns its end.
@@ -34,7 +34,7 @@ func openInput(cmd *Command) (in input, theirs int, err error) {
 		return input{}, -1, os.NewSyscallError("pipe", err)
 	}
 	err = unix.SetNonblock(fds[1], true)
-	if err == nil && keptBack(max(fds[0], fds[1])) {
+	if err == nil && isReserved(max(fds[0], fds[1])) {
 		err = unix.EMFILE
 	}
 	if err != nil {
@@ -54,8 +54,8 @@ type terminal struct {
 	held int      // another descriptor, to be held until the command has ended
 }
 
-// openTerminal makes a terminal of a size. It returns our end, once as the input and
-// once as a descriptor to read from, and the command's.
+// openTerminal makes a terminal of a size. It returns our end twice, as the input and as
+// a descriptor to read from, and the command's end.
 func openTerminal(size Size) (in input, output int, tty terminal, err error) {
 	ours, theirs, err := pty.Open()
 	if err != nil {
@@ -66,12 +66,13 @@ func openTerminal(size Size) (in input, output int, tty terminal, err error) {
 		output, err = duplicate(ours)
 	}
 	if err == nil {
-		// A terminal that nobody has open is at its end, though a command may open
-		// it again by its name: so one end is held here until the command has ended.
+		// When nobody has the command's end open, our end reports the end of the
+		// output, though a command may open its end again by name. So it is held open
+		// here until the command has ended.
 		tty.held, err = unix.FcntlInt(theirs.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		err = os.NewSyscallError("open terminal", err)
 	}
-	if err == nil && keptBack(max(output, tty.held)) {
+	if err == nil && isReserved(max(output, tty.held)) {
 		err = os.NewSyscallError("open terminal", unix.EMFILE)
 	}
 	if err != nil {
@@ -144,8 +145,8 @@ func (in *input) give(ctx context.Context, text []byte, end bool) (n int, err er
 	return n, err
 }
 
-// maxLine is how much of a line a terminal keeps that reads whole lines; what is more
-// is lost (N_TTY_BUF_SIZE less its end).
+// maxLine is how many bytes of a line a terminal keeps while it reads whole lines; the
+// rest is lost (N_TTY_BUF_SIZE less the end of the line).
 const maxLine = 4095
 
 func longestLine(text []byte) (longest int) {

@@ -22,8 +22,8 @@ const (
 	// killTime is how long a hunt goes on against what does not die or forks as
 	// fast as it is killed.
 	killTime = 10 * time.Second
-	// guardTime is what the guard of another program of this kind has, if that ran
-	// within the domain: what carries its marks only it can find.
+	// guardTime is how long the guard of another Proctor that ran within the domain is
+	// spared: what carries that one's marks only its guard can find.
 	guardTime = 300 * time.Millisecond
 )
 
@@ -32,7 +32,7 @@ type killState string
 
 const (
 	killUnasked killState = "unasked" // nobody has asked for it
-	killWaiting killState = "waiting" // the group was killed; the end of the leader, or an orphan, is awaited
+	killWaiting killState = "waiting" // the group was killed; the end of the leader, or of an orphan, is awaited
 	killHunting killState = "hunting" // a goroutine kills what is left, round by round
 )
 
@@ -46,8 +46,8 @@ func killEdges() map[killState][]killState {
 }
 
 // kill ends all of a tree. What is outside the group is killed once the leader is dead:
-// its orphans come to the main thread then, and if there are none, as is usual, that is
-// the proof that nothing is left.
+// then the orphans have come to the main thread. If there are none, as is usual, nothing
+// is left.
 type kill struct {
 	tree *tree
 	wg   *sync.WaitGroup // of the goroutines
@@ -103,10 +103,9 @@ func (k *kill) begin() error {
 	return nil
 }
 
-// orphansLeft is called when the leader has ended, so that what it was parent of has come
-// to the main thread, and when another orphan has. It hunts what is left, if some of
-// that was not in the group that was killed already. Of the rest only the end is to be
-// awaited.
+// orphansLeft is called when the leader has ended, and when an orphan has: their children
+// have come to the main thread then. It starts a hunt if one of these is outside the
+// group. The members of the group were killed already, and only their end is awaited.
 func (k *kill) orphansLeft() {
 	if !k.is(killWaiting) || k.tree.host.adoption.childless() {
 		return
@@ -140,12 +139,11 @@ func (k *kill) hunt() {
 }
 
 // rounds kills what is left of the tree, round by round, until a round finds nothing
-// alive. A process that is found dead may have left one that it forked, so rounds go
-// on; those that were forked while a round looked are in the next.
+// alive. What was forked while a round looked is found by the next.
 func (k *kill) rounds() {
 	const (
 		first, longest = 200 * time.Microsecond, 10 * time.Millisecond
-		manyMoves      = 5 // rounds with somebody new: it forks as fast as we kill
+		manyMoves      = 5 // rounds that found a new process: the tree forks as fast as we kill
 	)
 	a := &k.tree.host.adoption
 	k.pinned(k.tree.cgroup.Kill)
@@ -159,7 +157,7 @@ func (k *kill) rounds() {
 		}
 		moving := false
 		if !a.lists {
-			a.reaper.now() // the dead are in the way of the search
+			a.reaper.now() // dead orphans slow the search down
 		}
 		for _, s := range found {
 			if time.Since(begin) < guardTime && k.isGuard(s) {
@@ -191,13 +189,13 @@ func (k *kill) isGuard(s living) bool {
 	return bytes.HasPrefix(line, []byte(guard+"\x00"))
 }
 
-// chase tries the numbers after the last one that was seen. The kernel gives them
-// in order, and a chain of processes that fork and die is never again where the
-// last look has found it.
+// chase kills by trying the numbers after the last one that was seen. The kernel gives
+// numbers in order, so the next process of a chain that forks and dies has one of these,
+// while a whole look would come too late.
 func (k *kill) chase(found []living) {
 	a := &k.tree.host.adoption
 	if !k.tree.carries.any() {
-		return // another way to tell would be too slow
+		return // to read a marker is too slow for this
 	}
 	const tries, ahead = 200, 64
 	last := 0

@@ -3,12 +3,15 @@
 package spawn
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"testing"
+
+	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 )
 
 //go:embed doc.go
@@ -35,6 +38,36 @@ func steps[S ~string](edges map[S][]S) (list []string) {
 		}
 	}
 	return list
+}
+
+// The table of locks in the package documentation is the order that is checked.
+func TestDocumentedLocks(t *testing.T) {
+	type lock struct {
+		name     string
+		position int
+		slow     bool
+	}
+	var locks []lock
+	for name, place := range map[string]lockorder.Place{
+		"system.mu": systemPlace{}, "life.pin": pinPlace{}, "adoption.mu": adoptionPlace{}, "forker.mu": forkerPlace{}, "guard.mu": guardPlace{},
+		"kill.mu": killPlace{}, "life.mu": lifePlace{}, "account.mu": accountPlace{}, "registry.mu": registryPlace{}, "descendants.watching": watchingPlace{},
+	} {
+		position, slow := place.Place()
+		locks = append(locks, lock{name, position, slow})
+	}
+	slices.SortFunc(locks, func(a, b lock) int { return cmp.Compare(a.position, b.position) })
+	documented := regexp.MustCompile(`(?m)^//\t([a-z]+\.[a-z]+) +(slow|brief) `).FindAllStringSubmatch(documentation, -1)
+	if len(documented) != len(locks) {
+		t.Fatalf("%d documented, want %d", len(documented), len(locks))
+	}
+	for i, l := range locks {
+		if name, slow := documented[i][1], documented[i][2] == "slow"; name != l.name || slow != l.slow {
+			t.Errorf("documented %s, slow %t; want %+v", name, slow, l)
+		}
+		if i > 0 && locks[i-1].position == l.position {
+			t.Errorf("%s and %s have the same place", locks[i-1].name, l.name)
+		}
+	}
 }
 
 func TestIllegalStep(t *testing.T) {

@@ -32,10 +32,10 @@ func stageEdges() map[stage][]stage {
 
 // life is the stage of a command.
 type life struct {
-	// pin guards the steps to stageReaped and stageClosed. Whoever uses the number of
-	// the command or its kill domain holds it for reading, so that neither step is taken
-	// meanwhile. It is held across looks through /proc and signals, and the loop never
-	// takes it.
+	// pin guards the steps to stageReaped and stageClosed, which are taken while it is
+	// held for writing. Whoever uses the number of the command or its kill domain holds
+	// it for reading. It is held across looks through /proc and signals, and the loop
+	// never takes it.
 	pin lockorder.RWMutex[pinPlace]
 
 	mu      lockorder.Mutex[lifePlace] // guards the field below

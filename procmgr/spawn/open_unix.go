@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipe returns our end of a new pipe, which does not block, and the other end. It
-// fails with EMFILE when only the descriptors are left that are kept back.
+// pipe returns our end of a new pipe, which does not block, and the other end. It fails
+// with EMFILE when only reserved descriptors are left.
 func pipe() (ours, theirs int, err error) {
 	var fds [2]int
 	if err := pipeCloexec(&fds); err != nil {
 		return -1, -1, os.NewSyscallError("pipe", err)
 	}
-	if keptBack(max(fds[0], fds[1])) {
+	if isReserved(max(fds[0], fds[1])) {
 		unix.Close(fds[0])
 		unix.Close(fds[1])
 		return -1, -1, os.NewSyscallError("pipe", unix.EMFILE)
@@ -28,11 +28,11 @@ func pipe() (ours, theirs int, err error) {
 	return fds[0], fds[1], nil
 }
 
-// keptBack reports whether a new descriptor is one of those that no start takes: 64, or
-// a quarter of a limit below 256. With its last descriptors a program could still
-// start, but no more look into /proc, kill a cgroup or open a pidfd. The kernel
-// gives the lowest that is free, so the number tells how many are in use.
-func keptBack(fd int) bool {
+// isReserved reports whether a new descriptor is one of the last 64, or of the last
+// quarter of a limit below 256, which no start may take. The program needs them to look
+// into /proc, to kill a cgroup and to open pidfds. The kernel gives the lowest free
+// number, so the number shows how many are in use.
+func isReserved(fd int) bool {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return false
@@ -48,10 +48,9 @@ func closeEnds(a, b int) {
 	}
 }
 
-// launcherName returns the name by which the launcher's own processes are known:
-// the kernel calls a process by the file that it runs, cut to 15 bytes (comm in
-// proc_pid_comm(5)). A launcher of the same name as the command cannot be told
-// from it.
+// launcherName returns the name that the kernel gives to the launcher's own processes:
+// that of the file which they run, cut to 15 bytes (comm in proc_pid_comm(5)). It returns
+// "" if the command has the same name.
 func launcherName(cmd *Command) string {
 	if len(cmd.Launcher) == 0 || filepath.Base(cmd.Launcher[0]) == filepath.Base(cmd.Argv[0]) {
 		return ""
@@ -64,10 +63,9 @@ func launcherName(cmd *Command) string {
 // found is what a look for a program has found.
 type found struct{ name, path, file string }
 
-// lookPath finds the program as execvp(3) does, in the PATH of env. The library
-// function of that name reads the server's own environment instead. What was
-// found last, most often the shell, is only looked at again: a PATH has many
-// directories.
+// lookPath finds a program as execvp(3) does, in the PATH of env. (exec.LookPath reads the
+// program's own environment instead.) What was found last, most often the shell, is only
+// checked again, since a PATH has many directories.
 func lookPath(name string, env []string, lastFound *atomic.Pointer[found]) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
@@ -86,7 +84,7 @@ func lookPath(name string, env []string, lastFound *atomic.Pointer[found]) (stri
 	}
 	for _, dir := range filepath.SplitList(path) {
 		file := filepath.Join(dir, name)
-		// A program found by where one stands is a surprise.
+		// What a relative directory holds would depend on where the server stands.
 		if filepath.IsAbs(file) && executable(file) {
 			lastFound.Store(&found{name, path, file})
 			return file, nil

@@ -97,7 +97,7 @@ func (r *registry) started() (list []*tree) {
 	return list
 }
 
-// marks is what leads from a process to the command that forked it.
+// marks lead from a process to the command that forked it.
 type marks struct {
 	self     procfs.Instance
 	registry registry
@@ -120,9 +120,9 @@ func (m *marks) carries(pid int, t *tree) bool {
 	return ok && own == m.self && n == t.number
 }
 
-// owner returns whose an orphan is, nil if nothing tells. That it descends from one of
-// our commands is certain: else the kernel would not have given it to us. The first
-// rule that names a tree decides. What nobody can forge comes first.
+// owner returns the tree that an orphan belongs to, nil if no rule names one. It surely
+// descends from one of our commands: else the kernel would not have given it to us. The
+// first rule that names a tree decides. What nobody can forge comes first.
 func (m *marks) owner(pid int) *tree {
 	lockorder.Slow()
 	rules := []func(orphan int) *tree{

@@ -23,9 +23,9 @@ type Process struct {
 	// Of the loop's goroutine alone, once it is followed.
 	stdout      loop.Pipe
 	stderr      *loop.Pipe  // nil if it is the same
-	terminalEnd int         // the command's end of its terminal, -1 is none
+	terminalEnd int         // the command's end of its terminal, -1 if there is none
 	endedAt     time.Time   // when the exit was seen, zero before
-	drain       *time.Timer // the end of the wait for output, nil unless it is awaited
+	drain       *time.Timer // calls drainElapsed; nil unless the output is awaited
 	drained     bool        // everything written before the exit was delivered
 }
 
@@ -101,7 +101,7 @@ func (p *Process) dropOutputs() {
 	}
 }
 
-// closeTerminalEnd lets go of the command's end of its terminal.
+// closeTerminalEnd closes the command's end of its terminal, which was held open.
 func (p *Process) closeTerminalEnd() {
 	if p.terminalEnd >= 0 {
 		unix.Close(p.terminalEnd)
@@ -109,13 +109,13 @@ func (p *Process) closeTerminalEnd() {
 	}
 }
 
-// outputs is a process as its pipes see it, in the loop.
+// outputs is a process as its pipes call it, in the loop.
 type outputs Process
 
-// Draining reports whether what the command has left in its pipes is awaited.
+// Draining reports whether the command has ended and its pipes are not read to the end.
 func (o *outputs) Draining() bool { return !o.endedAt.IsZero() && !o.drained }
 
-// PipeClosed tells that nobody can write any more, before the exit can be told.
+// PipeClosed announces the end of the output, before the exit can be announced.
 func (o *outputs) PipeClosed() {
 	p := (*Process)(o)
 	if p.outputOpen() {
@@ -133,7 +133,7 @@ func (p *Process) outputOpen() bool {
 	return p.stdout.IsOpen() || p.stderr != nil && p.stderr.IsOpen()
 }
 
-// leader is a process as its pidfd sees it, in the loop.
+// leader is a process as its pidfd calls it, in the loop.
 type leader Process
 
 // Ready is the event that the command has ended, or may have.
@@ -159,9 +159,9 @@ func (l *leader) Ready() {
 	p.drain = time.AfterFunc(DrainTime, func() { p.loop.Post(p.drainElapsed) })
 }
 
-// drainElapsed is the event that somebody else holds a pipe of an ended command for
-// long. What is in it now holds all that the command wrote; nobody else reads it, so
-// it is there until taken.
+// drainElapsed is the event that a descendant has held a pipe of an ended command for
+// [DrainTime]. All that the command wrote is in the pipe now, so what is written from now
+// on is not waited for.
 func (p *Process) drainElapsed() {
 	if p.drained {
 		return
@@ -174,8 +174,8 @@ func (p *Process) drainElapsed() {
 	}
 }
 
-// endDrain is called once, when everything written before the exit was delivered. What
-// is left to do can take longer than other commands can wait.
+// endDrain is called once, when everything written before the exit was delivered. The
+// rest has a goroutine of its own: it may take longer than other commands can wait.
 func (p *Process) endDrain() {
 	p.drained = true
 	if p.drain != nil {
@@ -218,9 +218,8 @@ func (p *Process) reap() Exit {
 	return exit
 }
 
-// goneSoon reports whether nothing is left. What a launcher has made around the
-// command, such as process 1 of a pid namespace, is gone a moment after it: that is
-// awaited.
+// goneSoon reports whether nothing is left. It waits a moment for the processes of a
+// launcher, such as process 1 of a pid namespace, which end after the command.
 func (p *Process) goneSoon() bool {
 	const most, pause = 50 * time.Millisecond, time.Millisecond
 	for begin := time.Now(); ; time.Sleep(pause) {
@@ -231,7 +230,7 @@ func (p *Process) goneSoon() bool {
 	}
 }
 
-// settle returns what was used in all. Nothing lives any more.
+// settle returns what was used in all, once nothing lives any more.
 func (p *Process) settle() Usage {
 	used := p.group.dead.sum()
 	p.domain.correct(&used)
@@ -251,9 +250,9 @@ func (p *Process) close() {
 	p.domain.release()
 }
 
-// Release gives the process up: our end of the pipe is closed, so that whoever
-// holds the other end gets SIGPIPE at its next write, and what lives on once the command
-// has ended is left to itself.
+// Release gives the process up. It closes our ends of the pipes, so that whoever holds
+// the other ends gets SIGPIPE at the next write. What lives on once the command has ended
+// is no longer waited for.
 func (p *Process) Release() {
 	p.loop.Post(func() {
 		p.closeTerminalEnd()

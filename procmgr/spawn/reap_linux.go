@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wait reaps a child if it is dead, and returns 0 with no error if it is not.
+// wait reaps a child if it is dead, and returns its number; 0 and no error if it lives.
 func wait(pid int) (reaped int, usage Usage, err error) {
 	for {
 		var status unix.WaitStatus
@@ -18,8 +18,8 @@ func wait(pid int) (reaped int, usage Usage, err error) {
 	}
 }
 
-// peek returns a dead child of this thread, which it does not reap: 0 with no error if
-// none is dead, and with an error if there is none.
+// peek returns a dead child of this thread without reaping it; 0 and no error if none is
+// dead, and an error if the thread has no children.
 func peek() (pid int, err error) {
 	// siginfo_t: three integers, then a union that begins with the pid.
 	const word = unsafe.Sizeof(uintptr(0))
@@ -33,20 +33,20 @@ func peek() (pid int, err error) {
 	}
 }
 
-// reaper is when the main thread looks for orphans to reap.
+// reaper controls when the main thread looks for orphans to reap.
 type reaper struct {
-	asleep atomic.Bool   // it does not look now and then
-	wake   chan struct{} // of one: has it look now
+	asleep atomic.Bool   // the periodic looks are suspended
+	wake   chan struct{} // of one: asks for a look at once
 }
 
-// resume has the main thread look for orphans now and then.
+// resume has the main thread look periodically again.
 func (r *reaper) resume() {
 	if r.asleep.Load() && r.asleep.CompareAndSwap(true, false) {
 		r.now()
 	}
 }
 
-// now has the main thread look for orphans.
+// now has the main thread look at once.
 func (r *reaper) now() {
 	select {
 	case r.wake <- struct{}{}:

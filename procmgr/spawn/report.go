@@ -1,13 +1,13 @@
 package spawn
 
-// Fact is one thing that the machine offers or does not.
+// Fact is one thing that the machine has or lacks.
 type Fact struct {
-	Name   string // what: "subreaper", "cgroup v2"…
-	Value  string // yes, no, or a figure
-	Detail string // why not, or what follows; may be empty
+	Name   string // "subreaper", "cgroup v2"…
+	Value  string // "yes", "no", or a figure
+	Detail string // why not, or what follows from it; may be empty
 }
 
-// Report is what [Setup] and the first start have found.
+// Report is what [Setup] and the choice of the kill domain have found.
 type Report struct {
 	KillDomain KillDomain // the kill domain that is active
 	Facts      []Fact

@@ -82,7 +82,7 @@ func TestReusedPidsInside(t *testing.T) {
 				if host.adoption.lists {
 					start()
 				} else {
-					host.Exclude(start) // nothing tells it from an orphan
+					host.Exclude(start) // it could be taken for an orphan
 				}
 				if err != nil {
 					continue // no numbers left for a moment

@@ -193,7 +193,7 @@ func TestMembersAreEverything(t *testing.T) {
 	})
 }
 
-// What outlives the command is told, keeps being read, and its own end is seen.
+// What outlives the command is reported, its output is read, and its end is seen.
 func TestDescendantsAreFollowedToTheirEnd(t *testing.T) {
 	cue, give := proctest.Cue(t)
 	r := shell(t, fmt.Sprintf(`(setsid sh -c 'read x < %s; echo late' &) ; exit 0`, cue))

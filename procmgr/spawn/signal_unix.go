@@ -5,8 +5,8 @@ package spawn
 import "golang.org/x/sys/unix"
 
 // Signal sends sig to the whole kill domain. It is the only place that sends one
-// to a command. What SignalKill does not reach at once it goes on to end until nothing
-// is left; Gone tells.
+// to a command. What SignalKill does not reach at once is hunted until nothing is left,
+// as Events.Gone then reports.
 //
 // Errors: ErrNotRunning when nothing was left to receive it, ErrUnsupportedSignal,
 // ErrNotPermitted, or another refusal of the system.

@@ -7,9 +7,9 @@ import (
 	"github.com/coder/quartz"
 )
 
-// DrainTime is how long the output of an ended command is waited for while a
-// descendant holds the pipe open. It gives a last helper in a pipeline the time
-// to finish and keeps the exit well within a second.
+// DrainTime is how long an exit waits for the end of the output while a descendant of the
+// command holds the pipe open. It gives a last helper in a pipeline the time to finish,
+// and keeps the announcement of the exit well within a second.
 const DrainTime = 500 * time.Millisecond
 
 // Options configure a [Spawner].
@@ -18,8 +18,8 @@ type Options struct {
 	// machine offers. With nil it is the process group, and nothing is done that
 	// concerns the whole program.
 	Host *Host
-	// Clock stamps exits. Nil is the real time. How long the kernel is waited for is
-	// always real time.
+	// Clock stamps exits. Nil is the real time. Pauses and deadlines that wait for the
+	// kernel alone are always in real time.
 	Clock quartz.Clock
 }
 

@@ -16,9 +16,8 @@ const bareDomain = systemDomain
 
 // fork starts the program of a command.
 func (s *Spawner) fork(path string, argv []string, _ *Command, attr *syscall.ProcAttr) (*group, domain, error) {
-	// Nothing tells which processes are the launcher's own.
 	g := &group{}
-	g.init("")
+	g.init("") // a launcher is not spared
 	var err error
 	g.pid, err = syscall.ForkExec(path, argv, attr)
 	return g, g, err

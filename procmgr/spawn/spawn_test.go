@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// run is a started command and what it told.
+// run is a started command and what its events reported.
 type run struct {
 	*Process
 	t       *testing.T

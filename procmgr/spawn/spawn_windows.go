@@ -222,7 +222,7 @@ func (p *Process) giveUp(tell func(Usage)) {
 	}
 }
 
-// Usage is not to be had of what runs.
+// Usage is only known once the command has exited.
 func (p *Process) Usage() (Usage, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -235,7 +235,7 @@ func (p *Process) Usage() (Usage, error) {
 // Pid is the system's number of the command.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// AnySuspended says no: Windows has no such state.
+// AnySuspended is always false: Windows has no such state.
 func (s *Spawner) AnySuspended() bool { return false }
 
 // Suspended is always false: Windows has no such state.
@@ -254,7 +254,7 @@ func (p *Process) Signal(sig Signal) error {
 	return windows.TerminateJobObject(p.job, 1)
 }
 
-// Ended says that the command has exited.
+// Ended reports whether the command has exited.
 func (p *Process) Ended() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -38,7 +38,7 @@ func TestSplitStreamsAreWholeAndTagged(t *testing.T) {
 	<-r.closed
 }
 
-// What was written to either is there when the exit is told.
+// What was written to either stream is there when the exit is announced.
 func TestSplitLosesNothingAtTheExit(t *testing.T) {
 	for range 200 {
 		r := split(t, `printf a; printf b >&2; printf c; printf d >&2`)
@@ -60,7 +60,7 @@ func TestSplitWithADescendantOnOne(t *testing.T) {
 	}
 	select {
 	case <-r.closed:
-		t.Error("stderr is held, and told to be closed")
+		t.Error("the output counts as closed while stderr is held")
 	default:
 	}
 	opened := start(t, Command{Argv: []string{"sh", "-c", "echo go > " + gate}})

@@ -52,7 +52,7 @@ func (s *Spawner) Start(cmd Command, events Events) (*Process, error) {
 		p.closeTerminalEnd()
 		return nil, err
 	}
-	s.wg.Add(2) // until its output is closed, and until its kill domain is
+	s.wg.Add(2) // one until the output is closed, one until the kill domain is
 	p.give(cmd.Stdin)
 	return p, nil
 }
@@ -94,7 +94,7 @@ func (p *Process) give(text []byte) {
 	}
 	p.input.turn <- struct{}{} // before anybody else can
 	p.spawner.wg.Go(func() {
-		_, _ = p.input.write(text) // a reader that went away is no concern of ours
+		_, _ = p.input.write(text) // it fails when nobody reads it any more
 		if !p.input.kept {
 			p.input.close()
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/loop"
 )
 
-// system is what a Spawner has on this kind of system.
+// system is the part of a Spawner that only Unix has.
 type system struct {
 	noPidfd   atomic.Bool           // the kernel refuses pidfds
 	lastFound atomic.Pointer[found] // the program that was looked up last

@@ -8,8 +8,8 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/inspect"
 )
 
-// The terms that this package and its callers share. Package procmgr uses them under
-// the same names, as package os uses those of io/fs.
+// The terms in this file are shared with the callers. Package procmgr has them under the
+// same names, as package os has those of io/fs.
 
 var (
 	// ErrNotRunning reports that nothing is left that a signal could reach.
@@ -40,8 +40,8 @@ const (
 	// KillDomainCgroup is everything: each command has a control group of its own,
 	// which nothing leaves.
 	KillDomainCgroup KillDomain = "cgroup"
-	// KillDomainDescendants is everything to which parents, adoption, tags and markers
-	// lead.
+	// KillDomainDescendants is everything that is found by parents, adoption, tags and
+	// markers.
 	KillDomainDescendants KillDomain = "descendants"
 	// KillDomainProcessGroup is what has not left the process group of the command.
 	KillDomainProcessGroup KillDomain = "process_group"
@@ -148,10 +148,9 @@ type Exit struct {
 	Usage Usage
 }
 
-// Usage is what a command has used together with what it forked, daemons
-// included. Where orphans do not come to this program (KillDomainProcessGroup) those
-// that the command has not waited for are left out, on Windows the CPU time of all
-// but the command.
+// Usage is what a command has used together with what it forked, including daemons. In
+// KillDomainProcessGroup it leaves out the processes that the command has not waited for;
+// on Windows it leaves out the CPU time of all but the command.
 type Usage struct {
 	User, System time.Duration // CPU time
 	// MaxRSS is the largest resident memory in bytes of any one process, or of all
@@ -159,8 +158,8 @@ type Usage struct {
 	// that the command shares with this program until it runs its own (vfork(2)), so
 	// it is never less than this program's own peak.
 	MaxRSS int64
-	// MaxMemory is the most that all have held together, in bytes, the page cache
-	// that they filled included. It is only known under a limit on memory, else 0.
+	// MaxMemory is the most that all have held together, in bytes, including the page
+	// cache that they filled. It is only known under a limit on memory, else 0.
 	MaxMemory int64
 	// RSS and Processes are of all that live now: resident memory in bytes, shared
 	// pages counted for each, and how many there are.

@@ -29,11 +29,11 @@ const (
 	lowBound = 4096
 )
 
-// ReserveThreads makes the threads that the program will need, if few are allowed:
-// the Go runtime aborts when it cannot have one that it wants, which is at any
-// later moment when the processes that were started have used up what the user
-// (RLIMIT_NPROC) or the cgroup (pids.max) may have. The error says that
-// there is no room for 16 threads. It is called before anything is started.
+// ReserveThreads makes the threads that the program will need, if few are allowed. The
+// Go runtime aborts when it cannot make a thread, and later the processes that were
+// started may have used up what the user (RLIMIT_NPROC) or the cgroup (pids.max) is
+// allowed. It returns an error if there is no room for 16 threads. It is called before
+// anything is started.
 func (h *Host) ReserveThreads() error {
 	room := math.MaxInt
 	for _, bound := range []func() (name string, most, used int){userTasks, cgroupTasks} {
@@ -54,13 +54,13 @@ func (h *Host) ReserveThreads() error {
 	return nil
 }
 
-// makeThreads has the runtime make threads until there are so many. It keeps them
-// for later. Each locked goroutine has one to itself while all meet; it unlocks
-// before it ends, for a thread that ends would take along what it has forked
+// makeThreads has the runtime make threads until there are as many as wanted; the runtime
+// keeps them for later. Each locked goroutine has a thread to itself while it waits for
+// the others. It unlocks before it ends: a thread that ends would end what it has forked
 // (PR_SET_PDEATHSIG).
 func makeThreads(want int) {
-	// How many of those that there are would serve cannot be known: one more until
-	// it is enough.
+	// How many of the present threads a locked goroutine could take is not known. So
+	// each turn takes one more, until there are enough.
 	for n := want - threads(); threads() < want && n <= want; n++ {
 		var met, ended sync.WaitGroup
 		met.Add(n)
@@ -83,15 +83,15 @@ func threads() int {
 }
 
 // userTasks returns what RLIMIT_NPROC allows and how many processes and threads
-// count against it, or "" for a limit that is far or does not hold this program.
+// count against it, or "" for a limit that is high or does not bind this program.
 func userTasks() (name string, most, used int) {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) != nil || limit.Cur >= lowBound || privileged() {
 		return "", 0, 0
 	}
 	if most = int(limit.Cur); most < roomForThreads {
-		// Others do not matter, and while they are counted the runtime may want one
-		// thread too many.
+		// It is too low whatever others use, and counting them may make the runtime
+		// want one thread too many.
 		return "RLIMIT_NPROC", most, threads()
 	}
 	self := os.Getuid()
@@ -103,8 +103,8 @@ func userTasks() (name string, most, used int) {
 	return "RLIMIT_NPROC", most, used
 }
 
-// privileged says that RLIMIT_NPROC does not hold this program, see setrlimit(2).
-// Only what counts outside of every user namespace does.
+// privileged reports whether RLIMIT_NPROC does not bind this program, see setrlimit(2).
+// Privileges inside a user namespace do not count.
 func privileged() bool {
 	mapped, _ := os.ReadFile("/proc/self/uid_map")
 	if strings.Join(strings.Fields(string(mapped)), " ") != "0 0 "+strconv.Itoa(math.MaxUint32) {

@@ -7,9 +7,9 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
-// tree is what a command forked, with all by which it is found: the process group, the
-// mark of the command, and cgroups. As a domain it is the process group: descendants
-// goes further.
+// tree is what a command forked, with everything by which it is found: the process group,
+// the mark of the command, and cgroups. As a kill domain it is the process group alone;
+// descendants embeds it and reaches the rest.
 type tree struct {
 	group
 	host    *Host
@@ -20,8 +20,8 @@ type tree struct {
 	place   *cgroup.Place  // nil: not limited
 }
 
-// correct takes over what cgroups know: it is exact, and has also what nobody waited
-// for.
+// correct takes over the figures of cgroups: they are exact, and include processes that
+// nobody has waited for.
 func (t *tree) correct(u *Usage) {
 	if used, ok := t.cgroup.CPU(); ok {
 		u.User = max(u.User, used.User)
@@ -32,7 +32,8 @@ func (t *tree) correct(u *Usage) {
 
 func (t *tree) limitsReached() []Limit { return t.place.Reached() }
 
-// identity tells processes apart, also those that have a number one after the other.
+// identity distinguishes processes, also those that had the same number one after the
+// other.
 type identity struct {
 	pid   int
 	start uint64
@@ -43,7 +44,8 @@ func identify(s living) identity { return identity{s.Pid, s.Start} }
 // ticksPerSecond is USER_HZ, on every architecture that Go knows.
 const ticksPerSecond = 100
 
-// bootTicks is now, as proc_pid_stat(5) counts it, a tick early.
+// bootTicks is the present time in clock ticks since boot, as in proc_pid_stat(5), less
+// one tick so that what starts now is not older.
 func bootTicks() uint64 {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)

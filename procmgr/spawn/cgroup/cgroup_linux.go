@@ -14,16 +14,16 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 )
 
-// Cgroup is one of version 2 that is empty, or holds what one command forked.
+// Cgroup is a cgroup of version 2. It is empty, or holds what one command forked.
 type Cgroup struct {
 	dir    string
-	fd     int         // of dir, kept open: starting in it needs that
+	fd     int         // of dir: a command is started in the cgroup by it
 	limits bool        // it limits one command, and is not used again
-	before CPUTime     // of what it held before; set while it is in the pool
-	spoilt atomic.Bool // it kills whatever is started in it, for ever (seen on Linux 6.18)
+	before CPUTime     // counted for earlier commands; set while it is in the pool
+	spoilt atomic.Bool // whatever is started in it is killed, for ever (seen on Linux 6.18)
 }
 
-// CPUTime is what a cgroup has counted.
+// CPUTime is what a cgroup has counted of the CPU time of its processes.
 type CPUTime struct{ User, System time.Duration }
 
 func open(dir string) (*Cgroup, error) {
@@ -35,7 +35,7 @@ func open(dir string) (*Cgroup, error) {
 	return &Cgroup{dir: dir, fd: fd}, nil
 }
 
-// FD is the descriptor of its directory, with which a command is started in it.
+// FD returns the descriptor of its directory, by which a command is started in it.
 func (c *Cgroup) FD() int { return c.fd }
 
 // Unusable reports whether a start that failed with err can do without the cgroup:
@@ -53,15 +53,15 @@ func (c *Cgroup) Kill() {
 	}
 }
 
-// Spoil keeps it from being used again: it was killed, perhaps by somebody else.
+// Spoil keeps it from being used again, because it was killed, perhaps by somebody else.
 func (c *Cgroup) Spoil() {
 	if c != nil {
 		c.spoilt.Store(true)
 	}
 }
 
-// Populated reports whether something in it or below is alive, or may be: only a cgroup
-// that is gone needs no look, for it was empty.
+// Populated reports whether something in it or below is alive. If it cannot be read it
+// counts as populated, unless it was removed: only an empty cgroup can be.
 func (c *Cgroup) Populated() bool {
 	if c == nil {
 		return false
@@ -139,8 +139,8 @@ func (c *Cgroup) event(name string) (value string) {
 	return value
 }
 
-// lines calls visit for each line of a small file. It is read at each exit, so it is
-// opened from the directory that is open already.
+// lines calls visit for each line of a small file. Such a file is read at each exit, so
+// it is opened from the directory that is open already, which is faster.
 func (c *Cgroup) lines(file string, visit func(key, value string)) {
 	lockorder.Slow()
 	fd, err := unix.Openat(c.fd, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)

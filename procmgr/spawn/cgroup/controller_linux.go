@@ -16,8 +16,8 @@ import (
 type controller struct {
 	name string
 	v2   bool
-	dir  string // of the program's cgroups in it; in v2 that of the kill domain
-	home string // v1: the program's own cgroup, to which its thread returns
+	dir  string // has the cgroups of the limiter; in v2 it is that of the kill domain
+	home string // in v1, the cgroup to which a thread returns after a fork
 }
 
 // findController looks for a controller that the program may use, in the one
@@ -88,7 +88,7 @@ func vacate(own, server string) error {
 	return os.WriteFile(server+"/cgroup.procs", []byte("0"), 0) // 0 is the writer
 }
 
-// giveOn lets the cgroups below one use a controller.
+// giveOn enables a controller for the cgroups below one.
 func giveOn(dir, name string) error {
 	return os.WriteFile(dir+"/cgroup.subtree_control", []byte("+"+name), 0)
 }
@@ -146,8 +146,8 @@ func (c *controller) memoryFull(path string, bound int64) bool {
 		n, _ := c.value(path, "memory.events", "oom ")
 		return n > 0
 	}
-	// memory.failcnt, made for this, is not counted any more (Linux 6.18). What does
-	// not fit is one charge, seldom more than some pages.
+	// memory.failcnt would tell, but Linux 6.18 does not count it any more. A charge
+	// that does not fit is seldom more than some pages.
 	const charge = 1 << 20
 	peak, ok := c.value(path, "memory.max_usage_in_bytes", "")
 	return ok && peak > bound-charge

@@ -10,7 +10,7 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
-// errNoHierarchy reports that the program is in no hierarchy of that kind.
+// errNoHierarchy reports that no hierarchy with that controller has the program.
 var errNoHierarchy = errors.New("the program is in no such cgroup that it can see")
 
 // Own returns the directory of the program's own cgroup in the hierarchy that has a
@@ -52,8 +52,9 @@ func Own(controller string) (string, error) {
 	return "", errors.New("the cgroup hierarchy is not mounted")
 }
 
-// dirName returns the name of an instance's directory. Who sweeps must know whether the
-// instance lives, and its number and start mean something in its namespaces alone.
+// dirName returns the name of an instance's directory. It names the namespaces too: a
+// server that sweeps must find out whether the instance lives, and the number and start of
+// an instance mean something in its own namespaces only.
 func dirName(instance string) string {
 	name := "proctor-" + instance
 	for _, ns := range []string{"pid", "time"} {
@@ -83,8 +84,8 @@ func Instances(parent string, visit func(i procfs.Instance, dir string)) {
 	}
 }
 
-// SweepLimits removes what instances that do not live have left in the hierarchies of
-// version 1. It is empty, so no guard has looked there.
+// SweepLimits removes the empty cgroups that dead instances have left in the hierarchies
+// of version 1. Guards do not look there.
 func SweepLimits() {
 	for _, name := range []string{"memory", "pids"} {
 		own, err := Own(name)

@@ -19,8 +19,8 @@ type Limiter struct {
 	memory, pids *controller // nil unless it is needed
 
 	mu     lockorder.Mutex[limiterPlace] // guards the fields below
-	names  int                           // given so far
-	scopes map[string]*scope             // those with commands
+	names  int                           // how many directories got a name
+	scopes map[string]*scope             // by name, those that have commands
 	stale  []string                      // directories that could not be removed yet
 }
 
@@ -28,7 +28,7 @@ type limiterPlace struct{}
 
 func (limiterPlace) Place() (int, bool) { return 30, true }
 
-// scope is one with commands.
+// scope is a scope that has commands.
 type scope struct {
 	path     string
 	commands int
@@ -39,8 +39,8 @@ type scope struct {
 type Place struct {
 	l         *Limiter
 	scope     string // its name
-	scopePath string // below the directory of each controller, like path
-	path      string // its own
+	scopePath string // the scope's cgroup, below the directory of each controller
+	path      string // the command's cgroup, likewise
 	refusals  int64  // forks that the limit of the scope had refused before
 }
 
@@ -123,7 +123,7 @@ func (l *Limiter) Admit(name string) (*Place, error) {
 	return p, nil
 }
 
-// dirV2 is the directory of its cgroup of version 2, "" without one.
+// dirV2 returns the directory of its cgroup of version 2, "" if it has none.
 func (p *Place) dirV2() (dir string) {
 	if p != nil {
 		_ = p.l.controllers(func(c *controller) error {
@@ -160,7 +160,7 @@ func (l *Limiter) makeLocked(path string, memory, pids int64) error {
 	return err
 }
 
-// Release removes the place of a command of which nothing is left.
+// Release removes the place of a command, of which nothing is left.
 func (p *Place) Release() {
 	if p == nil {
 		return

@@ -11,19 +11,19 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 )
 
-// migration is how a thread goes to a place and back. All files are open before it
-// goes: in a cgroup whose memory is used up nothing can be opened any more, and a
-// thread that stayed there would take the whole program down.
+// migration moves a thread to a place and back. All files are opened before it moves: in
+// a cgroup whose memory is used up nothing can be opened any more, and a thread that
+// stayed there would take the whole program down.
 type migration struct {
 	tasks, home []*os.File // of each hierarchy
-	bounds      []*os.File // on pids, of the command and of its scope
-	most        []int64    // and what they are
+	bounds      []*os.File // the limits on pids of the command and of its scope
+	most        []int64    // their values
 }
 
 // Enter moves the calling thread, which must be locked, to where its next child
-// shall be. v1 knows no other way to start one in a cgroup: but it moves single
-// threads, and a child begins where its thread is. The returned function moves it
-// back.
+// shall be. Version 1 has no other way to start a process in a cgroup. But it moves
+// single threads, and a child begins where its thread is. The returned function moves the
+// thread back.
 func (p *Place) Enter() (back func() error, err error) {
 	lockorder.Slow()
 	m, err := p.openMigration()
@@ -33,14 +33,14 @@ func (p *Place) Enter() (back func() error, err error) {
 	}
 	leave := func() error {
 		defer m.close()
-		err := m.allow(0) // first: with us gone there would be room for one too many
+		err := m.allow(0) // before the thread leaves, or there would be room for one more
 		for _, home := range m.home {
 			err = cmp.Or(err, writeTo(home, "0"))
 		}
 		return err
 	}
-	// Our own thread counts while it is there. For that moment another of the scope
-	// may take its place.
+	// Our thread counts while it is there, so the limits are one higher meanwhile. For
+	// that moment another process of the scope may use what was added.
 	if err = m.allow(1); err == nil {
 		for _, tasks := range m.tasks {
 			err = cmp.Or(err, writeTo(tasks, "0")) // 0 is the writer

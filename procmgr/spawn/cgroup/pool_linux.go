@@ -20,7 +20,7 @@ const (
 	spareMost = 32
 )
 
-// Pool is the cgroups of the kill domain, below one directory.
+// Pool has the cgroups of the kill domain, below one directory.
 type Pool struct {
 	dir string
 
@@ -117,7 +117,7 @@ func (p *Pool) make() (*Cgroup, error) {
 	p.mu.Unlock()
 	err := os.Mkdir(dir, 0o755)
 	if os.IsNotExist(err) && os.Mkdir(p.dir, 0o755) == nil {
-		err = os.Mkdir(dir, 0o755) // somebody has cleaned up
+		err = os.Mkdir(dir, 0o755) // somebody had removed the directory
 	}
 	if err != nil {
 		return nil, err
@@ -125,7 +125,8 @@ func (p *Pool) make() (*Cgroup, error) {
 	return open(dir)
 }
 
-// Low reports whether [Pool.Refill] is needed and does not run. It must be called then.
+// Low reports whether spare cgroups are needed and nobody makes them. The caller must
+// then call [Pool.Refill].
 func (p *Pool) Low() bool {
 	if p == nil {
 		return false
@@ -172,8 +173,8 @@ func (p *Pool) keep(c *Cgroup) {
 	}
 }
 
-// Give takes back a cgroup that should be empty. One that was killed, is not empty or
-// is frozen is dropped.
+// Give takes back a cgroup that should be empty. It drops one that was killed, is not
+// empty or is frozen.
 func (p *Pool) Give(c *Cgroup) {
 	if c == nil {
 		return

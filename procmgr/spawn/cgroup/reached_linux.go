@@ -2,13 +2,14 @@ package cgroup
 
 import "golang.org/x/sys/unix"
 
-// Refused explains an error of a fork by a limit, if one is used up.
+// Refused returns a *LimitError for an error of a fork if the scope has used up its
+// limit on pids, else the error itself.
 func (p *Place) Refused(err error) error {
 	if p == nil || err != unix.EAGAIN || p.l.pids == nil {
 		return err
 	}
 	most := p.l.limits.PidsPerScope
-	// Others of our threads may count there for the moment.
+	// Other threads of ours may count there at the moment, so more may be in use.
 	if used, ok := p.l.pids.value(p.scopePath, "pids.current", ""); ok && most > 0 && used >= most {
 		p.l.mu.Lock()
 		p.l.scopes[p.scope].refused++ // the kernel counts it as it does a fork of a command
@@ -40,7 +41,7 @@ func (p *Place) memoryReached() Limit {
 	case p.l.limits.MemoryPerScope > 0 && c.memoryFull(p.scopePath, p.l.limits.MemoryPerScope):
 		return LimitMemoryPerScope
 	}
-	return "" // the machine has no more
+	return "" // the machine had no more memory
 }
 
 // pidsReached returns the limits at which a fork of the command was refused.
@@ -82,8 +83,8 @@ func (p *Place) scopeRefusalsLocked() (n int64, ok bool) {
 	return n - p.l.scopes[p.scope].refused, ok
 }
 
-// MaxMemory is the most that the command and what it forked have held, 0 if
-// nobody counts it.
+// MaxMemory returns the most bytes that the command and what it forked have held
+// together, 0 if nobody counts them.
 func (p *Place) MaxMemory() int64 {
 	if p == nil || p.l.memory == nil {
 		return 0

@@ -80,14 +80,14 @@ func WaitsForInput(pids []int, in Input) (InputWait, error) {
 
 const (
 	// mostLooked bounds a look, in descriptors: a command may have any number of
-	// threads that poll any number of them.
+	// threads, each of which polls any number of descriptors.
 	mostLooked = 8192
-	// taskCost is what a thread costs beside its descriptors.
+	// taskCost is what looking at a thread costs, in descriptors, beside its own.
 	taskCost = 8
 	// mostPolled is how many descriptors of one call are looked at.
 	mostPolled = 1024
-	// mostRestarted is how many those of a call that a signal has interrupted can be:
-	// it may be another one whose arguments mean something else.
+	// mostRestarted is how many descriptors are looked at of a call that a signal has
+	// interrupted: it may be another call, whose arguments mean something else.
 	mostRestarted = 64
 )
 
@@ -100,7 +100,7 @@ type look struct {
 
 type descriptor struct {
 	pid, fd int
-	epoll   bool // it is looked at as an epoll instance
+	epoll   bool // the question is whether, as an epoll instance, it watches the input
 }
 
 // spend reports whether so much is left of the look, and takes it.
@@ -109,7 +109,7 @@ func (l *look) spend(n int) bool {
 	return l.left >= 0
 }
 
-// remembered returns what find says of a descriptor, and asks it once.
+// remembered returns the result of find for a descriptor, and calls it only once.
 func (l *look) remembered(d descriptor, find func(pid, fd int) bool) bool {
 	if d.fd < 0 || !l.spend(1) {
 		return false

@@ -114,7 +114,7 @@ func (p *Pipe) Close() {
 	p.reader.PipeClosed()
 }
 
-// Drop closes a pipe whose command was not started. Nobody is told.
+// Drop closes a pipe whose command was not started, without calling PipeClosed.
 func (p *Pipe) Drop() {
 	p.loop.Unwatch(p.fd)
 	unix.Close(p.fd)

@@ -16,7 +16,7 @@ type poller struct {
 	raw    syscall.RawConn
 	events []unix.EpollEvent
 	ready  []int
-	look   func(fd uintptr) bool // lookNow: made once, for it would be garbage each time
+	look   func(fd uintptr) bool // lookNow, made once so that no call allocates it
 }
 
 func newPoller() (*poller, error) {
@@ -71,7 +71,7 @@ func (p *poller) wait() []int {
 	return p.ready
 }
 
-// lookNow asks what is ready, and says that there is no more to wait for.
+// lookNow asks what is ready, and reports whether that is something.
 func (p *poller) lookNow(fd uintptr) bool {
 	n, err := unix.EpollWait(int(fd), p.events, 0)
 	for _, e := range p.events[:max(n, 0)] {

@@ -1,7 +1,7 @@
 // Package procfs finds processes on Linux and signals them without mistaking one
-// for another. It reads /proc and makes system calls, and imports nothing that
-// has to be initialised first: the guard (package early) runs before the rest of
-// its program exists.
+// for another. It reads /proc and makes system calls. It imports nothing that must be
+// initialised first, because the guard (package early) runs before the other packages of
+// its program are initialised.
 //
 // # Marks
 //
@@ -21,8 +21,8 @@
 //
 // # Reuse
 //
-// A number is given to another process once its owner is reaped. [Signal]
-// therefore pins a process by a pidfd first, then lets the caller look whether it
-// is the one that was meant, and sends the signal through the pidfd: if the
-// number had changed hands in between, the signal reaches nobody.
+// Once a process is reaped the kernel can give its number to another. [Signal] therefore
+// opens a pidfd first, then asks the caller whether the process is the one that was meant,
+// and sends the signal through the pidfd. If the number changed hands in between, the
+// signal reaches nobody.
 package procfs

@@ -18,12 +18,12 @@ func Sockets(pid int, visit func(inode uint64)) error {
 	})
 }
 
-// NetNamespace returns what tells the network namespace of a process from others.
+// NetNamespace returns the number of the network namespace of a process.
 func NetNamespace(pid int) (inode uint64, ok bool) {
 	return inodeOf("/proc/"+itoa(pid)+"/ns/net", "net:[")
 }
 
-// inodeOf reads a link to what has no path, "kind:[inode]".
+// inodeOf reads a link of the form "kind:[inode]".
 func inodeOf(path, kind string) (inode uint64, ok bool) {
 	var buf [64]byte
 	n, err := syscall.Readlink(path, buf[:])
@@ -34,9 +34,9 @@ func inodeOf(path, kind string) (inode uint64, ok bool) {
 	return inode, inode > 0
 }
 
-// Listening calls visit for every TCP socket that listens in a network namespace, of
-// which pid is a process, with its address in 4 or 16 bytes, which are valid during
-// the call. It may do so twice.
+// Listening calls visit for every TCP socket that listens in a network namespace; pid is
+// a process in there. The address has 4 or 16 bytes and is valid during the call. It may
+// call visit twice for a socket.
 func Listening(pid int, namespace uint64, visit func(inode uint64, address []byte, port int)) error {
 	if own, ok := NetNamespace(syscall.Getpid()); ok && own == namespace && listeningHere(visit) == nil {
 		return nil
@@ -47,8 +47,8 @@ func Listening(pid int, namespace uint64, visit func(inode uint64, address []byt
 // listeningOf reads the tables in /proc, which also a kernel without sock_diag(7)
 // has, and those of other namespaces.
 func listeningOf(pid int, visit func(inode uint64, address []byte, port int)) error {
-	// Without IPv6 there is no tcp6. Of a process that is gone there is neither:
-	// what comes last tells the two apart.
+	// Without IPv6 there is no tcp6. If the process is gone there is no tcp either, so
+	// that one is opened last.
 	for _, table := range [...]string{"tcp6", "tcp"} {
 		err := eachLine("/proc/"+itoa(pid)+"/net/"+table, func(line []byte) (more bool) {
 			return visitSocket(line, visit)
@@ -64,7 +64,7 @@ func listeningOf(pid int, visit func(inode uint64, address []byte, port int)) er
 //
 //	0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 0 64 …
 //
-// whose tenth word is the inode, and says whether others that listen may follow.
+// whose tenth word is the inode, and reports whether others that listen may follow.
 func visitSocket(line []byte, visit func(inode uint64, address []byte, port int)) (more bool) {
 	const local, state, inode = 1, 3, 9
 	var words [inode + 1][]byte
@@ -113,7 +113,7 @@ func eachLine(path string, visit func(line []byte) (more bool)) error {
 	}
 	defer syscall.Close(fd)
 	var buf [4096]byte
-	held := 0 // bytes of a line whose end is not read yet
+	held := 0 // bytes of a line that is not read to its end
 	for {
 		n, err := readFd(fd, buf[held:])
 		if err != nil || n <= 0 {

@@ -8,7 +8,8 @@ const (
 	sysPidfdOpen       = 434
 )
 
-// OpenPidfd pins a process: what is done through the descriptor concerns it alone.
+// OpenPidfd opens a descriptor that refers to this process for good, whoever gets its
+// number later.
 func OpenPidfd(pid int) (int, error) {
 	fd, _, errno := syscall.RawSyscall(sysPidfdOpen, uintptr(pid), 0, 0)
 	if errno != 0 {
@@ -26,10 +27,9 @@ func SendSignal(fd int, sig syscall.Signal) error {
 	return nil
 }
 
-// Signal signals pid if is says, once the process is pinned, that it is the one
-// that is meant. ESRCH means that it is another or gone. On kernels without
-// pidfds, and where no descriptor is left, nothing is pinned, and the look comes right
-// before the signal.
+// Signal opens a pidfd of a process, asks is whether that is the process that is meant,
+// and signals it through the pidfd. ESRCH means that it is another or gone. On kernels
+// without pidfds, and where no descriptor is left, it asks right before the signal.
 func Signal(pid int, sig syscall.Signal, is func() bool) error {
 	fd, err := OpenPidfd(pid)
 	switch {

@@ -4,8 +4,8 @@ import (
 	"syscall"
 )
 
-// Pids calls visit for every process that /proc shows. An error means that
-// nothing was proved: /proc cannot be read, or does not even show the caller.
+// Pids calls visit for every process that /proc shows. After an error, what was not
+// visited may exist: /proc cannot be read, or does not even show the caller.
 func Pids(visit func(pid int)) error {
 	proc, err := OpenProc()
 	if err != nil {

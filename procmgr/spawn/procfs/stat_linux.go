@@ -2,7 +2,7 @@ package procfs
 
 import "syscall"
 
-// Stat is what proc_pid_stat(5) tells of a process.
+// Stat has the facts about a process from proc_pid_stat(5).
 type Stat struct {
 	Pid, Ppid     int
 	Pgrp, Session int
@@ -14,13 +14,13 @@ type Stat struct {
 	RSS           uint64 // resident memory in pages
 }
 
-// Alive says that it is more than an entry that waits to be reaped. One whose main
-// thread has ended shows as a zombie as long as others go on.
+// Alive reports whether it is more than an entry that waits to be reaped. A process whose
+// main thread has ended shows as a zombie while other threads go on.
 func (s Stat) Alive() bool { return s.State != 'X' && (s.State != 'Z' || s.Threads > 1) }
 
-// Living reads the facts of a process and says whether it is alive. An error means
-// that it cannot be known. Of one that /proc hides (hidepid in proc(5)) nothing is
-// known but that it is there.
+// Living reads the facts about a process and reports whether it is alive. An error means
+// that it cannot be known. If /proc hides the process (hidepid in proc(5)), only its
+// existence is known.
 func Living(pid int) (s Stat, alive bool, err error) {
 	s, err = ReadStat(pid)
 	if err == syscall.ESRCH || err == syscall.ENOENT && syscall.Kill(pid, 0) == syscall.ESRCH {
