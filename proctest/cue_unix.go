@@ -4,6 +4,7 @@ package proctest
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -11,11 +12,16 @@ import (
 )
 
 // Cue returns a named pipe, and a function that releases all who read a line of it,
-// now and later. In a shell: read x < FILE.
+// now and later. Every user may read it. In a shell: read x < FILE.
 func Cue(t testing.TB) (file string, give func()) {
 	t.Helper()
-	file = filepath.Join(t.TempDir(), "cue")
-	if err := syscall.Mkfifo(file, 0o600); err != nil {
+	dir, err := os.MkdirTemp("", "proctor-test-cue-") // only its owner gets into t.TempDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	file = filepath.Join(dir, "cue")
+	if err := errors.Join(os.Chmod(dir, 0o755), syscall.Mkfifo(file, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	// Open for both, it neither waits for a reader nor loses what nobody has read yet.

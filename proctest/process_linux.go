@@ -49,7 +49,7 @@ func awaitEnd(pid int, deadline time.Time) error {
 	for {
 		timeout := -1
 		if !deadline.IsZero() {
-			timeout = max(0, int(time.Until(deadline).Milliseconds()))
+			timeout = max(0, int(time.Until(deadline).Milliseconds())) // clock: the test binary's own
 		}
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, timeout)
 		switch {

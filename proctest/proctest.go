@@ -76,7 +76,7 @@ func leaks(before map[string]bool, began time.Time) (found []string) {
 		for _, pid := range children() {
 			found = append(found, "child "+pid)
 		}
-		if len(found) > 0 && !reported && time.Since(checking) > reportAfter {
+		if len(found) > 0 && !reported && time.Since(checking) > reportAfter { // clock: it is only told
 			reported = true
 			fmt.Fprintln(os.Stderr, "waiting for the end of:", strings.Join(found, "; "))
 		}

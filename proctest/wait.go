@@ -19,7 +19,7 @@ func poll(deadline time.Time, ok func() bool) bool {
 		if !deadline.IsZero() && time.Now().After(deadline) {
 			return false
 		}
-		<-time.After(pause)
+		<-time.After(pause) // clock: a gentle poll
 	}
 	return true
 }
@@ -51,5 +51,5 @@ func deadline(t testing.TB) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	return at.Add(-time.Until(at) / 20)
+	return at.Add(-time.Until(at) / 20) // clock: the test binary's own
 }

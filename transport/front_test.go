@@ -60,7 +60,7 @@ func TestAThousandWaitingCallsDelayNothing(t *testing.T) {
 	if id, _ := readAnswer(t, out); id != 2 {
 		t.Errorf("answer %d came first", id)
 	}
-	t.Logf("list behind 1,000 waiting calls: %v", time.Since(begin))
+	t.Logf("list behind 1,000 waiting calls: %v", time.Since(begin)) // clock: a figure
 	begin = time.Now()
 	send(t, in, callMessage(3, "process_signal", `{"process_id":"`+id+`","signal":"kill","wait_ms":0}`))
 	answered := map[int]bool{}
@@ -68,7 +68,7 @@ func TestAThousandWaitingCallsDelayNothing(t *testing.T) {
 		id, text := readAnswer(t, out)
 		answered[id] = true
 		if id == 3 {
-			t.Logf("signal behind 1,000 waiting calls: %v", time.Since(begin))
+			t.Logf("signal behind 1,000 waiting calls: %v", time.Since(begin)) // clock: a figure
 		} else if !strings.Contains(text, "SIGKILL") {
 			t.Fatalf("answer %d: %s", id, text)
 		}
@@ -304,7 +304,7 @@ func TestSlowClients(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), "No processes") {
 			t.Fatalf("%v: %s", err, text)
 		}
-		worst = max(worst, time.Since(begin))
+		worst = max(worst, time.Since(begin)) // clock: a figure
 	}
 	t.Logf("the slowest of 200 answers beside 1,000 slow clients: %v", worst)
 }

@@ -125,8 +125,8 @@ func removeTree(dir string) error {
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	end, bounded := t.Deadline()
-	for pause := time.NewTicker(10 * time.Millisecond); !ok(); <-pause.C {
-		if bounded && time.Until(end) < time.Minute {
+	for pause := time.NewTicker(10 * time.Millisecond); !ok(); <-pause.C { // clock: a gentle poll
+		if bounded && time.Until(end) < time.Minute { // clock: the test program's own
 			t.Fatalf("it never came: %s", what)
 		}
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -128,7 +127,7 @@ func TestHostileKillFindsWhatShedItsMarks(t *testing.T) {
 		sleep, bystander := proctest.Sleeper()
 		s.inChat("other", "process_start", `{"command":"exec `+sleep+`","background":true}`)
 		id, token := e.start(s, "hostile")
-		answer := s.inChat("hostile", "process_signal", `{"process_id":"`+id+`","signal":"kill","wait_ms":20000}`)
+		answer := s.inChat("hostile", "process_signal", `{"process_id":"`+id+`","signal":"kill","wait_ms":50000}`)
 		if left := proctest.Sleepers(token); len(left) > 0 {
 			t.Errorf("%d lives; the answer is %s", left, answer)
 		}
@@ -217,7 +216,7 @@ func TestHostileDisarmsOneTag(t *testing.T) {
 			s.disarm(limit)
 			s.inChat("busy", "process_start", `{"command":"exec sleep 1000","background":true}`)
 			id, token := escape{command: daemon}.start(s, "other")
-			answer := s.inChat("other", "process_signal", `{"process_id":"`+id+`","signal":"kill","wait_ms":20000}`)
+			answer := s.inChat("other", "process_signal", `{"process_id":"`+id+`","signal":"kill","wait_ms":50000}`)
 			if left := proctest.Sleepers(token); len(left) > 0 || !strings.Contains(answer, nothingLeft) {
 				t.Errorf("%s: %d lives; the answer is %s", limit, left, answer)
 			}
@@ -247,19 +246,16 @@ func TestHostileForgesTheNextMark(t *testing.T) {
 				s := harmed(t, as)
 				sleep, token := proctest.Sleeper()
 				t.Cleanup(func() { endSleepers(token) })
-				cue := "/tmp/" + token // which every user may see
-				forger := forge + `(setsid sh -c 'until [ -e ` + cue + ` ]; do sleep 0.01; done; exec ` + sleep + `'` + quiet + `&); exec sleep 1000`
+				cue, give := proctest.Cue(t)
+				forger := forge + `(setsid sh -c 'read x < ` + cue + `; exec ` + sleep + `'` + quiet + `&); exec sleep 1000`
 				s.inChat("hostile", "process_start", `{"command":`+quoted(forger)+`,"background":true}`)
 				victim := processID(t, s.inChat("victim", "process_start", `{"command":"exec sleep 1000","background":true}`))
-				if err := os.WriteFile(cue, nil, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { os.Remove(cue) })
+				give()
 				proctest.Await(t, "the forger stands", func() bool { return len(proctest.Sleepers(token)) == 1 })
 				if list := s.inChat("victim", "process_list", `{"usage":true}`); !strings.Contains(list, "in 1 process") {
 					t.Errorf("the forger is booked on another chat: %s", list)
 				}
-				s.inChat("victim", "process_signal", `{"process_id":"`+victim+`","signal":"kill","wait_ms":20000}`)
+				s.inChat("victim", "process_signal", `{"process_id":"`+victim+`","signal":"kill","wait_ms":50000}`)
 				if len(proctest.Sleepers(token)) == 0 {
 					t.Error("another chat's kill has ended the forger")
 				}

@@ -552,7 +552,7 @@ func TestGivingWayBesideAWriter(t *testing.T) {
 					n := min(c.piece, len(pattern)-at)
 					s.Append(Stdout, pattern[at:at+n])
 					total += n
-					runtime.Gosched()
+					runtime.Gosched() // clock: both have their turn
 				}
 			}()
 			for running := true; running; {
