@@ -9,13 +9,13 @@ import (
 	"github.com/proctor-mcp/proctor/procmgr/spawn"
 )
 
-// launcher is the argv in front of a command, none if it is empty, and all that
-// depends on where that runs the command.
+// launcher is the argv in front of a command, with all that depends on where it runs the
+// command. An empty argv is no launcher.
 type launcher struct {
 	argv []string
-	// remote names its program if that runs the command elsewhere, else it is "".
-	// What this system knows of such a process (its environment, directory, signals
-	// and descendants) is the launcher's own.
+	// remote names its program if that runs the command elsewhere, else it is "". The
+	// environment, the directory, the signals and the descendants that this machine sees
+	// are then those of the launcher itself.
 	remote string
 }
 
@@ -69,8 +69,8 @@ func (l launcher) apply(cmd *spawn.Command, search, env []string) {
 			argv[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
 	}
-	// A remote launcher is started as the command itself: a signal is to end it, and
-	// all that it may have forked to get there.
+	// A remote launcher is started as the command itself, so that signals go to it and to
+	// what it forked, rather than past it.
 	cmd.Argv = slices.Concat(l.argv, argv)
 }
 
@@ -94,10 +94,17 @@ func (l launcher) reachesSignal(sig Signal) error {
 	return nil
 }
 
-// descendants counts what lives on of an ended command, or returns Unknown.
-func (l launcher) descendants(p *spawn.Process) int {
-	if l.remote != "" {
+// reachesDescendants reports whether signals reach what the command forked.
+func (l launcher) reachesDescendants() bool { return l.remote == "" }
+
+// descendants counts what lives on of an ended command, and returns Unknown if that
+// cannot be seen. alive is whether something is alive on this machine.
+func (l launcher) descendants(p *spawn.Process, alive bool) int {
+	switch {
+	case l.remote != "":
 		return Unknown
+	case !alive:
+		return 0
 	}
 	members, err := p.Members()
 	if err != nil {
@@ -106,7 +113,7 @@ func (l launcher) descendants(p *spawn.Process) int {
 	return len(members)
 }
 
-// ports returns where the processes of a command listen.
+// ports returns the ports on which the processes of a command listen.
 func (l launcher) ports(p *spawn.Process) ([]Port, error) {
 	if l.remote != "" {
 		return nil, errors.ErrUnsupported

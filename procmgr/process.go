@@ -89,7 +89,7 @@ func newProcess(opts *Options, owner owner, log *slog.Logger, facts Facts) *proc
 // newForgotten returns a process of which only a snapshot is left.
 func newForgotten(opts *Options, owner owner, last Process) *process {
 	p := newProcess(opts, owner, opts.Log, last.Facts)
-	p.launcher.remote = last.Remote
+	p.launcher = launcher{remote: last.Remote}
 	p.life = life{state: last.State, exit: last.Exit, outputOpen: last.OutputOpen, forgotten: true}
 	p.shown.exit, p.sizes = last.Reported, last.Sizes
 	close(p.ended)
@@ -218,12 +218,11 @@ func (p *process) brief(at time.Time) Process {
 // stopped the command.
 func (p *process) snapshot(at time.Time, mayBeSuspended bool) Process {
 	s := p.brief(at)
-	switch {
-	case s.State.Running():
+	if s.State.Running() {
 		s.Suspended = mayBeSuspended && p.spawned.Suspended()
 		s.WaitsForInput = p.waitsForInput()
-	case p.launcher.remote != "" || p.isAlive():
-		s.Descendants = p.launcher.descendants(p.spawned)
+	} else {
+		s.Descendants = p.launcher.descendants(p.spawned, p.isAlive())
 	}
 	return s
 }

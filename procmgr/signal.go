@@ -31,7 +31,7 @@ func (m *Manager) reach() Reach {
 // SignalKill to a process that runs elsewhere, or another refusal of the system.
 func (h Handle) Signal(sig Signal, grace time.Duration) (Reach, error) {
 	p, reach := h.p, h.m.reach()
-	reach.Escapes = reach.Escapes || p.facts.Remote != ""
+	reach.Escapes = reach.Escapes || !p.launcher.reachesDescendants()
 	if !slices.Contains(Signals(), sig) {
 		return reach, ErrUnsupportedSignal
 	}

@@ -2,8 +2,8 @@ package procmgr
 
 import "github.com/proctor-mcp/proctor/procmgr/spawn"
 
-// The terms of package spawn under the names of this package, so that a program that
-// embeds it imports no other. They are described there.
+// The terms of package spawn, which describes them. A program that embeds this package
+// need not import that one.
 type (
 	KillDomain = spawn.KillDomain
 	Signal     = spawn.Signal
