@@ -42,11 +42,17 @@ func (h Handle) Facts() Facts { return h.p.facts }
 
 // Snapshot returns what is known of the process now. It may look through /proc, which can
 // take 20 ms: take one for each answer.
-func (h Handle) Snapshot() Process { return h.p.snapshot(h.m.opts.Clock.Now("snapshot"), true) }
+func (h Handle) Snapshot() (s Process) {
+	h.p.fill(&s, h.m.opts.Clock.Now("snapshot"), true)
+	return s
+}
 
 // Brief is Snapshot without Suspended, WaitsForInput and Descendants, which may need a look
 // through /proc.
-func (h Handle) Brief() Process { return h.p.brief(h.m.opts.Clock.Now()) }
+func (h Handle) Brief() (s Process) {
+	h.p.fillBrief(&s, h.m.opts.Clock.Now())
+	return s
+}
 
 // Ended reports whether the process has ended, without a look through /proc.
 func (h Handle) Ended() bool { return h.p.hasEnded() }
@@ -115,7 +121,7 @@ func (s Scoped) Snapshots(handles []Handle) []Process {
 	list := make([]Process, len(handles))
 	at, mayBeSuspended := s.m.opts.Clock.Now("snapshot"), s.m.spawner.AnySuspended()
 	for i, h := range handles {
-		list[i] = h.p.snapshot(at, mayBeSuspended)
+		h.p.fill(&list[i], at, mayBeSuspended)
 	}
 	return list
 }

@@ -203,26 +203,23 @@ func (p *process) waitsForInput() InputWait {
 // showsInputWait reports whether it can be seen if the process waits for input.
 func (p *process) showsInputWait() bool { return p.facts.KeepsInput && p.launcher.seesInput() }
 
-// brief returns what is known at a time without a look through /proc.
-func (p *process) brief(at time.Time) Process {
+// fillBrief fills in what is known at a time without a look through /proc. Snapshots are
+// large and taken by the thousand, so that they are not copied.
+func (p *process) fillBrief(s *Process, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Process{
-		Facts: p.facts, At: at, State: p.life.state, Exit: p.life.exit,
-		OutputOpen: p.life.outputOpen, Sizes: p.sizes,
-		Reported: p.shown.exit, Forgotten: p.life.forgotten,
-	}
+	s.Facts, s.At, s.State, s.Exit = p.facts, at, p.life.state, p.life.exit
+	s.OutputOpen, s.Sizes, s.Reported, s.Forgotten = p.life.outputOpen, p.sizes, p.shown.exit, p.life.forgotten
 }
 
-// snapshot returns what is known at a time. mayBeSuspended is whether a signal may have
+// fill fills in what is known at a time. mayBeSuspended is whether a signal may have
 // stopped the command.
-func (p *process) snapshot(at time.Time, mayBeSuspended bool) Process {
-	s := p.brief(at)
+func (p *process) fill(s *Process, at time.Time, mayBeSuspended bool) {
+	p.fillBrief(s, at)
 	if s.State.Running() {
 		s.Suspended = mayBeSuspended && p.spawned.Suspended()
 		s.WaitsForInput = p.waitsForInput()
 	} else {
 		s.Descendants = p.launcher.descendants(p.spawned, p.isAlive())
 	}
-	return s
 }

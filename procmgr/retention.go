@@ -93,7 +93,8 @@ func (m *Manager) removeLocked(p *process) {
 	b.finished--
 	delete(b.processes, p.facts.ID)
 	if r := b.requests[p.facts.RequestID]; r != nil && r.process == p {
-		r.process, r.last = nil, p.brief(m.opts.Clock.Now())
+		r.process = nil
+		p.fillBrief(&r.last, m.opts.Clock.Now())
 		r.last.Command = "" // it can be long, and a caller with the request id has it
 	}
 	m.scopes.tidy(p.facts.Scope)
