@@ -6,17 +6,17 @@
 // and gives its GuardName to spawn.Setup, which without it adopts no orphans and has
 // no guard.
 //
-// The two functions named init are the only ones of this tree. Both stand here
-// for what the kernel and the runtime offer no other moment for:
+// The two functions named init are the only ones of this tree. They do what the kernel
+// and the runtime allow at no other moment:
 //
-//   - Orphans are adopted by the main thread, and "what the main thread is parent
-//     of" is the cheap proof that there are none, if that thread never forks. Only
-//     an init can lock the main goroutine to it.
-//   - The guard is this same program, started again. It must be up within
-//     milliseconds and stay below a megabyte of its own, while the packages of a
-//     server take many times that to initialise. Go initialises packages that are
-//     ready in the order of their import paths, and this one is ready as soon as
-//     syscall is.
+//   - The main thread adopts orphans. If that thread never forks, the list of its
+//     children shows at once that there are none. Only an init can lock the main
+//     goroutine to the main thread.
+//   - The guard is this same program, started again. It must run within milliseconds
+//     and use less than a megabyte of its own, while the packages of a server take many
+//     times that to initialise. Of the packages whose imports are initialised, Go takes
+//     the first in the order of import paths, and this one imports little more than
+//     syscall.
 package early
 
 // GuardName is the first argument of a program that is to become a guard. The

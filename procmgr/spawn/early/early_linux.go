@@ -8,7 +8,7 @@ import (
 // The main goroutine stays on the main thread: see the package's documentation.
 func init() { runtime.LockOSThread() }
 
-// A program that was started as a guard never gets further: see the package's
+// A program that was started as a guard runs nothing but this: see the package's
 // documentation.
 func init() {
 	if args, ok := guardArguments(); ok {
@@ -17,14 +17,14 @@ func init() {
 	}
 }
 
-// guardArguments reads the command line, which package os does not know yet.
+// guardArguments reads the command line. Package os is not initialised yet.
 func guardArguments() (args []string, ok bool) {
 	fd, err := syscall.Open("/proc/self/cmdline", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, false // then there is nothing that a guard could see
+		return nil, false // without /proc a guard could find nothing
 	}
 	defer syscall.Close(fd)
-	// The longest: three arguments, one of them a path.
+	// Room for three arguments, one of them a path.
 	var buf [64 + 64 + syscall.PathMax]byte
 	n, err := syscall.Read(fd, buf[:])
 	if err != nil || n < len(GuardName)+1 || string(buf[:len(GuardName)+1]) != GuardName+"\x00" {

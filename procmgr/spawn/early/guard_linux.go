@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	// cleanRounds is how many looks in a row must find nothing: a process that is
-	// being forked shows up in the next.
+	// cleanRounds is how many looks in a row must find nothing: one look can miss a
+	// process that is being forked, and the next finds it.
 	cleanRounds = 3
 	roundPause  = 5 // milliseconds
-	// giveUp bounds the guard's own life: what it cannot end by then (a process in
-	// state D) it never will.
+	// giveUp bounds the guard's own life: it will never end what it could not end by then,
+	// such as a process in state D.
 	giveUp = 2000 // rounds
 )
 
@@ -25,8 +25,7 @@ func guard(args []string) {
 		return
 	}
 	ignoreSignals()
-	// Nobody is to read or change what leads it (PR_SET_DUMPABLE; exec has put it
-	// back).
+	// Nobody may read or change its memory (PR_SET_DUMPABLE, which exec has reset).
 	const setDumpable = 4
 	syscall.RawSyscall6(syscall.SYS_PRCTL, setDumpable, 0, 0, 0, 0, 0)
 	// It is no leftover of the server, for another that sweeps.

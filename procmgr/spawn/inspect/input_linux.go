@@ -126,8 +126,7 @@ func (l *look) remembered(d descriptor, find func(pid, fd int) bool) bool {
 // name.
 func (l *look) is(pid, fd int) bool { return l.remembered(descriptor{pid, fd, false}, l.isInput) }
 
-// isInput asks a file system, which may not answer, for nothing but what it has in
-// memory.
+// isInput asks a file system, which may not answer, only for what it has in memory.
 func (l *look) isInput(pid, fd int) bool {
 	path := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
 	name, err := os.Readlink(path)

@@ -19,7 +19,8 @@ func Ports(living []procfs.Stat) ([]Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A socket may be of another member's namespace: so all are looked for in each.
+	// A process may hold a socket of another process's namespace. So all sockets are
+	// looked for in each namespace.
 	var ports []Port
 	seen := false
 	read := map[uint64]bool{}

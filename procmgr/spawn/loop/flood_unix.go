@@ -5,30 +5,29 @@ package loop
 import "time"
 
 const (
-	// floodWindow and floodBytes bound what is read in all when many commands write
-	// as fast as they can: some 400 MB/s. Reading more would take this program's
-	// share of the processors, and what else it has to do would wait behind.
+	// floodWindow and floodBytes bound what is read in all while many commands write as
+	// fast as they can, to some 400 MB/s. Reading more would use up this program's share
+	// of the processors, and everything else would wait.
 	floodWindow = 20 * time.Millisecond
 	floodBytes  = 8 << 20
-	// fewFloods are read as fast as they come.
+	// fewFloods is how many are read as fast as they come.
 	fewFloods = 2
 )
 
-// floods counts the outputs that come in full reads, window by window. It belongs
-// to the loop.
+// floods counts the outputs that come in full reads, window by window.
 type floods struct {
 	window int64 // number of the current one
 	count  int   // outputs that flooded in it
 	before int   // and in the one before
 }
 
-// share is what an output has had of the current window.
+// share is how much of an output was read in the current window.
 type share struct {
 	window int64
 	bytes  int
 }
 
-// add counts a full read, and reports whether the output has had its share of the
+// add counts a full read, and reports whether the output has used up its share of the
 // window.
 func (f *floods) add(s *share, n int) (over bool) {
 	switch now := time.Now().UnixNano() / int64(floodWindow); {

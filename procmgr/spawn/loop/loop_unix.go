@@ -12,7 +12,7 @@ import (
 // much.
 const ReadBytes = 64 << 10
 
-// Loop hears what happens to descriptors, in one goroutine.
+// Loop watches descriptors, and calls their handlers in one goroutine.
 type Loop struct {
 	poller *poller
 	done   chan struct{} // closed when the goroutine has ended
@@ -35,9 +35,8 @@ func (loopPlace) Place() (int, bool) { return 1000, false } // the last
 
 // Handler is what a descriptor belongs to.
 type Handler interface {
-	// Ready is called in the loop when the descriptor can be read. The descriptor may
-	// have been closed since, and its number be another's by now: Ready must find then
-	// that nothing is there for it.
+	// Ready is called in the loop when the descriptor can be read. It may be called in
+	// vain: the descriptor can have been closed meanwhile, and its number reused.
 	Ready()
 }
 

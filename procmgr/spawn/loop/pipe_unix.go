@@ -17,8 +17,8 @@ type Pipe struct {
 
 // Reader is what a pipe belongs to. Its functions are called in the loop.
 type Reader interface {
-	// Draining reports whether all that is in the pipe is awaited, so that it is read
-	// to the end at once.
+	// Draining reports whether the exit of the command waits for what is in the pipe, so
+	// that it is read to the end at once.
 	Draining() bool
 	// PipeClosed is called when the pipe was closed: by the last holder of its other
 	// end, or by Close.
@@ -59,7 +59,7 @@ func (p *Pipe) Ready() {
 	}
 }
 
-// resume reads again what rested.
+// resume has the loop read the pipe again, after a rest.
 func (p *Pipe) resume() {
 	if p.fd >= 0 {
 		p.loop.poller.pause(p.fd, false)
@@ -89,7 +89,7 @@ func (p *Pipe) read(limit int) (n int, again bool) {
 	return n, true
 }
 
-// ReadPresent delivers what is in the pipe now, and not what is written meanwhile.
+// ReadPresent delivers what is in the pipe now, but not what is written meanwhile.
 func (p *Pipe) ReadPresent() {
 	left := 0
 	if p.fd >= 0 {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller is an epoll instance (epoll(7)), itself parked in the poller of Go: no
-// thread waits in it.
+// poller is an epoll instance (epoll(7)). The poller of Go watches it, so no thread waits
+// in it.
 type poller struct {
 	fd     int
 	file   *os.File
@@ -46,14 +46,14 @@ func (p *poller) add(fd int, once bool) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
-// remove ends the events of a descriptor. To close it does not if there is another
-// one of the same open file, as of a terminal (epoll(7)).
+// remove ends the events of a descriptor. Closing it would not be enough while another
+// descriptor refers to the same open file, as with a terminal (epoll(7)).
 func (p *poller) remove(fd int) {
 	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
-// pause stops the events of a descriptor for a time, but that its other end is
-// closed.
+// pause stops or resumes the events of a descriptor. That the other end was closed is
+// reported in any case.
 func (p *poller) pause(fd int, pause bool) {
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
 	if pause {
@@ -62,10 +62,10 @@ func (p *poller) pause(fd int, pause bool) {
 	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, fd, &event) // at worst it is read sooner
 }
 
-// wait returns what is ready, after wake perhaps nothing.
+// wait returns what is ready. After wake that may be nothing.
 func (p *poller) wait() []int {
 	p.ready = p.ready[:0]
-	if err := p.raw.Read(p.look); err != nil { // woken; whoever wakes from here on wakes the next wait
+	if err := p.raw.Read(p.look); err != nil { // it was woken; a later wake ends the next wait
 		_ = p.file.SetReadDeadline(time.Time{})
 	}
 	return p.ready
@@ -80,7 +80,7 @@ func (p *poller) lookNow(fd uintptr) bool {
 	return n > 0 || err != nil
 }
 
-// wake makes wait return. It costs no descriptor: a deadline that is over does it.
+// wake makes wait return, by a deadline in the past, which needs no descriptor.
 func (p *poller) wake() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
 
 func (p *poller) close() { p.file.Close() }

@@ -5,14 +5,14 @@ package loop
 import "time"
 
 const (
-	// busyBytes in full reads show that a pipe is busy. A larger one then saves
-	// its writer and us a good part of the waking.
+	// A pipe that gave busyBytes in full reads is busy. A larger pipe then wakes its
+	// writer and the loop less often.
 	busyBytes = 1 << 20
 	largeSize = 1 << 20
 	usualSize = 64 << 10
-	// maxLarge bounds them: what all pipes of an ordinary user hold together is
-	// limited (pipe-user-pages-soft in pipe(7), 64 MiB), and beyond it every new
-	// pipe of that user is tiny.
+	// maxLarge is how many pipes may be large at a time. The kernel limits the size of
+	// all pipes of an ordinary user together (pipe-user-pages-soft in pipe(7), 64 MiB);
+	// beyond that every new pipe of the user is tiny.
 	maxLarge = 16
 	// idleTime is how long a large pipe may be quiet before it is made small again.
 	idleTime = time.Second
@@ -59,7 +59,7 @@ func (s *size) look(l *Loop, fd int) {
 	}
 }
 
-// release gives up the pipe's part of the bound. It is called before fd is closed.
+// release counts the pipe as large no longer. It is called before fd is closed.
 func (s *size) release(l *Loop) {
 	if s.large {
 		s.large = false
