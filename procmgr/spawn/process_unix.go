@@ -4,6 +4,7 @@ package spawn
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -199,6 +200,7 @@ func (p *Process) conclude(endedAt time.Time) {
 	}
 	exit.Limits = p.domain.limitsReached()
 	p.events.Exited(exit)
+	runtime.Gosched() // whoever waits for the exit runs first: nobody waits for the rest
 	if exit.Gone || !p.domain.awaitGone() {
 		p.close()
 		return
