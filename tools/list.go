@@ -39,7 +39,7 @@ func (c *Call) list(ctx context.Context, in schemas.ListInput) (answer, error) {
 	began := c.t.clock.Now()
 	for i, p := range c.processes().Snapshots(list) {
 		h := list[i]
-		if in.Usage && c.t.clock.Since(began) > turn { // to measure takes time: others first
+		if in.Usage && c.t.clock.Since(began) > turn { // measuring takes time: other calls come first
 			c.yield(ctx)
 			began = c.t.clock.Now()
 		}

@@ -36,8 +36,8 @@ func (c *Call) output(ctx context.Context, in schemas.OutputInput) (answer, erro
 	case part:
 		wait = 0
 	}
-	// A process that asks for input ends the wait, unless the call says what to wait
-	// for, or how long.
+	// A process that asks for input ends the wait, unless the call says what to wait for,
+	// or for how long.
 	w.Asks = in.WaitFor == nil && in.WaitMS == nil && !part
 	s := shown{h: h, waited: c.await(ctx, h, w, in.WaitMS, wait), p: h.Snapshot()}
 	s.data = &schemas.OutputResult{Process: process(s.p)}

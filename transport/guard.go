@@ -20,8 +20,7 @@ import (
 const (
 	// MaxBodyBytes is the largest HTTP request body.
 	MaxBodyBytes = 4 << 20
-	// bodyIdleTime is how long a body may stand still, bodyTime how long it may
-	// take in all.
+	// bodyIdleTime is how long a body may pause, bodyTime how long it may take in all.
 	bodyIdleTime = 30 * time.Second
 	bodyTime     = 5 * time.Minute
 )
@@ -41,8 +40,8 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// "A server MAY reject a request that contains both Content-Length and
 		// Transfer-Encoding or process such a request in accordance with the
 		// Transfer-Encoding alone. Regardless, the server MUST close the connection
-		// after responding to such a request" (RFC 9112, 6.1). net/http takes the one
-		// header out of sight, and from an HTTP/1.0 request the other.
+		// after responding to such a request" (RFC 9112, 6.1). net/http hides the length of
+		// such a request, and the encoding if it is HTTP/1.0, so all like it are closed.
 		w.Header().Set("Connection", "close")
 	}
 	// A response moves this on whenever it writes.

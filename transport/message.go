@@ -18,7 +18,7 @@ type message struct {
 	idAt   int             // where the id stands in text
 	method string
 	params json.RawMessage // nil if there are none
-	// cancels is the id that a notifications/methodCancelled names.
+	// cancels is the id that a notifications/cancelled names.
 	cancels json.RawMessage
 	// tool and arguments are those of a tools/call.
 	tool      string

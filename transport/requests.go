@@ -12,7 +12,7 @@ import (
 // request is a request that is being answered.
 type request struct {
 	message
-	owner  string             // whose ids are apart from those of others: a connection, an event stream
+	owner  string             // the connection or event stream that its id belongs to
 	cancel context.CancelFunc // ends the call; its process goes on
 	call   *tools.Call
 

@@ -38,7 +38,7 @@ func (s *Server) accept(q *request, header http.Header, id caller.Identity, noti
 		ProgressToken: q.progressToken, Notify: notify,
 	}
 	if !s.tools.Has(q.tool) {
-		r.Tool = "" // it is the library's
+		r.Tool = "" // the library answers it
 	}
 	if q.meta != nil {
 		_ = json.Unmarshal(q.meta, &r.Meta) // it is a valid object

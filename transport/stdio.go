@@ -68,7 +68,7 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	s.peer = peer{server: s.Server, requests: newRequests(), owner: "stdio", identity: s.Identity, send: s.out.send}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// bounded ends when the input has: the reader waits for room only before.
+	// The reader waits for room in the backlog until bounded ends, with the input.
 	bounded, unbound := context.WithCancel(ctx)
 	defer unbound()
 	read := make(chan error, 1)
