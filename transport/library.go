@@ -175,11 +175,12 @@ func plainText(code int, text string) string {
 }
 
 // onLegacyStream returns the context of a request on a transport that serves only protocols
-// before 2026-07-28, or the error for a request of a later one. server/discover is answered
-// nevertheless, with the versions that are served.
+// before 2026-07-28, or the error for a request of a later one, which names the versions that
+// are served. server/discover is no exception: the client of mcp-go takes any result of it
+// for a server that speaks the version of the request.
 func onLegacyStream(ctx context.Context, m *message) (context.Context, *protocolError) {
 	legacy := mcp.LegacyProtocolVersions()
-	if m.isModern() && m.method != methodDiscover {
+	if m.isModern() {
 		return ctx, unsupportedVersion(m.protocol, legacy)
 	}
 	return server.WithSupportedProtocolVersions(ctx, legacy), nil

@@ -18,7 +18,6 @@ const (
 	codeVersion        = -32022 // unsupported protocol version
 
 	methodInitialize = "initialize"
-	methodDiscover   = "server/discover"
 	methodCall       = "tools/call"
 	methodRead       = "resources/read"
 	methodListen     = "subscriptions/listen"
