@@ -21,10 +21,10 @@ var timed = map[string][]string{
 // timedMethods are methods that give a connection a time.
 var timedMethods = []string{"SetDeadline", "SetReadDeadline", "SetWriteDeadline"}
 
-// TestTestsWaitForEvents keeps clocks out of tests: a machine may be ten times slower,
+// TestHouseTestsWaitForEvents keeps clocks out of tests: a machine may be ten times slower,
 // and busy. A line that needs one says why in a comment that begins with "clock:". What
 // is measured is not excepted: package bench is there for that.
-func TestTestsWaitForEvents(t *testing.T) {
+func TestHouseTestsWaitForEvents(t *testing.T) {
 	source(t, func(name string, fset *token.FileSet, f *ast.File) {
 		if !strings.HasSuffix(name, "_test.go") && !strings.HasPrefix(name, "proctest/") || strings.HasPrefix(name, "bench/") {
 			return
