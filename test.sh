@@ -162,6 +162,7 @@ timeout=60m
 
 step_test() {
   go test $race -shuffle=on -timeout $timeout -p 4 ./...
+  [ -z "$race" ] || go test ./procmgr/output -run AgainstAModel
 }
 
 step_domains() {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/proctor-mcp/proctor/proctest"
 )
 
 // model keeps everything.
@@ -105,7 +107,11 @@ var schedules = flag.Int("schedules", 100, "how many schedules a store goes thro
 // Random schedules of writes, spills, drops, failures and reads.
 func TestStoreAgainstAModel(t *testing.T) {
 	folder := testSpace(t, 0).Folder
-	for seed := range uint64(*schedules) {
+	n := uint64(*schedules)
+	if proctest.Race { // one goroutine has no races; test.sh runs all without the detector
+		n /= 10
+	}
+	for seed := range n {
 		schedule(t, seed, folder)
 	}
 	if n := folder.files.Load(); n != 0 {
@@ -248,6 +254,10 @@ func checkNumbers(t *testing.T, s *Store, all []byte) {
 func TestReadersFollowAWriter(t *testing.T) {
 	s := &Store{Space: testSpace(t, minMax)}
 	const lines = 100_000
+	var all []byte
+	for i := range lines {
+		all = fmt.Appendf(all, "%09d\n", i)
+	}
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
@@ -259,11 +269,9 @@ func TestReadersFollowAWriter(t *testing.T) {
 					continue
 				}
 				c := s.Read(make([]byte, 32<<10), cursor)
-				for i, b := range c.Data {
-					if at := c.At + int64(i); b != fmt.Sprintf("%09d\n", at/10)[at%10] {
-						t.Errorf("byte %d is %q", at, b)
-						return
-					}
+				if !bytes.Equal(c.Data, all[c.At:c.Next]) {
+					t.Errorf("%d bytes at %d are not those that were written", len(c.Data), c.At)
+					return
 				}
 				missed += c.At - cursor
 				got += int64(len(c.Data))
@@ -274,8 +282,8 @@ func TestReadersFollowAWriter(t *testing.T) {
 			}
 		})
 	}
-	for i := range lines {
-		s.Append(Stdout, fmt.Appendf(nil, "%09d\n", i))
+	for line := range bytes.Lines(all) {
+		s.Append(Stdout, line)
 	}
 	wg.Wait()
 }
@@ -355,7 +363,7 @@ func TestSearch(t *testing.T) {
 // A search without a literal to look for is bounded, and returns where to go on.
 func TestSearchIsBounded(t *testing.T) {
 	s := &Store{Space: testSpace(t, 0)}
-	for s.Total() < 12<<20 {
+	for s.Total() < 2<<20 {
 		s.Append(Stdout, []byte(strings.Repeat("0123456789 abcdefghijklmnopqrstuvwxyz\n", 1000)))
 	}
 	p, err := CompilePattern(`([0-9]+ ?)+[a-z]*!`, false)
@@ -363,9 +371,10 @@ func TestSearchIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.literal = nil
+	p.size *= 8 // else it is much to look at
 	paused := 0
 	f := s.Search(Search{Pattern: p, MaxMatches: 1, Pause: func() bool { paused++; return true }})
-	if most := int64(searchWork / p.size); f.Done || f.Next < most-1<<20 || f.Next > most || paused == 0 {
+	if most := int64(searchWork / p.size); f.Done || f.Next < most-1<<18 || f.Next > most+most/30 || paused == 0 {
 		t.Errorf("done %v, next %d, %d pauses", f.Done, f.Next, paused)
 	}
 	if f = s.Search(Search{Pattern: p, MaxMatches: 1, Cursor: f.Next}); !f.Done {
