@@ -186,6 +186,7 @@ func figures() map[string][]figure {
 			{"`grace_ms`, `--grace` | %s |", seconds, "schemas.grace_ms"},
 			{"| %s on stdio", size, "MaxLineBytes"},
 			{", %s over HTTP", size, "MaxBodyBytes"},
+			{"wait for their turn | %s", size, "maxBacklogBytes"},
 			{"`_meta` of a message | %s", size, "maxMetaBytes"},
 			{"object of a message | %s", number, "maxMembers"},
 			{"HTTP request | %s, within", size, "maxHeaderBytes"},
