@@ -152,7 +152,13 @@ func (k *kill) rounds() {
 	for begin, pause := time.Now(), first; time.Since(begin) < killTime; {
 		var found []living
 		var err error
-		if !k.pinned(func() { found, err = a.find(k.tree, true) }) || err == nil && len(found) == 0 {
+		look := func() {
+			// All of the machine is searched only where nothing else leads to more.
+			if found, err = a.find(k.tree, false); err == nil && len(found) == 0 {
+				found, err = a.find(k.tree, true)
+			}
+		}
+		if !k.pinned(look) || err == nil && len(found) == 0 {
 			return
 		}
 		moving := false
