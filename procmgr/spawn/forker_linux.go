@@ -1,7 +1,6 @@
 package spawn
 
 import (
-	"errors"
 	"log/slog"
 	"runtime"
 	"sync/atomic"
@@ -26,9 +25,6 @@ type forker struct {
 type forkerPlace struct{}
 
 func (forkerPlace) Place() (int, bool) { return 40, true }
-
-// errSealed reports that the program runs below another that has lowered its limit.
-var errSealed = errors.New("the hard limit was lowered already, by another Proctor or by a setting")
 
 // tags are those that a command carries.
 type tags struct{ locks, rttime bool }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
@@ -58,4 +60,35 @@ func TestNobodyWaitsForALook(t *testing.T) {
 			host.adoption.testHookLook = nil
 		})
 	}
+}
+
+// A command that was released while it ran is followed to its exit. What it leaves behind
+// is not waited for.
+func TestReleasedCommandLeavesDescendants(t *testing.T) {
+	sleep, token := proctest.Sleeper()
+	s := New(Options{Host: host})
+	r, err := begin(t, s, Command{Argv: []string{"sh", "-c", sleep + " & echo up; read x; exit 3"}, Dir: "/", KeepStdin: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.await("up")
+	proctest.Within(t, "the descendant runs", func() bool { return len(proctest.Sleepers(token)) == 1 })
+	r.Release() // closes its input, so it ends
+	if e := r.ended(); e.Code != 3 {
+		t.Errorf("got %+v", e)
+	}
+	s.Wait()
+	select {
+	case <-r.nothing:
+		t.Error("said to be gone")
+	default:
+	}
+	left := proctest.Sleepers(token)
+	if len(left) != 1 {
+		t.Fatalf("%d descendants live", len(left))
+	}
+	if err := unix.Kill(left[0], unix.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	proctest.Within(t, "it is dead", func() bool { return len(proctest.Sleepers(token)) == 0 })
 }

@@ -3,11 +3,15 @@ package spawn
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
+
+// errSealed reports that the program runs below another that has lowered its limit.
+var errSealed = errors.New("the hard limit was lowered already, by another Proctor or by a setting")
 
 // tagger is one of the limits by which what is forked is tagged: a child inherits the
 // program's own soft limit, which is another for the moment of the fork. Everybody of the

@@ -123,6 +123,16 @@ func (l *Limiter) Admit(name string) (*Place, error) {
 	return p, nil
 }
 
+// scopeRefusalsLocked counts the forks of commands that the limit of the scope has
+// refused. ok is false before Linux 6.11, which counts them elsewhere.
+func (p *Place) scopeRefusalsLocked() (n int64, ok bool) {
+	if p.l.pids == nil || p.l.limits.PidsPerScope == 0 {
+		return 0, false
+	}
+	n, ok = p.l.pids.value(p.scopePath, "pids.events.local", "max ")
+	return n - p.l.scopes[p.scope].refused, ok
+}
+
 // dirV2 returns the directory of its cgroup of version 2, "" if it has none.
 func (p *Place) dirV2() (dir string) {
 	if p != nil {

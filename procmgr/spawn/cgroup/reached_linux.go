@@ -73,16 +73,6 @@ func (p *Place) pidsReached() (list []Limit) {
 	return append(list, LimitPids)
 }
 
-// scopeRefusalsLocked counts the forks of commands that the limit of the scope has
-// refused. ok is false before Linux 6.11, which counts them elsewhere.
-func (p *Place) scopeRefusalsLocked() (n int64, ok bool) {
-	if p.l.pids == nil || p.l.limits.PidsPerScope == 0 {
-		return 0, false
-	}
-	n, ok = p.l.pids.value(p.scopePath, "pids.events.local", "max ")
-	return n - p.l.scopes[p.scope].refused, ok
-}
-
 // MaxMemory returns the most bytes that the command and what it forked have held
 // together, 0 if nobody counts them.
 func (p *Place) MaxMemory() int64 {

@@ -50,9 +50,6 @@ func killRound(proc Dir, i Instance) (found bool, err error) {
 	return found, err
 }
 
-// short reports whether an error is the lack of descriptors.
-func short(err error) bool { return err == syscall.EMFILE || err == syscall.ENFILE }
-
 // BelongsTo reports whether the process carries the instance's seal, tag or marker.
 // Another user's cannot: the kernel lets nobody set a limit or read an environment across
 // users, but root.

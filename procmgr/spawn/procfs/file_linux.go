@@ -118,3 +118,6 @@ func index(text []byte, sub string) int {
 	}
 	return -1
 }
+
+// short reports whether an error is the lack of descriptors.
+func short(err error) bool { return err == syscall.EMFILE || err == syscall.ENFILE }
