@@ -98,6 +98,14 @@ func (h Handle) Survivors() ([]Member, error) {
 	return h.p.spawned.Members()
 }
 
+// Strays returns living processes that the process may have forked, although nothing
+// shows it, also when it has ended.
+func (h Handle) Strays() Strays { return h.p.spawned.Strays() }
+
+// Strays returns living processes that those of the scope may have forked, although
+// nothing shows it.
+func (s Scoped) Strays() Strays { return s.m.spawner.Strays(s.scope.name()) }
+
 // Filter selects processes. A process counts as running while its command or something
 // that it forked is alive.
 type Filter string

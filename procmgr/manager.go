@@ -38,6 +38,10 @@ func (managerPlace) Place() (int, bool) { return 200, false }
 // KillDomain returns how much of what a command forked a signal reaches.
 func (m *Manager) KillDomain() KillDomain { return m.spawner.KillDomain() }
 
+// Disarmed reports whether somebody has lowered limits of the program, so that what
+// commands fork can be marked no longer. Descendants that hide may outlive a kill then.
+func (m *Manager) Disarmed() bool { return m.spawner.Disarmed() }
+
 // isClosing reports whether Close was called. While mu is held, that does not change.
 func (m *Manager) isClosing() bool { return m.closing.Err() != nil }
 

@@ -10,6 +10,7 @@ type (
 	Size       = spawn.Size
 	Usage      = spawn.Usage
 	Member     = spawn.Member
+	Strays     = spawn.Strays
 	Port       = spawn.Port
 	InputWait  = spawn.InputWait
 	Limit      = spawn.Limit

@@ -23,6 +23,7 @@ func words(tool string, err error) string {
 	var limit *procmgr.LimitError
 	var busy *busyError
 	var full *fullError
+	var hiding *hiding
 	nothing := ""
 	if tool == "process_start" {
 		nothing = " Nothing was started."
@@ -60,6 +61,8 @@ func words(tool string, err error) string {
 		return "text: nobody reads the input of this process any more: it was ended by eof, or the process has closed it. Call process_output to see what it does."
 	case errors.Is(err, procmgr.ErrNotRunning) && tool == "process_input":
 		return "process_id: the process has ended and takes no input. Call process_output to read how it ended."
+	case errors.As(err, &hiding):
+		return "The process has ended and nothing is left to signal that is known to be its own. " + hiding.note
 	case errors.Is(err, procmgr.ErrNotRunning):
 		return "The process has ended and nothing of it is left to signal. Call process_output to read how it ended."
 	case errors.Is(err, procmgr.ErrUnsupportedSignal):

@@ -58,6 +58,12 @@ func (c *Call) list(ctx context.Context, in schemas.ListInput) (answer, error) {
 	if omitted > 0 {
 		fmt.Fprintf(&text, "%d more; set limit to see them.", omitted)
 	}
+	c.noteReach(c.processes().Strays(), "processes of this chat")
+	result.Notes = c.notes
+	if len(c.notes) > 0 && !strings.HasSuffix(text.String(), "\n") {
+		text.WriteByte('\n')
+	}
+	writeNotes(&text, c.notes)
 	return answer{text.String(), &result}, nil
 }
 

@@ -50,7 +50,7 @@ func (c *Call) signal(ctx context.Context, in schemas.SignalInput) (answer, erro
 	wait = c.waitTime(in.WaitMS, wait)
 	if in.All {
 		ends, pending := c.signalAll(ctx, wait, s)
-		return c.signalAnswer(in, ends, pending), nil
+		return c.signalAnswer(in, ends, pending, c.noteReach(c.processes().Strays(), "processes of this chat")), nil
 	}
 	waitCtx, cancel := c.limit(ctx, wait)
 	defer cancel()
@@ -62,11 +62,18 @@ func (c *Call) signal(ctx context.Context, in schemas.SignalInput) (answer, erro
 	end, err := s.to(waitCtx, context.Background(), h)
 	stop()
 	resume()
+	strays := h.Strays()
+	if errors.Is(err, procmgr.ErrNotRunning) && !strays.None() {
+		return answer{}, &hiding{err, strayWords(strays, "it")}
+	}
 	if err != nil {
 		return answer{}, err
 	}
+	if end.p.State.Running() {
+		strays = procmgr.Strays{} // a kill comes first
+	}
 	c.reportExit(ctx, h, end.p)
-	return c.signalAnswer(in, []ending{end}, 0), nil
+	return c.signalAnswer(in, []ending{end}, 0, c.noteReach(strays, "it")), nil
 }
 
 // endsProcesses reports whether a signal is sent to end a process.
@@ -160,8 +167,9 @@ func (c *Call) signalAll(ctx context.Context, wait time.Duration, s delivery) (e
 }
 
 // signalAnswer says what became of the processes that were signalled. pending is how
-// many others the answer does not wait for.
-func (c *Call) signalAnswer(in schemas.SignalInput, ends []ending, pending int) answer {
+// many others the answer does not wait for. strays reports whether something may be left
+// that nothing leads to.
+func (c *Call) signalAnswer(in schemas.SignalInput, ends []ending, pending int, strays bool) answer {
 	result := schemas.SignalResult{KillDomain: string(c.t.manager.KillDomain()), Survivors: []schemas.Survivor{}, Running: pending > 0}
 	if in.All {
 		result.Processes = []schemas.Process{}
@@ -200,6 +208,8 @@ func (c *Call) signalAnswer(in schemas.SignalInput, ends []ending, pending int) 
 	result.Notes = c.notes
 	writeNotes(&text, c.notes)
 	switch {
+	case len(ends) == 0 && pending == 0 && strays:
+		text.WriteString("Nothing that is known to be of this chat is alive, so nothing was signalled.\n")
 	case len(ends) == 0 && pending == 0:
 		text.WriteString("Nothing of this chat is alive, so nothing was signalled.\n")
 	case unseen:
@@ -207,6 +217,8 @@ func (c *Call) signalAnswer(in schemas.SignalInput, ends []ending, pending int) 
 		text.WriteString("What is alive stands still until process_signal continue.\n")
 	case !result.Running && len(result.Survivors) == 0 && len(remote) > 0:
 		text.WriteString("Nothing is left alive here.\n")
+	case !result.Running && len(result.Survivors) == 0 && strays:
+		text.WriteString("Nothing that is known to be its own is left alive.\n")
 	case !result.Running && len(result.Survivors) == 0 && escapes:
 		text.WriteString("Nothing is left alive in its process group; what has left the group may live on.\n")
 	case !result.Running && len(result.Survivors) == 0:

@@ -19,6 +19,7 @@ import (
 
 // A guard that is stopped is replaced, at the latest before the next command starts.
 func TestHostileStopsTheGuard(t *testing.T) {
+	t.Parallel()
 	users(t, func(t *testing.T, as func(*exec.Cmd)) {
 		t.Run("while commands run", func(t *testing.T) {
 			s := launchWith(t, as, nil, "stdio", "--kill-domain", "descendants", "--grace", "200ms")
@@ -40,6 +41,7 @@ func TestHostileStopsTheGuard(t *testing.T) {
 // A guard that is killed again and again is there again before the next command
 // starts.
 func TestHostileKillsTheGuardAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	users(t, func(t *testing.T, as func(*exec.Cmd)) {
 		s := launchWith(t, as, nil, "stdio", "--kill-domain", "descendants", "--grace", "200ms")
 		s.startEverything()

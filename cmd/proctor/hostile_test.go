@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
@@ -65,6 +67,10 @@ func escapes() []escape {
 		// clone(2) with CLONE_PARENT: its parent is the server.
 		{name: "sibling", command: fmt.Sprintf(`exec perl -e 'use POSIX; if (!syscall(%d, %d, 0, 0, 0, 0)) { setsid(); exec qw(%s SLEEP) } sleep 1000'%s`,
 			syscall.SYS_CLONE, syscall.CLONE_PARENT|int(syscall.SIGCHLD), shed, quiet)},
+		{name: "held by a subreaper", command: fmt.Sprintf(`exec perl -e 'use POSIX; syscall(%d, %d, 1, 0, 0, 0); if (!fork) { setsid(); if (!fork) { setsid(); exec qw(%s SLEEP) } exit } sleep 1000'%s`,
+			syscall.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, shed, quiet)},
+		{name: "leader without a death signal", command: fmt.Sprintf(`exec perl -e 'syscall(%d, %d, 0, 0, 0, 0); exec qw(%s SLEEP)'%s`,
+			syscall.SYS_PRCTL, unix.PR_SET_PDEATHSIG, shed, quiet)},
 		{name: "pid namespace", needs: pid + `true`, command: `(` + shed + `setsid ` + pid + `SLEEP` + quiet + `&); exec sleep 1000`},
 		{name: "user and pid namespace", needs: user + `true`, command: `(` + shed + `setsid ` + user + `SLEEP` + quiet + `&); exec sleep 1000`},
 		{name: "pid namespace whose command has ended", needs: user + `true`, command: `(` + shed + `setsid ` + user + `SLEEP` + quiet + `&); exit 3`},
@@ -119,10 +125,8 @@ func eachEscape(t *testing.T, test func(t *testing.T, as func(*exec.Cmd), e esca
 }
 
 func TestHostileKillFindsWhatShedItsMarks(t *testing.T) {
+	t.Parallel()
 	eachEscape(t, func(t *testing.T, as func(*exec.Cmd), e escape) {
-		if e.name == "sibling" {
-			t.Skip("SKIPPED: a child of the server itself is found at its end alone")
-		}
 		s := harmed(t, as)
 		sleep, bystander := proctest.Sleeper()
 		s.inChat("other", "process_start", `{"command":"exec `+sleep+`","background":true}`)
@@ -138,6 +142,7 @@ func TestHostileKillFindsWhatShedItsMarks(t *testing.T) {
 }
 
 func TestHostileEndsWithTheServer(t *testing.T) {
+	t.Parallel()
 	eachEscape(t, func(t *testing.T, as func(*exec.Cmd), e escape) {
 		s := harmed(t, as)
 		_, token := e.start(s, "hostile")
@@ -150,14 +155,17 @@ func TestHostileEndsWithTheServer(t *testing.T) {
 }
 
 func TestHostileEndsWithAKilledServer(t *testing.T) {
+	t.Parallel()
 	eachEscape(t, func(t *testing.T, as func(*exec.Cmd), e escape) {
 		s := harmed(t, as)
 		_, token := e.start(s, "hostile")
+		s.guard()
 		s.killBesideGuard(token)
 	})
 }
 
 func TestHostileEndsWithTheNextServer(t *testing.T) {
+	t.Parallel()
 	eachEscape(t, func(t *testing.T, as func(*exec.Cmd), e escape) {
 		s := harmed(t, as)
 		_, token := e.start(s, "hostile")
@@ -209,6 +217,7 @@ func (s *server) disarm(limits string) {
 
 // One tag that cannot be set any more is no loss: there is another.
 func TestHostileDisarmsOneTag(t *testing.T) {
+	t.Parallel()
 	proctest.Need(t, "prlimit", "setsid")
 	users(t, func(t *testing.T, as func(*exec.Cmd)) {
 		for _, limit := range []string{"--rttime=1000000:1000000", "--locks=1000000:1000000"} {
@@ -227,9 +236,105 @@ func TestHostileDisarmsOneTag(t *testing.T) {
 	})
 }
 
+const bothTags = "--rttime=1000000:1000000 --locks=1000000:1000000"
+
+// Without tags, what only one command can have left behind is its own, and what was its
+// descendant when it was killed.
+func TestHostileDisarmsAllTags(t *testing.T) {
+	t.Parallel()
+	proctest.Need(t, "prlimit", "setsid")
+	users(t, func(t *testing.T, as func(*exec.Cmd)) {
+		t.Run("alone", func(t *testing.T) {
+			s := harmed(t, as)
+			s.disarm(bothTags)
+			id, token := escape{command: daemon}.start(s, "other")
+			s.killsAll(id, token)
+			s.doctorTells(as)
+		})
+		t.Run("beside others", func(t *testing.T) {
+			s := harmed(t, as)
+			s.disarm(bothTags)
+			s.inChat("busy", "process_start", `{"command":"exec sleep 1000","background":true}`)
+			id, token := escape{command: `setsid env -i SLEEP` + quiet + `& wait`}.start(s, "other")
+			s.killsAll(id, token)
+		})
+	})
+}
+
+// killsAll kills a process of the chat "other" and tests that this ends all of it.
+func (s *server) killsAll(id, token string) {
+	s.t.Helper()
+	answer := s.inChat("other", "process_signal", `{"process_id":"`+id+`","signal":"kill","wait_ms":20000}`)
+	if left := proctest.Sleepers(token); len(left) > 0 {
+		s.t.Errorf("%d lives; the answer is %s", left, answer)
+	}
+}
+
+// doctorTells tests that proctor doctor tells of a server without tags.
+func (s *server) doctorTells(as func(*exec.Cmd)) {
+	s.t.Helper()
+	s.guard()
+	cmd := exec.Command(s.cmd.Path, "doctor")
+	as(cmd)
+	out, err := cmd.CombinedOutput()
+	if want := fmt.Sprintf("tags of server %d", s.cmd.Process.Pid); err != nil || !strings.Contains(string(out), want) {
+		s.t.Errorf("doctor does not tell %q: %v %s", want, err, out)
+	}
+}
+
+// What several may have left behind is nobody's, and every answer that it matters to
+// says so.
+func TestHostileLeavesAnOrphanOfNobody(t *testing.T) {
+	t.Parallel()
+	proctest.Need(t, "prlimit", "setsid")
+	users(t, func(t *testing.T, as func(*exec.Cmd)) {
+		t.Run("of two chats", func(t *testing.T) {
+			s := harmed(t, as)
+			s.disarm(bothTags)
+			busy := processID(t, s.inChat("busy", "process_start", `{"command":"exec sleep 1000","background":true}`))
+			id, token := escape{command: daemon}.start(s, "other")
+			for _, call := range []string{"kill", "kill again"} {
+				answer := s.inChat("other", "process_signal", `{"process_id":"`+id+`","signal":"kill","wait_ms":20000}`)
+				if len(proctest.Sleepers(token)) != 1 || !strings.Contains(answer, "1 process of this chat or another") || strings.Contains(answer, nothingLeft) {
+					t.Errorf("%s: %v live; the answer is %s", call, proctest.Sleepers(token), answer)
+				}
+			}
+			if list := s.inChat("other", "process_list", `{}`); !strings.Contains(list, "RLIMIT_LOCKS") || !strings.Contains(list, "1 process of this chat or another") {
+				t.Errorf("the list does not tell it: %s", list)
+			}
+			if list := s.inChat("third", "process_list", `{}`); strings.Contains(list, "alive") {
+				t.Errorf("the list tells a chat that it does not concern: %s", list)
+			}
+			if list := s.inChat("busy", "process_list", `{}`); !strings.Contains(list, busy+"  running") {
+				t.Errorf("another chat's process was ended: %s", list)
+			}
+			s.in.Close()
+			s.awaitEnd()
+			if left := proctest.Sleepers(token); len(left) > 0 {
+				t.Errorf("%d outlives the server", left)
+			}
+		})
+		t.Run("of one chat", func(t *testing.T) {
+			s := harmed(t, as)
+			s.disarm(bothTags)
+			s.inChat("other", "process_start", `{"command":"exec sleep 1000","background":true}`)
+			id, token := escape{command: daemon}.start(s, "other")
+			answer := s.inChat("other", "process_signal", `{"process_id":"`+id+`","signal":"kill","wait_ms":20000}`)
+			if left := proctest.Sleepers(token); len(left) != 1 || !strings.Contains(answer, fmt.Sprintf("pid %d, sleep", left[0])) || strings.Contains(answer, nothingLeft) {
+				t.Errorf("%v live; the answer is %s", left, answer)
+			}
+			answer = s.inChat("other", "process_signal", `{"all":true,"signal":"kill","wait_ms":20000}`)
+			if left := proctest.Sleepers(token); len(left) > 0 {
+				t.Errorf("%v live; the answer is %s", left, answer)
+			}
+		})
+	})
+}
+
 // A process of one chat that forges the marks of another chat's next process is not
 // booked on that.
 func TestHostileForgesTheNextMark(t *testing.T) {
+	t.Parallel()
 	const (
 		noTag    = `prlimit --pid $$ --rttime=unlimited; `
 		noMarker = `unset PROCTOR_DOMAIN; `
@@ -266,12 +371,37 @@ func TestHostileForgesTheNextMark(t *testing.T) {
 
 // A guard that may open nothing does its work all the same.
 func TestHostileLowersTheGuardsLimits(t *testing.T) {
+	t.Parallel()
 	proctest.Need(t, "prlimit", "setsid")
 	users(t, func(t *testing.T, as func(*exec.Cmd)) {
 		s := harmed(t, as)
 		token := s.startEverything()
 		guard := strconv.Itoa(s.guard())
 		s.inChat("hostile", "process_start", `{"command":"prlimit --pid `+guard+` --nofile=0:0 --locks=0:0 --rttime=0:0 --nproc=0:0 --sigpending=0:0 --fsize=0:0"}`)
+		s.killBesideGuard(token)
+	})
+}
+
+// A server that a command stops answers as soon as it goes on, and has lost nothing; when
+// it is killed instead, its guard ends everything.
+func TestHostileStopsTheServer(t *testing.T) {
+	t.Parallel()
+	proctest.Need(t, "setsid")
+	users(t, func(t *testing.T, as func(*exec.Cmd)) {
+		s := harmed(t, as)
+		token := s.startEverything()
+		stop := func() {
+			s.guard()
+			if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop()
+		if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		s.startEverything()
+		stop()
 		s.killBesideGuard(token)
 	})
 }

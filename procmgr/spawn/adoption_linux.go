@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,13 +23,20 @@ type adoption struct {
 	own    int  // the main thread's list of children, kept open; -1 without lists
 	reaper reaper
 
-	// mu guards the field below. While it is held no orphan is reaped, so that no number
+	exclusive   bool // the program starts nothing but commands
+	sealed      bool // all that it forks has its seal
+	privileged  bool // and may break it
+	others      others
+	threadLists threadLists
+
+	// mu guards the fields below. While it is held no orphan is reaped, so that no number
 	// changes hands. It is held across looks through /proc and signals, and the loop
 	// never takes it.
 	mu     lockorder.Mutex[adoptionPlace]
 	owners map[int]*tree // of orphans, nil if nobody knows
+	doubts doubts
 
-	testHookLook func() // called in the middle of find
+	testHookLook atomic.Pointer[func()] // called in the middle of find
 }
 
 type adoptionPlace struct{}
@@ -36,6 +44,7 @@ type adoptionPlace struct{}
 func (a *adoption) init(self procfs.Instance) {
 	a.self, a.own = self, -1
 	a.owners, a.reaper.wake = map[int]*tree{}, make(chan struct{}, 1)
+	a.doubts.init()
 }
 
 func (adoptionPlace) Place() (int, bool) { return 20, true }
@@ -62,11 +71,11 @@ func (a *adoption) childless() bool {
 // gone reports whether nothing of a tree is alive. Its leader was reaped before.
 func (a *adoption) gone(t *tree) bool {
 	// A cgroup also shows what the list of children does not: what has entered another
-	// pid namespace, or was cloned as a child of another of our threads (CLONE_PARENT).
+	// pid namespace.
 	if t.cgroup.Populated() {
 		return false
 	}
-	if a.childless() {
+	if a.quiet(t) {
 		return true
 	}
 	list, err := a.orphans(t)
@@ -91,12 +100,9 @@ func (a *adoption) orphansLocked(t *tree) (alive []living, err error) {
 		// The children of a process come to the list before it shows as dead. So when
 		// a dead one is seen for the first time, the list is read again.
 		again, alive = false, alive[:0]
-		err = procfs.ReadChildren(a.own, func(pid int) {
-			owner := a.owners[pid]
-			if owner == nil { // it is new, or was in the middle of an exec at the last look
-				owner = a.owner(pid)
-				a.owners[pid] = owner
-			}
+		doubtful := false
+		err = a.visitLocked(t, func(pid int) {
+			owner := a.decideLocked(pid)
 			if owner != nil && owner != t {
 				return
 			}
@@ -111,13 +117,17 @@ func (a *adoption) orphansLocked(t *tree) (alive []living, err error) {
 				failed = statErr
 			case !lives && !dead[pid]:
 				dead[pid], again = true, true
-			case lives && owner == t:
+			case lives && (owner == t || a.condemnedLocked(pid, t)):
 				alive = append(alive, s)
 			case lives && owner == nil && !t.carries.any() && s.Start+execTicks > bootTicks():
 				// Its environment cannot be read in the middle of an exec.
 				failed = errNoOwner
 			}
+			doubtful = doubtful || owner == nil
 		})
+		if !doubtful {
+			clear(a.doubts.former)
+		}
 		if err = cmp.Or(err, failed); err != nil {
 			return nil, err
 		}
@@ -126,9 +136,7 @@ func (a *adoption) orphansLocked(t *tree) (alive []living, err error) {
 }
 
 // search looks at every process of the machine for the mark of a tree. It finds the
-// leader as well. A tag alone proves nothing: a child that the program forks by other
-// means at the same moment inherits it too. Where the kernel has no lists, the caller
-// holds a.mu.
+// leader as well. Where the kernel has no lists, the caller holds a.mu.
 func (a *adoption) search(t *tree) (alive []living, err error) {
 	lockorder.Slow()
 	var failed error
@@ -138,7 +146,7 @@ func (a *adoption) search(t *tree) (alive []living, err error) {
 		}
 		s, lives, statErr := procfs.Living(pid)
 		switch {
-		case lives && a.descends(s, t):
+		case lives && a.comesFrom(s, t):
 			alive = append(alive, s)
 		case !lives && statErr == nil && !a.lists && s.Ppid == a.self.Pid && pid != t.pid:
 			// What it has used must be counted before the tree counts as gone.
@@ -164,6 +172,13 @@ func (a *adoption) searchUntilStillLocked(t *tree) (alive []living, err error) {
 		}
 	}
 	return alive, err
+}
+
+// comesFrom reports whether a process with the mark of a tree belongs to it. Where the
+// program forks by other means, a tag alone proves nothing: a child that it forks while
+// a command is forked has it as well.
+func (a *adoption) comesFrom(s living, t *tree) bool {
+	return a.exclusive && t.carries.locks || a.descends(s, t)
 }
 
 // descends reports whether a process comes from a tree's leader or from an orphan, and
@@ -217,8 +232,10 @@ func (a *adoption) forget(t *tree) {
 	for pid, owner := range a.owners {
 		if owner == t {
 			a.owners[pid] = nil
+			a.doubts.suspects[pid] = []*tree{t}
 		}
 	}
+	a.doubts.forget(t)
 }
 
 // reapDead reaps what the main thread has adopted, and reports whether something of it
@@ -236,33 +253,46 @@ func (a *adoption) reapDead() (left bool) {
 			return err == nil
 		}
 		if a.owners[pid] == nil {
-			a.owners[pid] = a.owner(pid) // what it has used is its owner's
+			a.decideLocked(pid) // what it has used is its owner's
 		}
 		a.reapLocked(pid)
 	}
 }
 
-// endUnknown kills the orphans that belong to no command.
+// endUnknown kills the orphans that belong to no command, for a second at most. No
+// command is left, or what is left cannot be ended.
 func (a *adoption) endUnknown(log *slog.Logger) {
-	for begin := time.Now(); a.reapDead() && time.Since(begin) < time.Second; pause() {
-		a.mu.Lock() // nobody but us reaps them
-		end := func(pid int) {
-			if s, alive, _ := procfs.Living(pid); alive {
-				log.Warn("ending an orphan that belongs to no process", "pid", pid, "command", s.Command)
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
-		}
-		if a.lists {
-			_ = procfs.ReadChildren(a.own, end)
-		} else {
-			_ = procfs.Pids(func(pid int) {
-				if s, err := procfs.ReadStat(pid); err == nil && s.Ppid == a.self.Pid && procfs.BelongsTo(pid, a.self) {
-					end(pid)
-				}
-			})
-		}
-		a.mu.Unlock()
+	for begin := time.Now(); a.adopts && a.endUnknownNow(log) && time.Since(begin) < time.Second; pause() {
 	}
+}
+
+// endUnknownNow kills them, and reports whether there were some.
+func (a *adoption) endUnknownNow(log *slog.Logger) (some bool) {
+	a.mu.Lock() // nobody but us reaps them
+	defer a.mu.Unlock()
+	end := func(pid int) {
+		if _, other := a.others.pids.Load(pid); other || a.registry.ledBy(pid, procfs.Unlimited) != nil || a.reapLocked(pid) {
+			return
+		}
+		some = true
+		if s, alive, _ := procfs.Living(pid); alive {
+			log.Warn("ending an orphan that belongs to no process", "pid", pid, "command", s.Command)
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+	switch {
+	case a.lists && a.exclusive:
+		_ = procfs.Children(a.self.Pid, end)
+	case a.lists:
+		_ = procfs.ReadChildren(a.own, end)
+	default:
+		_ = procfs.Pids(func(pid int) {
+			if s, err := procfs.ReadStat(pid); err == nil && s.Ppid == a.self.Pid && procfs.BelongsTo(pid, a.self) {
+				end(pid)
+			}
+		})
+	}
+	return some
 }
 
 // pause is between two looks at what was killed.
@@ -276,5 +306,6 @@ func (a *adoption) reapLocked(pid int) bool {
 		owner.dead.add(usage)
 	}
 	delete(a.owners, reaped)
+	delete(a.doubts.suspects, reaped)
 	return reaped == pid
 }

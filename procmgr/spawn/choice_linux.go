@@ -96,14 +96,15 @@ func (c *choice) tryChild(in *cgroup.Cgroup, place *cgroup.Place) error {
 	if in != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, in.FD()
 	}
-	pid, pidfd, _, err := c.forker.fork(0, place, "/bin/sh", []string{"sh", "-c", "exit 7"}, attr)
+	started, forget, err := c.forker.forkOther(place, "/bin/sh", []string{"sh", "-c", "exit 7"}, attr)
 	if err != nil {
 		return fmt.Errorf("nothing starts in a cgroup: %w", err)
 	}
-	if pidfd >= 0 {
-		unix.Close(pidfd)
+	defer forget()
+	if started.pidfd >= 0 {
+		unix.Close(started.pidfd)
 	}
-	if exit := reap(pid); exit.Code != code {
+	if exit := reap(started.pid); exit.Code != code {
 		return fmt.Errorf("what starts in a cgroup ends with code %d %s: was a cgroup above it killed, or is there not enough memory?", exit.Code, exit.Signal)
 	}
 	return nil

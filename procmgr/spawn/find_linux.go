@@ -17,8 +17,8 @@ import (
 func (a *adoption) find(t *tree, everywhere bool) (found []living, err error) {
 	lockorder.Slow()
 	todo, err := a.orphans(t)
-	if a.testHookLook != nil {
-		a.testHookLook()
+	if hook := a.testHookLook.Load(); hook != nil {
+		(*hook)()
 	}
 	if err == nil && everywhere && a.lists {
 		var more []living
@@ -72,7 +72,7 @@ func (a *adoption) signal(t *tree, s living, sig unix.Signal) error {
 		if err != nil || !alive || now.Start != s.Start {
 			return false
 		}
-		if a.owners[s.Pid] == t {
+		if a.owners[s.Pid] == t || a.condemnedLocked(s.Pid, t) {
 			return true
 		}
 		// It is marked, or still the child of a process of the tree, or that parent

@@ -20,10 +20,10 @@ func (s *Spawner) fork(path string, argv []string, cmd *Command, attr *syscall.P
 		return g, g, err
 	}
 	chosen := h.KillDomain() // before anything is started
-	d := &descendants{tree: tree{host: h}}
+	d := &descendants{tree: tree{host: h, scope: cmd.Scope}}
 	d.init(launcherName(cmd))
 	d.kill.init(&d.tree, &s.wg)
-	err := d.fork(path, argv, cmd.Scope, attr)
+	err := d.fork(path, argv, attr)
 	if chosen == KillDomainProcessGroup {
 		return &d.group, &d.tree, err
 	}
@@ -31,31 +31,31 @@ func (s *Spawner) fork(path string, argv []string, cmd *Command, attr *syscall.P
 }
 
 // fork starts the program of the command. After an error nothing is left behind.
-func (t *tree) fork(path string, argv []string, scope string, attr *syscall.ProcAttr) error {
-	if err := t.prepare(scope, attr); err != nil {
+func (t *tree) fork(path string, argv []string, attr *syscall.ProcAttr) error {
+	if err := t.prepare(attr); err != nil {
 		return err
 	}
 	t.host.starts()
-	pid, pidfd, carries, err := t.host.forker.fork(t.number, t.place, path, argv, attr)
+	started, err := t.host.forker.fork(t.number, t.place, path, argv, attr)
 	if t.cgroup.Unusable(err) { // the command shall run
 		t.host.choice.cgroups.Drop(t.cgroup)
 		t.cgroup, attr.Sys.UseCgroupFD = nil, false
-		pid, pidfd, carries, err = t.host.forker.fork(t.number, t.place, path, argv, attr)
+		started, err = t.host.forker.fork(t.number, t.place, path, argv, attr)
 	}
 	if err != nil {
 		err = t.place.Refused(err)
 		t.release()
 		return err
 	}
-	t.host.adoption.registry.start(t, pid, pidfd, carries)
+	t.host.adoption.registry.start(t, started)
 	t.host.started()
 	return nil
 }
 
 // prepare gives the command its mark and its cgroups.
-func (t *tree) prepare(scope string, attr *syscall.ProcAttr) (err error) {
+func (t *tree) prepare(attr *syscall.ProcAttr) (err error) {
 	h := t.host
-	if t.place, err = h.choice.limiter.Admit(scope); err != nil {
+	if t.place, err = h.choice.limiter.Admit(t.scope); err != nil {
 		return err
 	}
 	attr.Sys.Pdeathsig = unix.SIGKILL // the second net: see guard_linux.go

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/proctor-mcp/proctor/procmgr/lockorder"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
@@ -15,8 +17,9 @@ import (
 type forker struct {
 	log     *atomic.Pointer[slog.Logger]
 	self    procfs.Instance
-	locks   tagger      // by the number of a command
-	rttime  tagger      // by the instance and a part of the number
+	locks   tagger // by the number of a command
+	rttime  tagger // by the instance and a part of the number
+	others  *others
 	noPidfd atomic.Bool // the kernel refuses pidfds
 
 	mu lockorder.Mutex[forkerPlace] // guards the program's soft limits: every fork holds it
@@ -40,6 +43,13 @@ func (f *forker) disarmed() bool {
 	return f.can().any() && (!f.locks.usable || f.locks.lost.Load()) && (!f.rttime.usable || f.rttime.lost.Load())
 }
 
+// forked is a program that was started.
+type forked struct {
+	pid, pidfd int // pidfd is -1 where there is none
+	thread     int // the one that has forked it
+	carries    tags
+}
+
 // exclude calls f while nothing is forked.
 func (f *forker) exclude(call func()) {
 	f.mu.Lock()
@@ -49,15 +59,16 @@ func (f *forker) exclude(call func()) {
 
 // fork starts a program that carries the tags of a number, none if that is 0, in a place
 // that the limiter gave.
-func (f *forker) fork(n procfs.Number, place *cgroup.Place, path string, argv []string, attr *syscall.ProcAttr) (pid, pidfd int, carries tags, err error) {
+func (f *forker) fork(n procfs.Number, place *cgroup.Place, path string, argv []string, attr *syscall.ProcAttr) (started forked, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	started.thread = unix.Gettid()
 	if place != nil {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		back, err := place.Enter()
 		if err != nil {
-			return 0, -1, tags{}, err
+			return started, err
 		}
 		defer func() {
 			if err := back(); err != nil {
@@ -66,18 +77,29 @@ func (f *forker) fork(n procfs.Number, place *cgroup.Place, path string, argv []
 		}()
 	}
 	if n == 0 {
-		pid, pidfd, err = forkExec(path, argv, attr, &f.noPidfd)
-		return pid, pidfd, tags{}, err
+		started.pid, started.pidfd, err = forkExec(path, argv, attr, &f.noPidfd)
+		return started, err
 	}
 	before := tags{f.locks.lost.Load(), f.rttime.lost.Load()}
 	locks, rttime := n.Locks(), uint64(f.self.Tag(n))
 	f.locks.set(locks)
 	f.rttime.set(rttime)
-	pid, pidfd, err = forkExec(path, argv, attr, &f.noPidfd)
-	carries = tags{f.locks.unset(locks), f.rttime.unset(rttime)}
+	started.pid, started.pidfd, err = forkExec(path, argv, attr, &f.noPidfd)
+	started.carries = tags{f.locks.unset(locks), f.rttime.unset(rttime)}
 	f.tell(&f.locks, before.locks)
 	f.tell(&f.rttime, before.rttime)
-	return pid, pidfd, carries, err
+	return started, err
+}
+
+// forkOther starts a program that is no command. forget is to be called when it was
+// reaped.
+func (f *forker) forkOther(place *cgroup.Place, path string, argv []string, attr *syscall.ProcAttr) (started forked, forget func(), err error) {
+	f.others.starting.Add(1)
+	defer f.others.starting.Add(-1)
+	if started, err = f.fork(0, place, path, argv, attr); err == nil {
+		f.others.pids.Store(started.pid, nil)
+	}
+	return started, func() { f.others.pids.Delete(started.pid) }, err
 }
 
 // tell logs that tags of one kind were lost, or are there again.

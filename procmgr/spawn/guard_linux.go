@@ -167,8 +167,9 @@ func (g *guard) isEnded() bool {
 
 // child is a process of ours that is no command.
 type child struct {
-	pid   int
-	pidfd handle
+	pid    int
+	pidfd  handle
+	forget func()
 }
 
 // awaitEnd waits for its end.
@@ -182,6 +183,7 @@ func (c child) awaitEnd() {
 // reap reaps it once it has ended. The error says how it ended.
 func (c child) reap() error {
 	exit := reap(c.pid)
+	c.forget()
 	if exit.Signal != "" {
 		return errors.New("ended by " + exit.Signal)
 	}
@@ -202,14 +204,14 @@ func (g *guard) fork() (child, error) {
 	}
 	g.pipe = fds[1]
 	g.mu.Unlock()
-	pid, pidfd, _, err := g.forker.fork(0, nil, "/proc/self/exe", g.argv, &syscall.ProcAttr{
+	started, forget, err := g.forker.forkOther(nil, "/proc/self/exe", g.argv, &syscall.ProcAttr{
 		Dir: "/", Env: []string{}, Files: []uintptr{uintptr(fds[0])},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return child{}, &os.PathError{Op: "exec", Path: "/proc/self/exe", Err: err}
 	}
-	return child{pid, park(pidfd)}, nil
+	return child{started.pid, park(started.pidfd), forget}, nil
 }
 
 // end ends the guard, which has nothing left to do.

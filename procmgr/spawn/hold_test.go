@@ -32,7 +32,7 @@ func TestNobodyWaitsForALook(t *testing.T) {
 				close(looking)
 				<-goOn
 			})
-			host.adoption.testHookLook = hold
+			host.adoption.testHookLook.Store(&hold)
 			sent := make(chan error, 1)
 			go func() { sent <- signalled.Signal(sig) }()
 			<-looking
@@ -57,7 +57,7 @@ func TestNobodyWaitsForALook(t *testing.T) {
 			}
 			signalled.gone()
 			other.gone()
-			host.adoption.testHookLook = nil
+			host.adoption.testHookLook.Store(nil)
 		})
 	}
 }

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -109,7 +110,8 @@ func closeOnExec() {
 // setupTags finds out by which limits children can be tagged.
 func (h *Host) setupTags() {
 	f, trial := &h.forker, procfs.MakeNumber(procfs.Unlimited)
-	f.self = h.adoption.self
+	f.self, f.others = h.adoption.self, &h.adoption.others
+	h.adoption.exclusive, h.adoption.privileged = h.opts.OnlyCommands, mayRaiseLimits()
 	f.locks.resource, f.rttime.resource = procfs.Locks, procfs.RTTime
 	if h.opts.without["tags"] {
 		h.report("tags", "no", "taken away")
@@ -119,16 +121,19 @@ func (h *Host) setupTags() {
 		if err := f.locks.seal(f.self.Seal()); err != nil {
 			h.report("seal", "no", procfs.Locks.String()+": "+err.Error())
 		} else {
+			h.adoption.sealed = true
 			h.report("seal", "yes", procfs.Locks.String()+" "+strconv.FormatUint(f.self.Seal(), 10)+", which only a privileged process raises")
 		}
 	}
-	for t, tag := range map[*tagger]uint64{&f.locks: trial.Locks(), &f.rttime: uint64(f.self.Tag(trial))} {
-		err := t.try(tag)
-		if err != nil {
-			h.report("tag "+t.resource.String(), "no", err.Error())
-		} else {
-			h.report("tag "+t.resource.String(), "yes", "")
-		}
+	h.tryTag(&f.locks, trial.Locks())
+	h.tryTag(&f.rttime, uint64(f.self.Tag(trial)))
+}
+
+func (h *Host) tryTag(t *tagger, tag uint64) {
+	if err := t.try(tag); err != nil {
+		h.report("tag "+t.resource.String(), "no", err.Error())
+	} else {
+		h.report("tag "+t.resource.String(), "yes", "")
 	}
 }
 
@@ -186,6 +191,7 @@ func (h *Host) Run(f func() int) int {
 			h.adoption.reapDead()
 		case <-ticker.C:
 			h.adoption.reapDead()
+			h.adoption.lookAround()
 			h.guard.check()
 			if idle++; h.adoption.registry.count() > 0 {
 				idle = 0
@@ -233,7 +239,16 @@ func (h *Host) SetLimits(limits Limits) error { return h.choice.setLimits(limits
 
 // Report returns what was found, and chooses the kill domain as [Host.KillDomain] does.
 // If there are no limits, it tries whether there could be, for some milliseconds more.
-func (h *Host) Report() Report { return h.choice.fullReport() }
+// It also tells of living servers that can mark what they start no longer.
+func (h *Host) Report() Report {
+	report := h.choice.fullReport()
+	if h.opts.Guard != "" {
+		for _, pid := range disarmedServers(h.opts.Guard) {
+			report.add(fmt.Sprintf("tags of server %d", pid), "no", "somebody has lowered its limits; restart it")
+		}
+	}
+	return report
+}
 
 // close ends what the host has started for itself. Unless everything has ended
 // the guard is left at its work.
@@ -256,5 +271,6 @@ func (h *Host) close() {
 	}
 	if h.adoption.lists {
 		unix.Close(h.adoption.own)
+		h.adoption.threadLists.close()
 	}
 }

@@ -86,6 +86,8 @@ func (k *kill) begun() bool { return !k.is(killUnasked) }
 
 // begin kills the group, and has the rest killed. The tree is pinned.
 func (k *kill) begin() error {
+	k.tree.host.adoption.remember(k.tree)
+	k.tree.condemned.Store(true)
 	if err := k.tree.signalGroup(unix.SIGKILL); err == ErrNotRunning {
 		if k.tree.host.adoption.gone(k.tree) {
 			return ErrNotRunning
@@ -107,7 +109,7 @@ func (k *kill) begin() error {
 // have come to the main thread then. It starts a hunt if one of these is outside the
 // group. The members of the group were killed already, and only their end is awaited.
 func (k *kill) orphansLeft() {
-	if !k.is(killWaiting) || k.tree.host.adoption.childless() {
+	if !k.is(killWaiting) || k.tree.host.adoption.quiet(k.tree) {
 		return
 	}
 	orphans, err := k.tree.host.adoption.orphans(k.tree)
@@ -213,7 +215,7 @@ func (k *kill) chase(found []living) {
 			if a.carries(pid, k.tree) {
 				_ = procfs.Signal(pid, unix.SIGKILL, func() bool {
 					s, err := procfs.ReadStat(pid)
-					return err == nil && a.carries(pid, k.tree) && a.descends(s, k.tree)
+					return err == nil && a.carries(pid, k.tree) && a.comesFrom(s, k.tree)
 				})
 				last = pid
 			}

@@ -14,6 +14,11 @@ import (
 type registry struct {
 	mu    lockorder.Mutex[registryPlace] // guards the field below, and of a tree what is set when its start returns
 	trees map[uint64]*tree               // by the short form of their numbers
+	// leaders has the trees by the pid of their leader, also of one that was reaped: no
+	// process gets that number while a session has it. starting counts those that have
+	// none yet.
+	leaders  map[int]*tree
+	starting int
 }
 
 type registryPlace struct{}
@@ -25,25 +30,59 @@ func (r *registry) add(t *tree) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.trees == nil {
-		r.trees = map[uint64]*tree{}
+		r.trees, r.leaders = map[uint64]*tree{}, map[int]*tree{}
 	}
 	for t.number == 0 || r.trees[t.number.Short()] != nil {
 		t.number = randomNumber()
 	}
 	r.trees[t.number.Short()] = t
+	r.starting++
 }
 
 func (r *registry) remove(t *tree) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.trees, t.number.Short())
+	switch {
+	case t.pid == 0:
+		r.starting--
+	case r.leaders[t.pid] == t:
+		delete(r.leaders, t.pid)
+	}
 }
 
-// start notes the leader of a tree, and the tags that it carries.
-func (r *registry) start(t *tree, pid, pidfd int, carries tags) {
+// start notes the leader of a tree.
+func (r *registry) start(t *tree, f forked) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t.pid, t.pidfd, t.carries = pid, pidfd, carries
+	t.pid, t.pidfd, t.thread, t.carries = f.pid, f.pidfd, f.thread, f.carries
+	r.leaders[t.pid] = t
+	r.starting--
+}
+
+// strangers returns which of the children of this program lead no tree. While one is
+// being started that is not known, and there are none.
+func (r *registry) strangers(children []int) (list []int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, pid := range children {
+		if r.starting == 0 && r.leaders[pid] == nil {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+// since returns the trees that a process may belong to which began then.
+func (r *registry) since(start uint64) (list []*tree) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.trees {
+		if t.born <= start {
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 func (r *registry) count() int {
@@ -72,17 +111,14 @@ func (r *registry) tagged(short uint64) *tree {
 	return nil
 }
 
-// ledBy returns the tree whose leader has a number, and is not younger than start. Of
-// those that had the same number one after the other it is the youngest.
-func (r *registry) ledBy(pid int, start uint64) (youngest *tree) {
+// ledBy returns the tree whose leader has a number, and is not younger than start.
+func (r *registry) ledBy(pid int, start uint64) *tree {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range r.trees {
-		if t.pid == pid && t.born <= start && (youngest == nil || t.born > youngest.born) {
-			youngest = t
-		}
+	if t := r.leaders[pid]; t != nil && t.born <= start {
+		return t
 	}
-	return youngest
+	return nil
 }
 
 // started returns the trees whose start has returned.

@@ -151,9 +151,9 @@ func TestTerminateReachesTheChildOfOneThatDies(t *testing.T) {
 		die()
 		proctest.AwaitEnd(t, r.Pid())
 	})
-	host.adoption.testHookLook = looked
+	host.adoption.testHookLook.Store(&looked)
 	err := r.Signal(SignalTerminate)
-	host.adoption.testHookLook = nil
+	host.adoption.testHookLook.Store(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
@@ -125,4 +126,27 @@ func sameNamespaces(pid int) bool {
 		}
 	}
 	return true
+}
+
+// disarmedServers returns the pids of living servers whose limits somebody has lowered: by
+// their guards, for a server without one has started nothing yet.
+func disarmedServers(guard string) (pids []int) {
+	_ = procfs.Pids(func(pid int) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		argv := strings.Split(string(line), "\x00")
+		if len(argv) < 2 || argv[0] != guard {
+			return
+		}
+		server, ok := procfs.ParseInstance(argv[1])
+		if lives, err := server.Lives(); !ok || err != nil || !lives {
+			return
+		}
+		locks, locksErr := procfs.Locks.Get(server.Pid)
+		rttime, rttimeErr := procfs.RTTime.Get(server.Pid)
+		highest := procfs.MakeNumber(procfs.Unlimited)
+		if locksErr == nil && locks.Hard < highest.Locks() || rttimeErr == nil && rttime.Hard < uint64(server.Tag(highest)) {
+			pids = append(pids, server.Pid)
+		}
+	})
+	return pids
 }

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
 )
 
@@ -52,6 +54,14 @@ func (t *tagger) seal(limit uint64) error {
 	}
 	_, err = t.resource.Set(procfs.Rlimit{Soft: limit, Hard: limit})
 	return err
+}
+
+// mayRaiseLimits reports whether the program, and so what it forks, may raise hard limits.
+func mayRaiseLimits() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	err := unix.Capget(&header, &data[0])
+	return err != nil || data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
 }
 
 // set has what is forked carry a tag, until unset is called.

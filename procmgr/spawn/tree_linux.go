@@ -1,6 +1,8 @@
 package spawn
 
 import (
+	"sync/atomic"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/proctor-mcp/proctor/procmgr/spawn/cgroup"
@@ -13,11 +15,15 @@ import (
 type tree struct {
 	group
 	host    *Host
+	scope   string
 	number  procfs.Number  // its mark
 	carries tags           // the tags that have it
+	thread  int            // which has forked the leader
 	born    uint64         // in clock ticks since boot: nothing of it is older
 	cgroup  *cgroup.Cgroup // nil: none of its own
 	place   *cgroup.Place  // nil: not limited
+
+	condemned atomic.Bool // it was killed
 }
 
 // correct takes over the figures of cgroups: they are exact, and include processes that

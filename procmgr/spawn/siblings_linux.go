@@ -1,0 +1,90 @@
+package spawn
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proctor-mcp/proctor/procmgr/spawn/procfs"
+)
+
+// A process can make a child of this program instead of a child of its own (CLONE_PARENT
+// in clone(2)). That is no orphan: it is on the list of the thread that has forked the
+// command, together with commands. Only if a program starts nothing but commands is it
+// known what is on such a list.
+
+// mostForSiblings is with how many commands such a list is still read at each look. It
+// takes a microsecond for each.
+const mostForSiblings = 256
+
+// others are the children of this program that are no commands.
+type others struct {
+	pids     sync.Map     // of those that live or are not reaped
+	starting atomic.Int32 // how many are being started: their numbers are not known
+}
+
+// threadLists has the lists of children of the program's threads, kept open: to read one is
+// ten times faster then. Threads of a Go program do not end.
+type threadLists struct{ lists sync.Map }
+
+// list returns the descriptor of a list.
+func (t *threadLists) list(thread int) (fd int, err error) {
+	if fd, ok := t.lists.Load(thread); ok {
+		return fd.(int), nil
+	}
+	fd, err = unix.Open("/proc/self/task/"+strconv.Itoa(thread)+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	first, loaded := t.lists.LoadOrStore(thread, fd)
+	if loaded {
+		unix.Close(fd)
+	}
+	return first.(int), nil
+}
+
+func (t *threadLists) close() {
+	t.lists.Range(func(_, fd any) bool { return unix.Close(fd.(int)) == nil })
+}
+
+// siblings calls visit for the children of this program that are on the list of a tree's
+// leader, and neither commands nor others.
+func (a *adoption) siblings(t *tree, visit func(pid int)) {
+	if !a.exclusive || !a.lists || t.thread == 0 || t.cgroup != nil || a.registry.count() > mostForSiblings {
+		return
+	}
+	list, err := a.threadLists.list(t.thread)
+	if err != nil {
+		return
+	}
+	var buf [64]int
+	children := buf[:0]
+	_ = procfs.ReadChildren(list, func(pid int) { children = append(children, pid) })
+	// What was being started then is known now, or still being started: the next look
+	// knows more.
+	for _, pid := range a.registry.strangers(children) {
+		if _, other := a.others.pids.Load(pid); !other && a.others.starting.Load() == 0 {
+			visit(pid)
+		}
+	}
+}
+
+// quiet reports whether there are neither orphans nor siblings of a tree.
+func (a *adoption) quiet(t *tree) bool {
+	quiet := a.childless()
+	if quiet {
+		a.siblings(t, func(int) { quiet = false })
+	}
+	return quiet
+}
+
+// visitLocked calls visit for each orphan, and each sibling of a tree.
+func (a *adoption) visitLocked(t *tree, visit func(pid int)) error {
+	if err := procfs.ReadChildren(a.own, visit); err != nil {
+		return err
+	}
+	a.siblings(t, visit)
+	return nil
+}
