@@ -271,7 +271,11 @@ func (a *adoption) endUnknownNow(log *slog.Logger) (some bool) {
 	a.mu.Lock() // nobody but us reaps them
 	defer a.mu.Unlock()
 	end := func(pid int) {
-		if _, other := a.others.pids.Load(pid); other || a.registry.ledBy(pid, procfs.Unlimited) != nil || a.reapLocked(pid) {
+		if a.others.starting.Load() > 0 { // it may be what is being started: look again
+			some = true
+			return
+		}
+		if a.others.mayHave(pid) || a.registry.ledBy(pid, procfs.Unlimited) != nil || a.reapLocked(pid) {
 			return
 		}
 		some = true

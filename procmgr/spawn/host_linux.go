@@ -257,6 +257,7 @@ func (h *Host) close() {
 	h.adoption.endUnknown(h.log.Load())
 	allEnded := h.adoption.registry.count() == 0
 	if allEnded {
+		h.guard.end() // first: it carries the seal of the instance as well
 		if h.adoption.self.Pid > 0 {
 			// What has made itself a child of ours, or of another namespace's init.
 			if proc, err := procfs.OpenProc(); err == nil {
@@ -266,7 +267,6 @@ func (h *Host) close() {
 		}
 		h.choice.limiter.Close()
 		h.choice.cgroups.Close()
-		h.guard.end()
 		h.choice.cgroups.Restore() // the guard was in there too
 	}
 	if h.adoption.lists {

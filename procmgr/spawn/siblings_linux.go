@@ -25,6 +25,17 @@ type others struct {
 	starting atomic.Int32 // how many are being started: their numbers are not known
 }
 
+// mayHave reports whether a child that was seen before the call can be one of them. While
+// one is being started any child can be, so that is asked first: by the time that none is,
+// the numbers of all are known.
+func (o *others) mayHave(pid int) bool {
+	if o.starting.Load() > 0 {
+		return true
+	}
+	_, has := o.pids.Load(pid)
+	return has
+}
+
 // threadLists has the lists of children of the program's threads, kept open: to read one is
 // ten times faster then. Threads of a Go program do not end.
 type threadLists struct{ lists sync.Map }
@@ -65,7 +76,7 @@ func (a *adoption) siblings(t *tree, visit func(pid int)) {
 	// What was being started then is known now, or still being started: the next look
 	// knows more.
 	for _, pid := range a.registry.strangers(children) {
-		if _, other := a.others.pids.Load(pid); !other && a.others.starting.Load() == 0 {
+		if !a.others.mayHave(pid) {
 			visit(pid)
 		}
 	}
