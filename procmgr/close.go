@@ -68,7 +68,7 @@ func (m *Manager) endAll(ctx context.Context) error {
 	switch {
 	case len(left) > 0:
 		return fmt.Errorf("cannot end every process; %d left: %s", len(left), strings.Join(left[:min(named, len(left))], " "))
-	case !launched:
+	case !launched && !within(killed, m.launching.Wait):
 		return errors.New("the system is still starting a command; it is ended as soon as it runs")
 	case !within(killed, m.spawner.Wait):
 		return errors.New("the output of a process is still being read")
