@@ -41,7 +41,7 @@ func findController(name string, instance procfs.Instance, domain string) (*cont
 // whose directory they are.
 func delegatedController(name, domain string) (*controller, error) {
 	if domain == "" {
-		return nil, errors.New("that needs the kill domain cgroup")
+		return nil, errors.New("it needs the kill domain cgroup")
 	}
 	own := filepath.Dir(domain)
 	have, err := os.ReadFile(own + "/cgroup.controllers")
@@ -55,21 +55,21 @@ func delegatedController(name, domain string) (*controller, error) {
 		return nil, err
 	}
 	for _, dir := range []string{own, domain} {
-		if err := giveOn(dir, name); err != nil {
-			_ = procfs.RestoreCgroup(domain) // somebody else has come in meanwhile
+		if err := enable(dir, name); err != nil {
+			_ = procfs.RestoreCgroup(domain) // another process has entered in between
 			return nil, err
 		}
 	}
 	return &controller{name: name, v2: true, dir: domain}, nil
 }
 
-// vacate moves the program out of its own cgroup, into one below it. A cgroup
-// other than the root cannot hold processes and enable controllers at the same time
-// ("no internal processes" in cgroups(7)). For pids, a threaded controller, the
-// kernel would allow that, and then nothing could start in the cgroups below.
+// vacate moves the program out of its own cgroup into a new one below it. Only the root
+// cgroup can hold processes and enable controllers for those below at the same time ("no
+// internal processes" in cgroups(7)). For pids, a threaded controller, the kernel allows
+// it elsewhere too, but then no process can start in the cgroups below.
 func vacate(own, server string) error {
 	if _, err := os.Stat(own + "/cgroup.type"); os.IsNotExist(err) {
-		return nil // it is the root
+		return nil // own is the root
 	}
 	text, err := os.ReadFile(own + "/cgroup.procs")
 	if err != nil {
@@ -78,7 +78,7 @@ func vacate(own, server string) error {
 	self := strconv.Itoa(os.Getpid())
 	switch pids := strings.Fields(string(text)); {
 	case len(pids) == 0:
-		return nil // it has moved already
+		return nil // the program has moved already
 	case len(pids) > 1 || pids[0] != self:
 		return fmt.Errorf("other processes than the server are in %s", own)
 	}
@@ -88,8 +88,8 @@ func vacate(own, server string) error {
 	return os.WriteFile(server+"/cgroup.procs", []byte("0"), 0) // 0 is the writer
 }
 
-// giveOn enables a controller for the cgroups below one.
-func giveOn(dir, name string) error {
+// enable enables a controller for the cgroups below a directory.
+func enable(dir, name string) error {
 	return os.WriteFile(dir+"/cgroup.subtree_control", []byte("+"+name), 0)
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // errNoHierarchy reports that no hierarchy with that controller has the program.
-var errNoHierarchy = errors.New("the program is in no such cgroup that it can see")
+var errNoHierarchy = errors.New("the cgroup of the server cannot be seen from here")
 
 // Own returns the directory of the program's own cgroup in the hierarchy that has a
 // controller of version 1, or with "" in that of version 2.
@@ -65,7 +65,7 @@ func dirName(instance string) string {
 }
 
 // Instances calls visit for each instance of our namespaces that has a directory in
-// parent, or had one.
+// parent, or that left its own cgroup there (procfs.ServerCgroup).
 func Instances(parent string, visit func(i procfs.Instance, dir string)) {
 	before, after, _ := strings.Cut(dirName("*"), "*")
 	pattern := parent + "/" + before + "*" + after

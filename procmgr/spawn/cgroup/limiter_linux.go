@@ -41,7 +41,7 @@ type Place struct {
 	scope     string // its name
 	scopePath string // the scope's cgroup, below the directory of each controller
 	path      string // the command's cgroup, likewise
-	refusals  int64  // forks that the limit of the scope had refused before
+	refusals  int64  // forks that the limit of the scope had refused before it was made
 }
 
 // NewLimiter returns a limiter that was tried with a command in a place. domain is the
@@ -108,7 +108,7 @@ func (l *Limiter) Admit(name string) (*Place, error) {
 	s.commands++
 	err := l.controllers(func(c *controller) error {
 		if c.v2 {
-			return l.giveOn(s.path)
+			return l.enable(s.path)
 		}
 		return nil
 	})
@@ -146,10 +146,10 @@ func (p *Place) dirV2() (dir string) {
 	return dir
 }
 
-func (l *Limiter) giveOn(path string) (err error) {
+func (l *Limiter) enable(path string) (err error) {
 	for _, c := range []*controller{l.memory, l.pids} {
 		if c != nil && c.v2 {
-			err = cmp.Or(err, giveOn(filepath.Join(c.dir, path), c.name))
+			err = cmp.Or(err, enable(filepath.Join(c.dir, path), c.name))
 		}
 	}
 	return err

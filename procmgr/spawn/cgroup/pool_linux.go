@@ -43,7 +43,9 @@ func NewPool(instance procfs.Instance, try func(*Cgroup) error) (*Pool, error) {
 	}
 	Instances(own, func(i procfs.Instance, dir string) {
 		if lives, err := i.Lives(); err == nil && !lives {
-			_ = procfs.RestoreCgroup(dir) // the controllers that it has enabled are in the way
+			// Nothing starts below own while the controllers of that instance are enabled.
+			_ = procfs.RemoveCgroup(dir)
+			_ = procfs.RestoreCgroup(dir)
 		}
 	})
 	p := &Pool{dir: filepath.Join(own, dirName(instance.String()))}

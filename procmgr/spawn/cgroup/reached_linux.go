@@ -12,7 +12,7 @@ func (p *Place) Refused(err error) error {
 	// Other threads of ours may count there at the moment, so more may be in use.
 	if used, ok := p.l.pids.value(p.scopePath, "pids.current", ""); ok && most > 0 && used >= most {
 		p.l.mu.Lock()
-		p.l.scopes[p.scope].refused++ // the kernel counts it as it does a fork of a command
+		p.l.scopes[p.scope].refused++ // the kernel counts it like a refused fork of a command
 		p.l.mu.Unlock()
 		return &LimitError{LimitPidsPerScope, int(min(used, most)), int(most), err}
 	}
@@ -50,8 +50,9 @@ func (p *Place) pidsReached() (list []Limit) {
 	if c == nil {
 		return nil
 	}
-	// Since Linux 6.11 version 2 counts a refused fork where the limit is, not where
-	// the process was that forked. So every command that ran in the scope then has it.
+	// Since Linux 6.11, version 2 counts a refused fork in the cgroup that has the limit,
+	// not in the one that forked. So a refusal at the scope's limit is reported for every
+	// command that ran in the scope at that time.
 	refused, ok := c.value(p.path, "pids.events.local", "max ")
 	if !ok {
 		refused, _ = c.value(p.path, "pids.events", "max ")
@@ -64,7 +65,7 @@ func (p *Place) pidsReached() (list []Limit) {
 	if refused == 0 {
 		return list
 	}
-	// Linux 6.11 knows the most that there were.
+	// pids.peak (Linux 6.11) is the most that there were at a time.
 	own := p.l.limits.Pids
 	peak, ok := c.value(p.path, "pids.peak", "")
 	if own == 0 || ok && peak < own && p.l.limits.PidsPerScope > 0 {

@@ -24,9 +24,9 @@ func eachBelow(path string, visit func(path string)) {
 	})
 }
 
-// ServerCgroup returns the cgroup into which a server moves itself before it
-// enables controllers for the cgroups of its commands, whose directory is given.
-// Both have the same parent, the server's cgroup before.
+// ServerCgroup returns the cgroup to which a server moves itself before it enables
+// controllers for the cgroups of its commands. commands is the directory of these. Both
+// have the same parent, the cgroup in which the server was started.
 func ServerCgroup(commands string) string { return commands + ".server" }
 
 // RestoreCgroup undoes that move, once the cgroups of the commands use no controller
@@ -34,30 +34,29 @@ func ServerCgroup(commands string) string { return commands + ".server" }
 // back there if it was moved, and removes the server's cgroup. It does nothing if
 // there is none.
 //
-// If somebody else has a cgroup below the parent, the controllers stay enabled, for
-// it may use them. An error means that the server's cgroup is left.
+// If somebody else has a cgroup below the parent, the controllers stay enabled, for that
+// may use them. After an error the server's cgroup is still there.
 func RestoreCgroup(commands string) error {
 	server := ServerCgroup(commands)
-	err := syscall.Rmdir(server)
-	if err == syscall.ENOENT {
-		return nil
-	}
 	parent := dirname(server)
-	alone := true
-	eachBelow(parent, func(path string) { alone = alone && (path == server || path == commands) })
-	if !alone {
-		return err
-	}
-	// The parent held the server, so neither was enabled before ("no internal
-	// processes" in cgroups(7)).
-	for _, controller := range []string{"memory", "pids"} {
-		_ = write(parent+"/cgroup.subtree_control", "-"+controller)
-	}
-	if err == nil {
+	found, alone := false, true
+	eachBelow(parent, func(path string) {
+		found = found || path == server
+		alone = alone && (path == server || path == commands)
+	})
+	if !found {
 		return nil
 	}
-	if err := write(parent+"/cgroup.procs", "0"); err != nil { // 0 is the writer
-		return err
+	if alone {
+		// Neither was enabled before, for the parent held the server ("no internal
+		// processes" in cgroups(7)).
+		for _, controller := range []string{"memory", "pids"} {
+			if err := write(parent+"/cgroup.subtree_control", "-"+controller); err == syscall.EBUSY {
+				return err // the cgroups of the commands use it
+			}
+		}
+		// The caller itself may be in there. Where controllers stay it cannot leave.
+		_ = write(parent+"/cgroup.procs", "0") // 0 is the writer
 	}
 	return syscall.Rmdir(server)
 }
