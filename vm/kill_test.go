@@ -18,7 +18,7 @@ import (
 // limitFlags are all limits at once, so wide that nothing reaches them.
 var limitFlags = []string{"--memory-limit", "200MiB", "--memory-limit-per-chat", "400MiB", "--pids-limit", "100", "--pids-limit-per-chat", "200"}
 
-// withAndWithout runs a test with servers that limit nothing, pids alone, and all.
+// withAndWithout runs a test with flags that set no limits, limits of pids, and all.
 func withAndWithout(t *testing.T, test func(t *testing.T, g group, flags ...string)) {
 	for name, flags := range map[string][]string{"no limits": nil, "pids alone": limitFlags[4:], "all limits": limitFlags} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +106,7 @@ func (s *server) killWithGuard() {
 	s.wait()
 }
 
+// The next server ends what is left when a server and its guard are killed at once.
 func TestTheNextServerSweeps(t *testing.T) {
 	users(t, func(t *testing.T, g group) {
 		s := g.serve(t)
@@ -117,5 +118,23 @@ func TestTheNextServerSweeps(t *testing.T) {
 		next := g.serve(t)
 		next.call("c", "process_list", map[string]any{})
 		noneLeft(t, token)
+	})
+}
+
+// It also disables the controllers that were left enabled, for nothing can start in its
+// cgroups with them. The kernel lets it in after a server that limited pids alone, once
+// nothing of that is left.
+func TestTheNextServerDisablesControllers(t *testing.T) {
+	users(t, func(t *testing.T, g group) {
+		s := g.serve(t, limitFlags[4:]...)
+		_, token := s.everything("c")
+		s.killWithGuard()
+		g.kill(t)
+		noneLeft(t, token)
+		until(t, "an empty cgroup", func() bool { return strings.Contains(g.read(t, "cgroup.events"), "populated 0") })
+		if len(g.folders(t)) == 0 || g.read(t, "cgroup.subtree_control") != "pids" {
+			t.Fatal("nothing is left")
+		}
+		killsByCgroup(t, g, g.serve(t))
 	})
 }

@@ -58,7 +58,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Below its limits a command runs as ever, and is told what it has used.
+// A command that stays below its limits is not hindered, and its peak memory is reported.
 func TestBelowTheLimits(t *testing.T) {
 	users(t, func(t *testing.T, g group) {
 		s := g.serve(t, together...)
@@ -72,8 +72,8 @@ func TestBelowTheLimits(t *testing.T) {
 	})
 }
 
-// A full chat may start nothing, and is told so. Its processes have not run into
-// the limit.
+// In a chat that has as many processes as it may have, a start is refused with the name
+// of the flag. That counts as no failed fork of the processes that run.
 func TestAFullChatStartsNothing(t *testing.T) {
 	users(t, func(t *testing.T, g group) {
 		s := g.serve(t, "--pids-limit-per-chat", "2")
@@ -96,8 +96,8 @@ func TestAFullChatStartsNothing(t *testing.T) {
 	})
 }
 
-// Beside a fork bomb and a memory hog of another chat, a chat starts, writes, reads
-// and keeps what it runs.
+// While another chat runs a fork bomb and a memory hog, a chat can start, write to and
+// read from processes, and keeps those that run.
 func TestAQuietChatBesideABombAndAHog(t *testing.T) {
 	users(t, func(t *testing.T, g group) {
 		s := g.serve(t, together...)
@@ -126,7 +126,8 @@ func TestAQuietChatBesideABombAndAHog(t *testing.T) {
 	})
 }
 
-// counter returns what adds up a number of a file in all cgroups of commands.
+// counter returns a function that adds up a counter of all cgroups of commands: the
+// number behind key in a file.
 func (g group) counter(t *testing.T, file, key string) func() int {
 	return func() (sum int) {
 		paths, err := filepath.Glob(g.dir + "/proctor-*/scope-*/*/" + file)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,19 +17,18 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// refused starts a server with limits that it cannot keep, and returns what it
-// says.
+// refused runs a server that must not start, and returns its error message.
 func refused(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
 	if err == nil {
-		t.Errorf("it started: %s", out)
+		t.Errorf("the server started: %s", out)
 	}
 	return string(out)
 }
 
-// A server that shares its cgroup with the shell that started it limits nothing,
-// and kills as ever.
+// A server that shares its cgroup with the shell that started it refuses limits, and
+// kills by cgroup.
 func TestASharedCgroup(t *testing.T) {
 	users(t, func(t *testing.T, g group) {
 		shell := g.command(t, "/bin/sh", "-c", "read line")
@@ -62,12 +63,14 @@ func TestASharedCgroup(t *testing.T) {
 	})
 }
 
-// killsByCgroup starts a process that has a cgroup of its own, and kills it.
+// killsByCgroup starts a process, checks that it has a cgroup of its own, kills it and
+// ends the server.
 func killsByCgroup(t *testing.T, g group, s *server) {
 	t.Helper()
 	id, token := s.everything("c")
 	for _, pid := range sleepers(token) {
-		if at := cgroupOf(t, pid); !strings.HasPrefix(at, g.dir+"/proctor-") {
+		at := cgroupOf(t, pid)
+		if below, ok := strings.CutPrefix(at, g.dir+"/proctor-"); !ok || !strings.Contains(below, "/") {
 			t.Errorf("process %d is in %s", pid, at)
 		}
 	}
@@ -86,7 +89,7 @@ func cgroupOf(t *testing.T, pid int) string {
 	return hierarchy + strings.TrimPrefix(strings.TrimSpace(string(text)), "0::")
 }
 
-// Controllers that the parent does not hand on are missed by name.
+// A server refuses limits whose controller its parent cgroup has not enabled, by name.
 func TestMissingControllers(t *testing.T) {
 	for name, test := range map[string]struct{ on, memory, pids string }{
 		"memory and pids, no cpu": {"+memory +pids", "yes", "yes"},
@@ -124,43 +127,43 @@ func TestMissingControllers(t *testing.T) {
 	}
 }
 
-// in returns a server or doctor that is started by root's script, in a mount
-// namespace of its own.
-func (g group) in(t *testing.T, flags uintptr, script string, args ...string) *exec.Cmd {
+// in returns a proctor that the user of the group is going to start behind a script of
+// root, in a mount namespace of its own.
+func (g group) in(t *testing.T, script string, args ...string) *exec.Cmd {
 	t.Helper()
 	user := map[int]string{0: "root", ordinary: "user"}[g.uid]
 	cmd := g.command(t, "/bin/sh", "-c", script+` && exec su -p "$0" -c 'exec "$0" "$@"' -- "$@"`, user, proctor)
 	cmd.Args = append(cmd.Args, args...)
 	cmd.SysProcAttr.Credential = nil
-	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS | flags
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS
 	return cmd
 }
 
-// In a container to which nothing is delegated, the cgroups are read-only.
+// In a container to which no cgroup is delegated, the hierarchy is mounted read-only.
 func TestReadOnlyCgroups(t *testing.T) {
 	const readOnly = "mount -o remount,bind,ro /sys/fs/cgroup"
 	users(t, func(t *testing.T, g group) {
-		domain, facts := doctor(t, g.in(t, 0, readOnly, "doctor", "--json"))
+		domain, facts := doctor(t, g.in(t, readOnly, "doctor", "--json"))
 		if domain != "descendants" || !strings.Contains(facts["cgroup v2"], "read-only") {
 			t.Errorf("kill domain %s, %v", domain, facts)
 		}
-		if said := refused(t, g.in(t, 0, readOnly, "stdio", "--pids-limit=20")); !strings.Contains(said, "kill domain") {
+		if said := refused(t, g.in(t, readOnly, "stdio", "--pids-limit=20")); !strings.Contains(said, "kill domain") {
 			t.Error(said)
 		}
-		s := serve(t, g.in(t, 0, readOnly, "stdio"))
+		s := serve(t, g.in(t, readOnly, "stdio"))
 		id, token := s.everything("c")
 		s.kill("c", id)
 		noneLeft(t, token)
 	})
 }
 
-// In a cgroup namespace the server sees its own cgroup as the root, which it is
-// not.
+// In a cgroup namespace the server's own cgroup looks like the root, but the kernel does
+// not treat it as that.
 func TestCgroupNamespace(t *testing.T) {
 	const namespace = "umount /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 	users(t, func(t *testing.T, g group) {
 		enter := func(args ...string) *exec.Cmd {
-			cmd := g.in(t, 0, namespace, args...)
+			cmd := g.in(t, namespace, args...)
 			cmd.Path, cmd.Args = "/bin/unshare", append([]string{"unshare", "--cgroup"}, cmd.Args...)
 			return cmd
 		}
@@ -172,15 +175,16 @@ func TestCgroupNamespace(t *testing.T) {
 	})
 }
 
-// A Proctor within a Proctor has what the outer one gives its command.
+// A Proctor that is a command of another one has kill domain and limits as well, and is
+// killed with all that it started.
 func TestProctorWithinProctor(t *testing.T) {
 	users(t, func(t *testing.T, g group) {
 		s := g.serve(t, limitFlags...)
 		doctor := s.background("c", "exec "+proctor+" doctor --json")
 		s.ended("c", doctor)
 		r := s.call("c", "process_output", map[string]any{"process_id": doctor})
-		for _, want := range []string{`"kill_domain": "cgroup"`, `"name": "limits of memory"`} {
-			if !strings.Contains(r.Output, want) {
+		for _, want := range []string{`"kill_domain": "cgroup"`, `"limits of memory",\s+"value": "yes"`, `"limits of pids",\s+"value": "yes"`} {
+			if !regexp.MustCompile(want).MatchString(r.Output) {
 				t.Errorf("no %s in %s", want, r.Output)
 			}
 		}
@@ -215,7 +219,7 @@ func TestACommandDividesItsCgroup(t *testing.T) {
 	})
 }
 
-// A process that leaves its cgroup is found by its other marks.
+// A process that moves to another cgroup is found by its tag.
 func TestAProcessLeavesItsCgroup(t *testing.T) {
 	const leave = `(setsid sh -c 'echo $$ >"$1/cgroup.procs" && exec env -i /bin/sleep "$2"' leave "$OUT" "$TOKEN" >/dev/null 2>&1 &); exec sleep 1000`
 	for name, end := range map[string]func(*server, string){
@@ -239,5 +243,21 @@ func TestAProcessLeavesItsCgroup(t *testing.T) {
 				noneLeft(t, token)
 			})
 		})
+	}
+}
+
+// In the root cgroup the kernel lets a server stay where it is.
+func TestTheRootCgroup(t *testing.T) {
+	if !*inside {
+		t.Skip("it needs a virtual machine: run vm/run.sh")
+	}
+	g := group{dir: hierarchy}
+	before := g.read(t, "cgroup.subtree_control")
+	killsByCgroup(t, g, g.serve(t, limitFlags...))
+	if folders := g.folders(t); slices.ContainsFunc(folders, func(name string) bool { return strings.HasPrefix(name, "proctor-") }) {
+		t.Errorf("left behind: %v", folders)
+	}
+	if after := g.read(t, "cgroup.subtree_control"); after != before {
+		t.Errorf("enabled controllers: %s before, %s after", before, after)
 	}
 }

@@ -48,7 +48,7 @@ func (b *buffer) String() string {
 	return b.text.String()
 }
 
-// serve starts a server in the group, with nobody beside it.
+// serve starts a server in the group. It is alone there.
 func (g group) serve(t *testing.T, flags ...string) *server {
 	t.Helper()
 	return serve(t, g.command(t, proctor, append([]string{"stdio"}, flags...)...))
@@ -86,7 +86,8 @@ func (s *server) end() {
 	s.wait()
 }
 
-// ask calls a tool for a chat. refusal is what the agent reads when it is refused.
+// ask calls a tool for a chat. refusal is the error message that the agent reads, "" if
+// there is none.
 func (s *server) ask(chat, tool string, arguments map[string]any) (result schemas.StartResult, refusal string) {
 	s.t.Helper()
 	s.id++
@@ -117,7 +118,7 @@ func (s *server) ask(chat, tool string, arguments map[string]any) (result schema
 	return answer.Result.StructuredContent, refusal
 }
 
-// call is ask for what must not be refused.
+// call is ask for a call that must not be refused.
 func (s *server) call(chat, tool string, arguments map[string]any) schemas.StartResult {
 	s.t.Helper()
 	result, refusal := s.ask(chat, tool, arguments)
@@ -127,13 +128,13 @@ func (s *server) call(chat, tool string, arguments map[string]any) schemas.Start
 	return result
 }
 
-// background starts a command that goes on.
+// background starts a command in the background.
 func (s *server) background(chat, command string) (id string) {
 	s.t.Helper()
 	return s.call(chat, "process_start", map[string]any{"command": command, "background": true}).ProcessID
 }
 
-// await reads what a process has written until it contains a text.
+// await waits until the output of a process contains a text.
 func (s *server) await(chat, id, text string) {
 	s.t.Helper()
 	until(s.t, "output "+text, func() bool {
@@ -158,14 +159,14 @@ func (s *server) kill(chat, id string) {
 	s.call(chat, "process_signal", map[string]any{"process_id": id, "signal": "kill"})
 }
 
-// everything returns a command that leaves processes behind in every way: in its
-// group, out of its session, orphaned, as daemons without their environment.
+// everything returns a command that leaves six processes behind, in every way: in its
+// process group, out of its session, orphaned, as daemons without their environment.
 func everything(token string) (command string) {
 	return strings.ReplaceAll(
 		"trap '' TERM; SLEEP & (setsid sh -c 'SLEEP & SLEEP' &); (env -i setsid sh -c 'setsid SLEEP & SLEEP' >/dev/null 2>&1 &); SLEEP", "SLEEP", "/bin/sleep "+token)
 }
 
-// everything starts such a command and waits until all that it leaves stands.
+// everything starts such a command and waits until all six run.
 func (s *server) everything(chat string) (id, token string) {
 	s.t.Helper()
 	_, token = proctest.Sleeper()
@@ -174,9 +175,10 @@ func (s *server) everything(chat string) (id, token string) {
 	return id, token
 }
 
+// stand waits until the six processes of everything run.
 func (s *server) stand(token string) {
 	s.t.Helper()
-	until(s.t, "everything stands", func() bool { return len(sleepers(token)) == 6 })
+	until(s.t, "six processes", func() bool { return len(sleepers(token)) == 6 })
 }
 
 // sleepers returns the living processes of a token.

@@ -20,7 +20,7 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// inside says that this is the virtual machine: nobody else uses its cgroups.
+// inside is set in the virtual machine, where nobody else uses the cgroups.
 var inside = flag.Bool("vm", false, "run in the virtual machine of run.sh")
 
 const (
@@ -52,8 +52,8 @@ type group struct {
 }
 
 // delegate makes a cgroup below another and gives it to a user, as systemd does for
-// Delegate=yes. When the test ends the cgroup must be as it was: empty, with
-// nothing below it, and without controllers for what is below.
+// Delegate=yes. When the test ends the cgroup must be as it was: no process in it,
+// no cgroup below it, no controller enabled.
 func delegate(t *testing.T, parent string, uid int) group {
 	t.Helper()
 	g := group{filepath.Join(parent, strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())), uid}
@@ -66,6 +66,9 @@ func delegate(t *testing.T, parent string, uid int) group {
 		}
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			g.kill(t) // whatever the test has not come to end
+		}
 		until(t, "nothing is left in "+g.dir, func() bool { return strings.Contains(g.read(t, "cgroup.events"), "populated 0") })
 		g.clean(t)
 		if err := removeTree(g.dir); err != nil {
@@ -75,14 +78,22 @@ func delegate(t *testing.T, parent string, uid int) group {
 	return g
 }
 
-// clean fails the test if a folder or a controller is left in a group.
+// kill kills every process in the group and below.
+func (g group) kill(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(g.dir, "cgroup.kill"), []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// clean fails the test if a cgroup is left below a group, or a controller enabled.
 func (g group) clean(t *testing.T) {
 	t.Helper()
 	for _, below := range g.folders(t) {
-		t.Errorf("the folder %s is left behind", below)
+		t.Errorf("the cgroup %s is left behind in %s", below, g.dir)
 	}
 	if on := g.read(t, "cgroup.subtree_control"); on != "" {
-		t.Errorf("the controllers %s are left on below %s", on, g.dir)
+		t.Errorf("the controllers %s are left enabled in %s", on, g.dir)
 	}
 }
 
@@ -120,19 +131,19 @@ func removeTree(dir string) error {
 	return errors.Join(err, os.Remove(dir))
 }
 
-// until waits for what the kernel announces to nobody. It gives up when the test
-// program does.
+// until polls until ok holds. It is for what the kernel does not announce. It fails the
+// test a minute before the time of the test program is over.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	end, bounded := t.Deadline()
 	for pause := time.NewTicker(10 * time.Millisecond); !ok(); <-pause.C { // clock: a gentle poll
 		if bounded && time.Until(end) < time.Minute { // clock: the test program's own
-			t.Fatalf("it never came: %s", what)
+			t.Fatalf("waited in vain for: %s", what)
 		}
 	}
 }
 
-// command returns a program that is going to be started in the group as its user.
+// command prepares a program that starts in the group, as its user.
 func (g group) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	dir, err := os.Open(g.dir)
@@ -156,14 +167,14 @@ func (g group) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs a program to its end and returns what it wrote.
+// run runs a program to its end, and returns its output.
 func (g group) run(t *testing.T, name string, args ...string) (output string, err error) {
 	t.Helper()
 	out, err := g.command(t, name, args...).CombinedOutput()
 	return string(out), err
 }
 
-// doctor returns what proctor doctor finds, by name.
+// doctor runs proctor doctor. It returns the kill domain, and each fact by its name.
 func (g group) doctor(t *testing.T) (domain string, facts map[string]string) {
 	t.Helper()
 	return doctor(t, g.command(t, proctor, "doctor", "--json"))
