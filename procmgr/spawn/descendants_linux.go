@@ -81,7 +81,7 @@ func (d *descendants) reaped(e Exit) {
 // forked comes to us.
 func (d *descendants) awaitGone() bool {
 	const first, longest = time.Millisecond, time.Second
-	for pause := first; !d.isAbandoned(); pause = min(2*pause, longest) {
+	for pause := first; !d.abandoned.Load(); pause = min(2*pause, longest) {
 		if d.gone() {
 			return true
 		}
@@ -110,7 +110,7 @@ func (d *descendants) awaitOrphan() bool {
 	d.watching.Lock()
 	d.orphan = orphan
 	d.watching.Unlock()
-	return !d.isAbandoned() && orphan.await()
+	return !d.abandoned.Load() && orphan.await()
 }
 
 func (d *descendants) abandon() {

@@ -4,6 +4,7 @@ package spawn
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,14 +52,13 @@ type group struct {
 	pid       int
 	pidfd     int           // the kernel's handle of the leader, -1 where there is none
 	launcher  string        // the name of the launcher's own processes; "" if there is none, or the command has the same
-	changed   chan struct{} // of one: a signal was sent
-	abandoned chan struct{} // closed by abandon, under life.mu
-	dead      account       // what the processes have used that were reaped
+	changed   chan struct{} // of one: a signal was sent, or the domain was abandoned
+	abandoned atomic.Bool
+	dead      account // what the processes have used that were reaped
 }
 
 func (g *group) init(launcher string) {
-	g.pidfd, g.launcher = -1, launcher
-	g.changed, g.abandoned = make(chan struct{}, 1), make(chan struct{})
+	g.pidfd, g.launcher, g.changed = -1, launcher, make(chan struct{}, 1)
 }
 
 func (g *group) signal(sig unix.Signal) error {
@@ -137,20 +137,8 @@ func (g *group) leaderEnded() {}
 func (g *group) reaped(e Exit) { g.dead.add(e.Usage) }
 
 func (g *group) abandon() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.isAbandoned() {
-		close(g.abandoned)
-	}
-}
-
-func (g *group) isAbandoned() bool {
-	select {
-	case <-g.abandoned:
-		return true
-	default:
-		return false
-	}
+	g.abandoned.Store(true)
+	g.announce()
 }
 
 func (g *group) correct(*Usage) {}
@@ -172,30 +160,25 @@ func (g *group) announce() {
 // signal was sent.
 func (g *group) awaitGone() bool {
 	const first, longest = time.Millisecond, time.Second
-	for pause := first; !g.isAbandoned(); pause = min(2*pause, longest) {
+	for pause := first; !g.abandoned.Load(); pause = min(2*pause, longest) {
 		if g.gone() {
 			return true
 		}
-		if changed, abandoned := g.pause(pause); abandoned {
-			return false
-		} else if changed {
+		if g.pause(pause) {
 			pause = first / 2
 		}
 	}
 	return false
 }
 
-// pause waits for some time, for a signal that is sent, or until the domain is
-// abandoned.
-func (g *group) pause(d time.Duration) (changed, abandoned bool) {
+// pause waits for some time, and returns true at once when announce is called.
+func (g *group) pause(d time.Duration) (announced bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return false, false
+		return false
 	case <-g.changed:
-		return true, false
-	case <-g.abandoned:
-		return false, true
+		return true
 	}
 }
