@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -94,15 +95,15 @@ func endSleepers(token string) {
 	}
 }
 
-// processID returns the id that an answer begins with: "Process ID: …".
+// processID returns the id in an answer to a start: "Process ID: …", below notices of
+// others.
 func processID(t *testing.T, text string) string {
 	t.Helper()
-	rest, ok := strings.CutPrefix(text, "Process ")
-	id, _, more := strings.Cut(rest, ":")
-	if !ok || !more {
+	found := regexp.MustCompile(`(?m)^Process (\S+):`).FindStringSubmatch(text)
+	if found == nil {
 		t.Fatalf("no process in %q", text)
 	}
-	return id
+	return found[1]
 }
 
 func eachEscape(t *testing.T, test func(t *testing.T, as func(*exec.Cmd), e escape)) {
@@ -403,5 +404,25 @@ func TestHostileStopsTheServer(t *testing.T) {
 		s.startEverything()
 		stop()
 		s.killBesideGuard(token)
+	})
+}
+
+// A child of the server that is no command, and nobody's, is reaped when it dies.
+func TestHostileLeavesNoZombies(t *testing.T) {
+	t.Parallel()
+	proctest.Need(t, "perl", "prlimit")
+	users(t, func(t *testing.T, as func(*exec.Cmd)) {
+		s := harmed(t, as)
+		s.inChat("busy", "process_start", `{"command":"exec sleep 1000","background":true}`)
+		// The command ends when nothing shows any more whose the child is.
+		e := escape{command: fmt.Sprintf(`exec perl -e 'use POSIX; my $p = syscall(%d, %d, 0, 0, 0, 0); if (!$p) { setsid(); exec qw(prlimit --locks=0:0 %s SLEEP) }
+			until (open(F, "/proc/$p/comm") && <F> =~ /sleep/) { select(undef, undef, undef, 0.01) }'%s`,
+			syscall.SYS_CLONE, syscall.CLONE_PARENT|int(syscall.SIGCHLD), shed, quiet)}
+		_, token := e.start(s, "hostile")
+		pid := proctest.Sleepers(token)[0]
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		proctest.Await(t, "it is reaped", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
 	})
 }

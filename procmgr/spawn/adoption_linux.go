@@ -232,7 +232,7 @@ func (a *adoption) forget(t *tree) {
 	for pid, owner := range a.owners {
 		if owner == t {
 			a.owners[pid] = nil
-			a.doubts.suspects[pid] = []*tree{t}
+			a.doubts.suspects[pid] = suspicion{trees: []*tree{t}}
 		}
 	}
 	a.doubts.forget(t)

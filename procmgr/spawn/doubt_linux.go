@@ -15,10 +15,16 @@ import (
 // theirs, and take the tags of all by lowering the limits of this program. adoption.mu
 // guards it.
 type doubts struct {
-	suspects map[int][]*tree // by orphan: those that can have forked it
-	former   map[*tree]bool  // suspects of orphans that have died, as long as there are others without an owner
+	suspects map[int]suspicion // by orphan
+	former   map[*tree]bool    // suspects of orphans that have died, as long as there are others without an owner
 	seen     map[int]sighting
 	sessions map[int]*tree // of sightings
+}
+
+// suspicion is who can have forked an orphan.
+type suspicion struct {
+	trees []*tree
+	ours  bool // it descends from a command, and from no other program
 }
 
 // sighting is a process that was seen among the descendants of a leader.
@@ -28,7 +34,7 @@ type sighting struct {
 }
 
 func (d *doubts) init() {
-	d.suspects, d.former = map[int][]*tree{}, map[*tree]bool{}
+	d.suspects, d.former = map[int]suspicion{}, map[*tree]bool{}
 	d.seen, d.sessions = map[int]sighting{}, map[int]*tree{}
 }
 
@@ -96,7 +102,6 @@ func (a *adoption) decideLocked(pid int) *tree {
 // It notes all that can have forked it: those that live now and are not younger. One that
 // is gone had no orphans when it was looked at, but for those of which the same holds.
 func (a *adoption) suspectLocked(pid int) *tree {
-	list, known := a.doubts.suspects[pid]
 	s, alive, err := procfs.Living(pid)
 	if err != nil || !alive {
 		return nil
@@ -104,48 +109,64 @@ func (a *adoption) suspectLocked(pid int) *tree {
 	if t := a.doubts.seenWith(s); t != nil {
 		return t
 	}
-	if !known && !a.foreign(pid) {
-		list = a.registry.since(s.Start)
-		for t := range a.doubts.former {
-			if t.born <= s.Start && !slices.Contains(list, t) {
-				list = append(list, t)
-			}
-		}
-		for _, t := range list {
-			a.doubts.former[t] = true
-		}
+	of, known := a.doubts.suspects[pid]
+	if !known {
+		of = a.suspicionOf(pid, s.Start)
+		a.doubts.suspects[pid] = of
 	}
-	a.doubts.suspects[pid] = list
-	if len(list) == 1 && a.sealed && a.registry.numbered(list[0].number) != nil {
-		return list[0]
+	if of.ours && len(of.trees) == 1 && a.registry.numbered(of.trees[0].number) != nil {
+		return of.trees[0]
 	}
 	return nil
 }
 
-// foreign reports whether an orphan comes from no command. A program can have children
-// from before it was started (exec), and process 1 of a container adopts everybody.
-func (a *adoption) foreign(pid int) bool {
+// suspicionOf finds out who can have forked an orphan. A program can have children from
+// before it was started (exec), and process 1 of a container adopts everybody: those do
+// not have its seal, and are nobody's.
+func (a *adoption) suspicionOf(pid int, start uint64) (of suspicion) {
 	limit, err := procfs.Locks.Get(pid)
-	return a.sealed && !a.privileged && err == nil && limit.Hard == procfs.Unlimited
+	_, sealed := procfs.ParseSeal(limit.Hard)
+	lowered := limit.Hard != procfs.Unlimited && !sealed
+	of.ours = err == nil && a.sealed && (limit.Hard == a.self.Seal() || lowered)
+	if a.sealed && !a.privileged && !of.ours {
+		return suspicion{}
+	}
+	of.trees = a.registry.since(start)
+	for t := range a.doubts.former {
+		if t.born <= start && !slices.Contains(of.trees, t) {
+			of.trees = append(of.trees, t)
+		}
+	}
+	for _, t := range of.trees {
+		a.doubts.former[t] = true
+	}
+	return of
 }
 
 // condemnedLocked reports whether an orphan without an owner is to be killed with a tree:
 // whoever has forked it was killed.
 func (a *adoption) condemnedLocked(pid int, t *tree) bool {
-	list := a.doubts.suspects[pid]
-	return a.sealed && a.owners[pid] == nil && slices.Contains(list, t) &&
-		!slices.ContainsFunc(list, func(s *tree) bool { return !s.condemned.Load() })
+	of := a.doubts.suspects[pid]
+	return of.ours && a.owners[pid] == nil && slices.Contains(of.trees, t) &&
+		!slices.ContainsFunc(of.trees, func(s *tree) bool { return !s.condemned.Load() })
 }
 
-// lookAround looks at the orphans now, while as much as possible is known of them.
+// lookAround looks at the orphans now, while as much as possible is known of them, and at
+// siblings of all commands. It reaps siblings that are dead.
 func (a *adoption) lookAround() {
-	if a.childless() || !a.lists {
+	alone := true
+	a.eachStranger(func(int) { alone = false })
+	if !a.lists || alone && a.childless() {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	lockorder.Slow()
 	_ = procfs.ReadChildren(a.own, func(pid int) { a.decideLocked(pid) })
+	a.eachStranger(func(pid int) { // once more: before, others could have reaped it
+		a.decideLocked(pid)
+		a.reapLocked(pid)
+	})
 }
 
 // strays returns the living processes without an owner of which a tree that is asked
@@ -154,13 +175,13 @@ func (a *adoption) strays(asked func(*tree) bool) (s Strays) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	lockorder.Slow()
-	for pid, list := range a.doubts.suspects {
-		if a.owners[pid] != nil || !slices.ContainsFunc(list, asked) {
+	for pid, of := range a.doubts.suspects {
+		if a.owners[pid] != nil || !slices.ContainsFunc(of.trees, asked) {
 			continue
 		}
 		switch l, alive, _ := procfs.Living(pid); {
 		case !alive:
-		case slices.ContainsFunc(list, func(t *tree) bool { return t.scope != list[0].scope }):
+		case slices.ContainsFunc(of.trees, func(t *tree) bool { return t.scope != of.trees[0].scope }):
 			s.Others++
 		default:
 			s.Members = append(s.Members, member(l))

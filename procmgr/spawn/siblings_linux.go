@@ -60,16 +60,33 @@ func (t *threadLists) close() {
 	t.lists.Range(func(_, fd any) bool { return unix.Close(fd.(int)) == nil })
 }
 
-// siblings calls visit for the children of this program that are on the list of a tree's
-// leader, and neither commands nor others.
+// siblings calls visit for the siblings of a tree's leader that are no commands.
 func (a *adoption) siblings(t *tree, visit func(pid int)) {
-	if !a.exclusive || !a.lists || t.thread == 0 || t.cgroup != nil || a.registry.count() > mostForSiblings {
+	if !a.seesSiblings() || t.thread == 0 || t.cgroup != nil {
 		return
 	}
-	list, err := a.threadLists.list(t.thread)
-	if err != nil {
-		return
+	if list, err := a.threadLists.list(t.thread); err == nil {
+		a.strangers(list, visit)
 	}
+}
+
+func (a *adoption) seesSiblings() bool {
+	return a.exclusive && a.lists && a.registry.count() <= mostForSiblings
+}
+
+// eachStranger calls strangers for every thread that has forked a command.
+func (a *adoption) eachStranger(visit func(pid int)) {
+	if a.seesSiblings() {
+		a.threadLists.lists.Range(func(_, fd any) bool {
+			a.strangers(fd.(int), visit)
+			return true
+		})
+	}
+}
+
+// strangers calls visit for what is on the list of a thread and neither leads a tree nor
+// is another child of this program.
+func (a *adoption) strangers(list int, visit func(pid int)) {
 	var buf [64]int
 	children := buf[:0]
 	_ = procfs.ReadChildren(list, func(pid int) { children = append(children, pid) })
