@@ -38,14 +38,14 @@ func callCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "call TOOL [JSON]",
 		Short: "Call one tool, as an agent would",
-		Long: `Call one tool and print what an agent would read. Without --url the tool runs in
-this very process, and what it started ends with it. With --url it asks a running
+		Long: `Call one tool and print what an agent would read. Without --url, the tool runs in
+this program, which ends what the tool started. With --url, it asks a running
 server, with the token that proctor serve uses. JSON - reads standard input.`,
 		Example: `  proctor call process_start '{"command": "go test ./..."}'
   proctor call --url http://127.0.0.1:7337/mcp process_list`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
-				return usage("call takes a tool and its arguments as one JSON text in quotes, or no arguments, and got %d words; such as: proctor call process_list '{\"state\": \"running\"}'", len(args))
+				return usage("call takes a tool and, in quotes, its arguments as JSON, and got %d words; an example: proctor call process_list '{\"state\": \"running\"}'", len(args))
 			}
 			return nil
 		},
@@ -63,13 +63,13 @@ server, with the token that proctor serve uses. JSON - reads standard input.`,
 	flags.StringVar(&o.url, "url", "", "Streamable HTTP address of a running server, http://HOST:PORT/mcp")
 	flags.StringVar(&o.tokenFile, "token-file", "", "file that holds the token for --url")
 	flags.BoolVar(&o.json, "json", false, "print the structured content instead of the text")
-	flags.Lookup("workdir").Usage = "directory that processes start in; by default this one, unless it is /"
+	flags.Lookup("workdir").Usage = "directory that processes start in; by default the current one, unless that is /"
 	flags.Lookup("log-level").DefValue = "warn"
 	o.log.level = "warn"
 	return cmd
 }
 
-// checkSide refuses flags that have no effect with --url, or without.
+// checkSide refuses flags that have no effect with --url, or no effect without it.
 func checkSide(flags *pflag.FlagSet, server bool) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		switch f.Name {
@@ -103,8 +103,8 @@ func callTool(ctx context.Context, sys system, o *callOptions, args []string) er
 	if err := json.Unmarshal([]byte(text), &any); err != nil {
 		return usage("the arguments of %s are not JSON (%v): %.80s\nWrite them as '{\"name\": \"value\"}'", args[0], err, text)
 	}
-	// A server refuses these too: of a key that stands twice one reader takes the
-	// first, another the last.
+	// A server refuses these as well: of two equal keys some readers take the first and
+	// some the last.
 	var bad *jsontext.SyntacticError
 	switch _, err := jsontext.AppendFormat(nil, text); {
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &bad):
@@ -127,7 +127,7 @@ func callTool(ctx context.Context, sys system, o *callOptions, args []string) er
 	return printResult(sys.stdout, result, o.json)
 }
 
-// readAll reads until the end or until ctx ends.
+// readAll reads to the end, or until ctx ends.
 func readAll(ctx context.Context, r io.Reader) (text []byte, err error) {
 	read := make(chan struct{})
 	go func() {
@@ -142,7 +142,7 @@ func readAll(ctx context.Context, r io.Reader) (text []byte, err error) {
 	}
 }
 
-// callHere answers out of a process manager of its own.
+// callHere calls a tool of this program.
 func callHere(ctx context.Context, sys system, o *callOptions, id caller.Identity, tool string, arguments json.RawMessage) (*mcp.CallToolResult, error) {
 	if o.workdir == "" {
 		o.workdir = startDirectory()
@@ -169,12 +169,12 @@ func callHere(ctx context.Context, sys system, o *callOptions, id caller.Identit
 		scope = procmgr.Chat(id.DefaultChat)
 	}
 	if running, _ := p.manager.In(scope).List(procmgr.FilterRunning, 1); len(running) > 0 {
-		fmt.Fprintln(sys.stderr, "proctor: ending what this call started; to keep it, run proctor serve and call with --url")
+		fmt.Fprintln(sys.stderr, "proctor: ending what this call started; to keep it running, start proctor serve and call with --url")
 	}
 	return result, errors.Join(err, p.close())
 }
 
-// callServer asks a running server.
+// callServer calls a tool of a running server.
 func callServer(ctx context.Context, sys system, o *callOptions, id caller.Identity, tool string, arguments json.RawMessage) (*mcp.CallToolResult, error) {
 	u, err := url.Parse(o.url)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") == "" || strings.HasSuffix(u.Path, "/sse") || strings.HasSuffix(u.Path, "/message") {
@@ -182,8 +182,8 @@ func callServer(ctx context.Context, sys system, o *callOptions, id caller.Ident
 	}
 	headers := map[string]string{}
 	if o.tokenFile != "" || sys.getenv(tokenVariable) != "" || probe.Loopback(u.Hostname()) != nil {
-		// The token that serve keeps is for this machine alone. Without one the
-		// server says what it wants.
+		// The token that serve keeps is for this machine alone. A server that wants one and
+		// gets none says so.
 		t, err := findToken(sys, o.tokenFile)
 		switch {
 		case err == nil:
@@ -216,8 +216,8 @@ func callServer(ctx context.Context, sys system, o *callOptions, id caller.Ident
 	return result, nil
 }
 
-// greetTime is how long a server may take to greet. A tool may take longer: it
-// waits.
+// greetTime is how long a server may take until it has listed its tools. A call may
+// take longer.
 const greetTime = 10 * time.Second
 
 func ask(ctx context.Context, c *client.Client, tool string, arguments json.RawMessage) (*mcp.CallToolResult, error) {
@@ -242,7 +242,7 @@ func unknownTool(tool string, names []string) error {
 	return usage("there is no tool %q; there are %s", tool, strings.Join(names, ", "))
 }
 
-// greet begins the session and returns the names of the tools.
+// greet begins a session and returns the names of the tools.
 func greet(ctx context.Context, c *client.Client) (names []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, greetTime)
 	defer cancel()

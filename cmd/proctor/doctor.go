@@ -16,9 +16,9 @@ func doctorCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Show what this machine offers for ending and limiting processes",
-		Long: `Show what this machine offers for ending and limiting processes, tried out as a
-server does at its start: the kill domain that process_signal reaches, what it rests
-on, and whether --memory-limit and --pids-limit can be had.`,
+		Long: `Show what this machine offers for ending and limiting processes. It tries out the
+same things as a server when it starts: the kill domain that process_signal reaches,
+what that depends on, and whether --memory-limit and --pids-limit work.`,
 		Example: "  proctor doctor --json",
 		Args:    noArgs,
 	}
@@ -56,13 +56,13 @@ on, and whether --memory-limit and --pids-limit can be had.`,
 	return cmd
 }
 
-// reaches says what a kill domain holds.
+// reaches says which processes a kill domain holds.
 func reaches(d spawn.KillDomain) string {
 	switch d {
 	case spawn.KillDomainCgroup, spawn.KillDomainJob:
 		return "all that a command forks"
 	case spawn.KillDomainDescendants:
-		return "all that a command forks, but what forks and dies at full speed in ever new sessions"
+		return "all that a command forks, except for a chain of processes that fork and exit at full speed"
 	}
 	return "what stays in the process group; daemons leave it"
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/proctor-mcp/proctor/tools"
 )
 
-// checkFlags refuses flags of text that are empty, most often because a variable is:
-// --launcher "$SANDBOX" must not start a server without one.
+// checkFlags refuses a flag with an empty text, which most often comes from an empty
+// variable: --launcher "$SANDBOX" must not start a server without a sandbox.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		list, isList := f.Value.(pflag.SliceValue)
@@ -22,7 +22,7 @@ func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 	return err
 }
 
-// flagError says what a flag takes, which the parser's own error does not.
+// flagError says which values a flag takes. The parser's own error does not.
 func flagError(_ *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
@@ -42,7 +42,7 @@ func flagError(_ *cobra.Command, err error) error {
 	return usage("--%s is %q; it must be %s", invalid.GetFlag().Name, invalid.GetValue(), want)
 }
 
-// noArgs is for commands that take flags and nothing else.
+// noArgs refuses arguments, for commands that take only flags.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage("%s takes no arguments, and got %q", cmd.CommandPath(), args[0])
@@ -58,8 +58,8 @@ func atLeastZero(flag string, limit int) error {
 	return nil
 }
 
-// helpOnWhatThereIs has "proctor help WORD" fail for a word that is none.
-func helpOnWhatThereIs(root *cobra.Command) {
+// refuseUnknownTopics makes "proctor help WORD" fail for a word that has no help.
+func refuseUnknownTopics(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() != "help" {

@@ -6,19 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hangUps tell of the other ends of a program's input and output: a client that
-// is gone is then noticed although there is nothing to read from it or to write.
-type hangUps struct{ in, out chan struct{} } // closed when the other end is
+// hangUps are closed when the other end of the program's input or output is closed. So
+// the program notices that its client is gone while it neither reads nor writes.
+type hangUps struct{ in, out chan struct{} }
 
 func newHangUps() hangUps { return hangUps{make(chan struct{}), make(chan struct{})} }
 
-// watch begins to watch pipes and sockets. The thread that it takes ends with
-// the program.
+// watch begins to watch pipes and sockets. It takes a thread until the program ends.
 func (h hangUps) watch(in, out any) {
 	watched, gone := []unix.PollFd{}, []chan struct{}{}
 	for stream, ch := range map[any]chan struct{}{in: h.in, out: h.out} {
 		if f, ok := stream.(*os.File); ok {
-			watched = append(watched, unix.PollFd{Fd: int32(f.Fd())}) // a hang-up is always reported, poll(2)
+			watched = append(watched, unix.PollFd{Fd: int32(f.Fd())}) // poll(2) always reports a hang-up
 			gone = append(gone, ch)
 		}
 	}
@@ -30,7 +29,7 @@ func (h hangUps) watch(in, out any) {
 			for i := range watched {
 				if watched[i].Revents != 0 && watched[i].Fd >= 0 {
 					close(gone[i])
-					watched[i].Fd = -1 // is left out from now on
+					watched[i].Fd = -1 // poll ignores it from now on
 					open--
 				}
 			}

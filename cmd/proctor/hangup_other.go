@@ -2,8 +2,8 @@
 
 package main
 
-// hangUps are never told here: the end of the input is noticed when it is read,
-// a client that is gone at the next write.
+// hangUps are never closed here: the program notices the end of its input when it reads,
+// and a client that is gone when it writes.
 type hangUps struct{ in, out chan struct{} }
 
 func newHangUps() hangUps { return hangUps{} }

@@ -42,8 +42,8 @@ func (o *logOptions) open(w io.Writer) (*logger, error) {
 	}
 }
 
-// replaceText returns a slog ReplaceAttr that keeps what agents send from
-// steering the terminal that shows the log.
+// replaceText returns a ReplaceAttr for slog. With it, text from agents cannot control
+// the terminal that shows the log.
 func replaceText(replace func(string) string) func([]string, slog.Attr) slog.Attr {
 	return func(_ []string, a slog.Attr) slog.Attr {
 		if kind := a.Value.Kind(); a.Key != slog.TimeKey && a.Key != slog.LevelKey && (kind == slog.KindString || kind == slog.KindAny) {
@@ -53,12 +53,12 @@ func replaceText(replace func(string) string) func([]string, slog.Attr) slog.Att
 	}
 }
 
-// escapeCharacter shows the one control character that the text handler lets
-// through; it quotes the others.
+// escapeCharacter replaces the one control character that the text handler does not
+// quote.
 func escapeCharacter(s string) string { return strings.ReplaceAll(s, "\x1b", "␛") }
 
-// asciiControls escapes what encoding/json leaves as it is: the controls above
-// ASCII and the marks that turn the direction of writing.
+// asciiControls escapes what encoding/json does not: control characters above ASCII, and
+// the marks that change the direction of writing.
 func asciiControls(s string) string {
 	hidden := func(r rune) bool { return r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) }
 	if !strings.ContainsFunc(s, hidden) {

@@ -1,5 +1,4 @@
-// Command proctor runs processes for AI agents. See the README, or
-// proctor help.
+// Command proctor runs processes for AI agents: see README and proctor help.
 package main
 
 import (
@@ -18,23 +17,7 @@ import (
 )
 
 func main() {
-	// A client that goes away must not end us before what it started is ended:
-	// with SIGPIPE caught, writing to it is an error like any other. Ignored
-	// instead of caught, it would be ignored in our children too.
-	ignored := []os.Signal{syscall.SIGPIPE}
-	ends := []os.Signal{syscall.SIGTERM}
-	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
-		if signal.Ignored(sig) { // nohup asks for that, and & in a script
-			ignored = append(ignored, sig)
-		} else {
-			ends = append(ends, sig)
-		}
-	}
-	if signal.Ignored(syscall.SIGQUIT) {
-		ignored = append(ignored, syscall.SIGQUIT)
-	}
-	signal.Notify(make(chan os.Signal, 1), ignored...)
-	ctx, stop := signal.NotifyContext(context.Background(), ends...)
+	ctx, stop := signals()
 	defer stop()
 	host := spawn.Setup(spawn.SetupOptions{Guard: early.GuardName, OnlyCommands: true})
 	stderr := &unhurried{w: os.Stderr}
@@ -51,20 +34,42 @@ func main() {
 	}))
 }
 
-// system is what a command has to do with the world.
+// signals returns a context that the usual signals end. A signal that was ignored when
+// the program was started (by nohup, or by & in a script) still does nothing, but it is
+// caught: children would inherit an ignored signal.
+func signals() (ctx context.Context, stop func()) {
+	// Writing to a client that is gone must fail, and not end the program before it has
+	// ended what the client started.
+	dropped := []os.Signal{syscall.SIGPIPE}
+	ends := []os.Signal{syscall.SIGTERM}
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if signal.Ignored(sig) {
+			dropped = append(dropped, sig)
+		} else {
+			ends = append(ends, sig)
+		}
+	}
+	if signal.Ignored(syscall.SIGQUIT) {
+		dropped = append(dropped, syscall.SIGQUIT)
+	}
+	signal.Notify(make(chan os.Signal, 1), dropped...)
+	return signal.NotifyContext(context.Background(), ends...)
+}
+
+// system is what a command uses of the world outside.
 type system struct {
 	args           []string
 	environ        []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	host           *spawn.Host // nil: nothing process-wide was set up
+	host           *spawn.Host // nil in tests that set up nothing for the whole process
 }
 
 // The program's exit codes.
 const (
 	exitOK      = 0
-	exitFailure = 1 // it could not do what was asked, or the tool refused
-	exitUsage   = 2 // it was asked in the wrong way
+	exitFailure = 1 // the program cannot do what was asked, or the tool refused
+	exitUsage   = 2 // the command line is wrong
 )
 
 // run runs the program and returns its exit code.
@@ -89,19 +94,19 @@ func run(ctx context.Context, sys system) int {
 	}
 }
 
-// failure is an error of a command that was asked in the right way.
+// failure is an error that the command line is not the cause of.
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// usageError is the error of a command that was asked in the wrong way.
+// usageError is an error in the command line.
 type usageError struct{ text string }
 
 func (e usageError) Error() string { return e.text }
 
 func usage(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-// errRefused says that the tool refused; its answer was printed.
+// errRefused is returned after the answer of a tool that refused was printed.
 var errRefused = errors.New("the tool refused")
 
 // getenv returns a variable of the environment, or "".
@@ -114,7 +119,7 @@ func (s system) getenv(name string) string {
 	return ""
 }
 
-// isTerminal says that a person sees w.
+// isTerminal reports whether w is a terminal, where a person reads.
 func isTerminal(w io.Writer) bool {
 	if u, ok := w.(*unhurried); ok {
 		w = u.w

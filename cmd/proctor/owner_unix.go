@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// ownFile says that a file belongs to this user, or to root.
+// ownFile reports whether a file belongs to this user or to root.
 func ownFile(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (int(stat.Uid) == os.Geteuid() || stat.Uid == 0)

@@ -22,7 +22,7 @@ import (
 
 const (
 	defaultListen = "127.0.0.1:7337"
-	// maxSocketPath is what unix(7) leaves room for.
+	// maxSocketPath is the longest path of a socket, in bytes (unix(7)).
 	maxSocketPath = 107
 )
 
@@ -42,8 +42,8 @@ func serveCommand(sys system) *cobra.Command {
 		Use:   "serve",
 		Short: "Serve many clients over HTTP",
 		Long: `Serve MCP over Streamable HTTP at /mcp and over legacy SSE at /sse. Every
-request must carry the token: $PROCTOR_TOKEN, --token-file, or one that is made
-at the first start and kept in $XDG_STATE_HOME/proctor/token.`,
+request must carry the token: $PROCTOR_TOKEN, --token-file, or one that the first
+start makes and keeps in $XDG_STATE_HOME/proctor/token.`,
 		Example: "  proctor serve --listen 127.0.0.1:8080",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return serve(cmd, sys, &o) },
@@ -74,7 +74,7 @@ func serve(cmd *cobra.Command, sys system, o *serveOptions) error {
 		return err
 	}
 	err = serveWith(cmd, sys, o, p)
-	return cmp.Or(err, p.close()) // what it has made is taken away whatever went wrong
+	return cmp.Or(err, p.close()) // whatever went wrong, nothing stays behind
 }
 
 func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) error {
@@ -128,7 +128,7 @@ func serveWith(cmd *cobra.Command, sys system, o *serveOptions, p *program) erro
 	return nil
 }
 
-// listenHint is what can be done about an address that is not to be had.
+// listenHint says what to do when Proctor cannot listen on an address.
 func listenHint(address string, err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -149,7 +149,7 @@ func isPort(text string) bool {
 	return err == nil
 }
 
-// checkAddresses refuses what would open the machine by accident.
+// checkAddresses refuses addresses that would open the machine by accident.
 func (o *serveOptions) checkAddresses() error {
 	for _, address := range o.listen {
 		host, port, err := net.SplitHostPort(address)
@@ -190,7 +190,7 @@ func (o *serveOptions) checkAddresses() error {
 	return nil
 }
 
-// welcome tells a person how to go on. It never shows the token.
+// welcome tells a person what to do next. It never shows the token.
 func welcome(w io.Writer, address, tokenFrom string) {
 	endpoint := "http://" + address + "/mcp"
 	fmt.Fprintf(w, "\nProctor listens on %s\n", endpoint)

@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	// maxUnread is how much of the log waits for a reader, in bytes.
+	// maxUnread is how many bytes of the log wait for a reader.
 	maxUnread = 1 << 20
-	// flushTime is how long the program's end waits for it.
+	// flushTime is how long the program waits for a reader when it ends.
 	flushTime = time.Second
 )
 
-// unhurried writes to w without ever waiting for it: a client that does not read
-// the log must not stop calls, or keep from their end what the server runs. What
-// does not fit is lost and counted.
+// unhurried is a writer that never waits for w: a client that does not read the log
+// must neither stop calls nor keep processes alive. It drops what w does not take in
+// time, and counts it.
 type unhurried struct {
 	w io.Writer
 
 	mu     sync.Mutex // guards the fields below
 	unread [][]byte
 	bytes  int           // in unread
-	lost   int           // writes
-	ended  chan struct{} // closed when nothing is being written; nil before the first
+	lost   int           // dropped writes
+	ended  chan struct{} // closed when drain returns; nil before the first write
 }
 
 func (u *unhurried) Write(p []byte) (int, error) {
@@ -43,7 +43,7 @@ func (u *unhurried) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// drain writes until nothing is left.
+// drain writes what is unread until there is no more.
 func (u *unhurried) drain(ended chan struct{}) {
 	for {
 		u.mu.Lock()
@@ -56,15 +56,15 @@ func (u *unhurried) drain(ended chan struct{}) {
 		}
 		u.mu.Unlock()
 		for _, p := range unread {
-			_, _ = u.w.Write(p) // nobody is left to tell
+			_, _ = u.w.Write(p) // an error could only be written to w
 		}
 		if lost > 0 {
-			fmt.Fprintf(u.w, "proctor: %d records were lost, since nobody read them\n", lost)
+			fmt.Fprintf(u.w, "proctor: %d log records were dropped because nobody read the log\n", lost)
 		}
 	}
 }
 
-// flush waits until all is written, at most flushTime.
+// flush waits until everything is written, at most flushTime.
 func (u *unhurried) flush() {
 	u.mu.Lock()
 	ended := u.ended

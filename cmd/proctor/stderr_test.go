@@ -13,8 +13,8 @@ import (
 	"github.com/proctor-mcp/proctor/proctest"
 )
 
-// A client that does not read the log keeps nobody from anything.
-func TestALogThatNobodyReads(t *testing.T) {
+// A client that does not read the log delays no call.
+func TestCallsGoOnWhenNobodyReadsTheLog(t *testing.T) {
 	unread, full, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +39,8 @@ func TestALogThatNobodyReads(t *testing.T) {
 	}
 }
 
-// What was lost is counted, and what was not comes in order.
-func TestUnhurriedCountsWhatIsLost(t *testing.T) {
+// The log says how many records were dropped. The others come in order.
+func TestDroppedLogRecordsAreCounted(t *testing.T) {
 	read, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestUnhurriedCountsWhatIsLost(t *testing.T) {
 	}
 	var text strings.Builder
 	buffer := make([]byte, 1<<16)
-	for !strings.Contains(text.String(), "records were lost") {
+	for !strings.Contains(text.String(), "records were dropped") {
 		n, err := read.Read(buffer)
 		if err != nil {
 			t.Fatal(err)

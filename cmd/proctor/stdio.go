@@ -20,14 +20,14 @@ func stdioCommand(sys system) *cobra.Command {
 		Use:   "stdio",
 		Short: "Serve one client over standard input and output",
 		Long: `Serve one MCP client over standard input and output. The client starts this
-command; when it closes the input, everything that it started is ended.`,
+command. When it closes the input, Proctor ends every process and exits.`,
 		Example: "  proctor stdio --chat-id my-chat",
 		Args:    noArgs,
 	}
 	o.register(cmd.Flags())
 	limited(cmd, o.registerLimits)
 	cmd.Flags().StringVar(&chat, "chat-id", "", "chat of calls that name none; by default $"+chatVariable)
-	cmd.Flags().Lookup("workdir").Usage = "directory that processes start in; by default the one it is started in, unless that is /"
+	cmd.Flags().Lookup("workdir").Usage = "directory that processes start in; by default the current one, unless that is /"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		id, err := stdioIdentity(sys, chat)
 		if err != nil {
@@ -45,12 +45,12 @@ command; when it closes the input, everything that it started is ended.`,
 		serve := &transport.Stdio{
 			Server: transport.NewServer(p.tools, version, p.log.Logger), Identity: id, Log: p.log.Logger,
 			HungUp: gone.in, Unread: gone.out,
-			// Before there is anything to end, the thread would only delay the start.
+			// Before the first call there is nothing to end, and the thread would delay the start.
 			OnCall: func() { gone.watch(sys.stdin, sys.stdout) },
 		}
 		err = serve.Serve(cmd.Context(), sys.stdin, sys.stdout)
 		if errors.Is(err, context.Canceled) {
-			err = nil // asked to end by a signal
+			err = nil // a signal ended the program
 		}
 		closeErr := p.close()
 		if err != nil {
@@ -61,7 +61,7 @@ command; when it closes the input, everything that it started is ended.`,
 	return cmd
 }
 
-// chatVariable names the chat that a process was started for.
+// chatVariable is the variable that names the chat for which a process was started.
 const chatVariable = "CODER_CHAT_ID"
 
 func stdioIdentity(sys system, chat string) (caller.Identity, error) {
@@ -75,8 +75,8 @@ func stdioIdentity(sys system, chat string) (caller.Identity, error) {
 	return caller.Identity{Token: "stdio", DefaultChat: chat}, nil
 }
 
-// startDirectory returns where the program was started, or "" if that is the
-// root, where clients without a project start their servers.
+// startDirectory returns the current directory, or "" if that is the root: there,
+// clients without a project start their servers.
 func startDirectory() string {
 	dir, err := os.Getwd()
 	if err != nil || filepath.Dir(dir) == dir {

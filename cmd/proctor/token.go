@@ -18,11 +18,11 @@ import (
 
 const tokenVariable = "PROCTOR_TOKEN"
 
-// bearer is the secret by which a client asks, and where it came from, for people.
+// bearer is the secret that a client sends, and where it came from, for people.
 type bearer struct{ secret, from string }
 
-// findToken returns the token by which a client asks: the first of the file, else
-// that of the environment, else the first of the file that serve keeps.
+// findToken returns the token that a client sends: the first one of the file, otherwise
+// that of the environment, otherwise the first one of the file that serve keeps.
 func findToken(sys system, file string) (bearer, error) {
 	if secret := sys.getenv(tokenVariable); secret != "" && file == "" {
 		_, err := checkTokens(secret, "the environment variable "+tokenVariable)
@@ -41,7 +41,7 @@ func findToken(sys system, file string) (bearer, error) {
 	return bearer{firstToken(text), file}, nil
 }
 
-// firstToken returns the secret of the first line that has one.
+// firstToken returns the secret in the first line that has one.
 func firstToken(text string) string {
 	for line := range strings.Lines(text) {
 		if words := strings.Fields(line); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
@@ -51,21 +51,21 @@ func firstToken(text string) string {
 	return ""
 }
 
-// tokenKeeper are the tokens by which a server lets in. Those of a file are read
-// anew when it changes, so that they can be changed without a restart.
+// tokenKeeper holds the tokens that a server accepts. It reads a file again when the
+// file changes, so that a person can change tokens without a restart.
 type tokenKeeper struct {
 	from string // for people
-	file string // "" if they are of the environment
+	file string // "" if the tokens come from the environment
 	log  *slog.Logger
 
 	mu        sync.Mutex // guards the fields below
 	tokens    []transport.Token
-	seen      fs.FileInfo // of the version that the tokens are of
+	seen      fs.FileInfo // of the file when the tokens were read
 	complaint string      // why the file cannot be used, "" if it can
 }
 
-// keepTokens finds the tokens of a server as findToken does. The file that serve
-// keeps is made if it is not there.
+// keepTokens finds the tokens of a server where findToken looks. It makes the file that
+// serve keeps if there is none.
 func keepTokens(sys system, file string, log *slog.Logger) (*tokenKeeper, error) {
 	k := &tokenKeeper{file: file, from: file, log: log}
 	if secret := sys.getenv(tokenVariable); secret != "" && file == "" {
@@ -89,7 +89,7 @@ func keepTokens(sys system, file string, log *slog.Logger) (*tokenKeeper, error)
 	return k, k.load()
 }
 
-// identify lets in who has one of the tokens.
+// identify accepts a caller who has one of the tokens.
 func (k *tokenKeeper) identify(authorization string) (caller.Identity, bool) {
 	if k.file != "" {
 		k.complain(k.load())
@@ -100,7 +100,7 @@ func (k *tokenKeeper) identify(authorization string) (caller.Identity, bool) {
 	return transport.Identify(tokens, authorization)
 }
 
-// complain logs why the tokens could not be read, once for each cause.
+// complain logs why the tokens cannot be read, once for each cause.
 func (k *tokenKeeper) complain(err error) {
 	text := ""
 	if err != nil {
@@ -111,19 +111,19 @@ func (k *tokenKeeper) complain(err error) {
 	k.complaint = text
 	k.mu.Unlock()
 	if !known && err != nil {
-		k.log.Error("cannot read the tokens anew", "error", err)
+		k.log.Error("cannot read the changed tokens", "error", err)
 	}
 }
 
-// load reads the file if it has changed. When it is gone nobody is let in any
-// more; one that cannot be used, half written perhaps, changes nothing.
+// load reads the file if it has changed. Without a file nobody is accepted any more. A
+// file that cannot be used, perhaps half written, changes nothing.
 func (k *tokenKeeper) load() error {
 	info, err := os.Stat(k.file)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if errors.Is(err, fs.ErrNotExist) && k.seen != nil {
 		k.tokens, k.seen = nil, nil
-		return fmt.Errorf("the token file %s is gone: nobody is let in", k.file)
+		return fmt.Errorf("the token file %s is gone: nobody is accepted", k.file)
 	}
 	if err == nil && k.seen != nil && os.SameFile(info, k.seen) && info.Size() == k.seen.Size() &&
 		info.ModTime().Equal(k.seen.ModTime()) && info.Mode() == k.seen.Mode() {
@@ -137,7 +137,7 @@ func (k *tokenKeeper) load() error {
 	return nil
 }
 
-// tokenFile is where serve keeps the token that it made.
+// tokenFile returns the file in which serve keeps the token that it made.
 func tokenFile(sys system) (string, error) {
 	state := stateDir(sys)
 	if state == "" {
@@ -146,7 +146,8 @@ func tokenFile(sys system) (string, error) {
 	return filepath.Join(state, "token"), nil
 }
 
-// stateDir is where the program keeps what it has to, or "" if nobody says where.
+// stateDir returns the folder for what the program keeps, or "" if neither variable
+// that could name one is set.
 func stateDir(sys system) string {
 	state := sys.getenv("XDG_STATE_HOME")
 	if state == "" || !filepath.IsAbs(state) { // relative ones are invalid (XDG base directory specification)
@@ -159,7 +160,7 @@ func stateDir(sys system) string {
 	return filepath.Join(state, "proctor")
 }
 
-// readTokens reads a file of tokens that is this user's own.
+// readTokens reads a file of tokens, which must belong to this user alone.
 func readTokens(file string) (text string, tokens []transport.Token, err error) {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -167,11 +168,11 @@ func readTokens(file string) (text string, tokens []transport.Token, err error) 
 	}
 	switch {
 	case !info.Mode().IsRegular() || info.Size() > maxTokenFile:
-		return "", nil, failure{fmt.Errorf("the token file %s is no regular file of at most %d bytes", file, maxTokenFile)}
+		return "", nil, failure{fmt.Errorf("the token file %s is not a regular file of at most %d bytes", file, maxTokenFile)}
 	case info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/':
 		return "", nil, failure{fmt.Errorf("the token file %s can be read by others; run: chmod 600 %s", file, file)}
 	case !ownFile(info):
-		return "", nil, failure{fmt.Errorf("the token file %s belongs to another user, who knows the token; make one of your own", file)}
+		return "", nil, failure{fmt.Errorf("the token file %s belongs to another user, who knows the token; make your own", file)}
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -192,8 +193,8 @@ func checkTokens(text, from string) ([]transport.Token, error) {
 	return tokens, nil
 }
 
-// makeToken writes a new token. Of two servers that start at once one makes it
-// and both read it.
+// makeToken writes a new token. If two servers start at once, one makes the token and
+// both read it.
 func makeToken(file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is the program's own.
+// version is the version of the program.
 const version = "0.1.0"
 
 func versionCommand() *cobra.Command {
