@@ -210,7 +210,7 @@ func figures() map[string][]figure {
 			{"fewer than %s.", number, "roomForThreads"},
 		},
 		"docs/chats.md":        {{"is 1 to %s characters", number, "MaxChatIDBytes"}},
-		"docs/kill-domains.md": {{"hunts it for %s;", duration, "spawn.killTime"}},
+		"docs/kill-domains.md": {{"hunts it for %s;", duration, "spawn.killTime"}, {"more than %s commands", number, "mostForSiblings"}},
 		"docs/transports.md": {
 			{"Proctor reports every %s", duration, "progressEvery"},
 			{"at least %s visible", number, "MinTokenBytes"},
