@@ -145,6 +145,7 @@ func release[P Place]() {
 			return
 		}
 	}
+	g.forgetIfIdle()
 	panic(fmt.Sprintf("lockorder: %v is released by a goroutine that did not take it", l))
 }
 
