@@ -45,7 +45,9 @@ load             a thousand live processes, a hostile chat, 10 GiB of output: th
 soak             use the program for hours; it must not grow
 END
 }
-lanes=("test" "format build lint vulnerabilities messages fuzz" "clients cgroup-v2" "domains")
+# Lanes run side by side, the steps of one in turn. A lane gives way to those before it,
+# which take longer. What measures runs alone.
+lanes=("cgroup-v2" "test" "domains" "clients" "format build lint vulnerabilities messages fuzz")
 alone="trials load soak"
 
 # missing_packages prints the packages of the programs that are missing.

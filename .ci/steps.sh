@@ -66,10 +66,12 @@ result() { # STEP
 # run_lanes runs the chosen steps of each lane one after the other, and the lanes side
 # by side. It prints what each has written in the order of "$chosen".
 run_lanes() { # LANE...
-  local lane ended running=0
+  local lane ended running=0 nice=0
   for lane; do
     (for s in $lane; do if is_chosen "$s"; then run "$s"; fi; done) &
     lanes_running+=($!)
+    renice -n $nice -p $! >/dev/null 2>&1 || true
+    nice=$((nice + 4))
     for s in $lane; do if is_chosen "$s"; then running=$((running + 1)); fi; done
   done
   while [ $running -gt 0 ]; do
@@ -133,6 +135,7 @@ run_all() { # LANE...
 
 clean() {
   local pid
+  set +m # it would tell about each
   for pid in ${lanes_running[@]+"${lanes_running[@]}"}; do kill -TERM -- "-$pid" 2>/dev/null; done
   rm -rf "$work"
 }
