@@ -407,7 +407,7 @@ func FuzzArguments(f *testing.F) {
 	for _, text := range []string{
 		`{}`, `null`, ``, `[]`, `{"command":"true"}`, `{"command":1}`, `{"wait_ms":1e400}`, `{"command":"x","wait_ms":1e999999999}`, `{"command":"x","wait_ms":1e-999999999}`, `{"wait_ms":5.0,"command":"x"}`,
 		`{"command":"x","env":{"A":"b"},"env":{"A":1}}`, `{"command":"x","wait_ms":-0}`, `{"command":"\ud800"}`,
-		`{"command":"x"}{}`, `{"process_id":"x","signal":"kill"}`, `{"limit":99999999999999999999}`, `{"Command":"x"}`,
+		`{"command":"x"}{}`, `{"process_id":"x","signal":"kill"}`, `{"limit":99999999999999999999}`, `{"Command":"x"}`, `{"&{":"9#7"}`,
 	} {
 		f.Add(text)
 	}
@@ -418,7 +418,8 @@ func FuzzArguments(f *testing.F) {
 			if in.Command == "" || in.WaitMS != nil && (*in.WaitMS < 0 || *in.WaitMS > 300_000) || in.TimeoutMS < 0 || len([]rune(in.Label)) > 200 {
 				t.Errorf("accepted %q as %+v", text, in)
 			}
-		} else if w := words("process_start", err); !strings.Contains(w, "Nothing was started") || len(w) > 20_000 || strings.Contains(w, "&{") {
+		} else if w := words("process_start", err); !strings.Contains(w, "Nothing was started") || len(w) > 20_000 ||
+			strings.Contains(w, "&{") && !strings.ContainsAny(text, `&\`) { // no struct of Go, unless the name of an argument looks like one
 			t.Errorf("refused %q with %q", text, w)
 		}
 		var sig schemas.SignalInput
