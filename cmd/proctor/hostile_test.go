@@ -378,7 +378,7 @@ func TestHostileLowersTheGuardsLimits(t *testing.T) {
 		s := harmed(t, as)
 		token := s.startEverything()
 		guard := strconv.Itoa(s.guard())
-		s.inChat("hostile", "process_start", `{"command":"prlimit --pid `+guard+` --nofile=0:0 --locks=0:0 --rttime=0:0 --nproc=0:0 --sigpending=0:0 --fsize=0:0"}`)
+		s.inChat("hostile", "process_start", `{"command":"prlimit --pid `+guard+` --as=0:0 --data=0:0 --stack=0:0 --memlock=0:0 --rss=0:0 --nofile=0:0 --locks=0:0 --rttime=0:0 --nproc=0:0 --sigpending=0:0 --fsize=0:0"}`)
 		s.killBesideGuard(token)
 	})
 }

@@ -27,6 +27,38 @@ func open(path string) (int, error) {
 	}
 }
 
+// openOf opens a file in the directory of a process. It allocates nothing: see Dir.
+func openOf(pid int, name string) (int, error) {
+	var buf [64]byte // "/proc/", 20 digits, "/", a name, and a zero byte
+	path := append(buf[:0], "/proc/"...)
+	path = appendInt(path, pid)
+	path = append(path, '/')
+	path = append(path, name...)
+	path = append(path, 0)
+	for {
+		here := -100 // AT_FDCWD
+		fd, _, errno := syscall.Syscall6(syscall.SYS_OPENAT, uintptr(here), uintptr(unsafe.Pointer(&path[0])), syscall.O_RDONLY|syscall.O_CLOEXEC, 0, 0, 0)
+		switch errno {
+		case 0:
+			return int(fd), nil
+		case syscall.EINTR:
+		default:
+			return -1, errno
+		}
+	}
+}
+
+// readOf reads a small file in the directory of a process in one go.
+func readOf(pid int, name string, buf []byte) ([]byte, error) {
+	fd, err := openOf(pid, name)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd)
+	n, err := readFd(fd, buf)
+	return buf[:max(n, 0)], err
+}
+
 func readFd(fd int, buf []byte) (int, error) {
 	for {
 		n, err := syscall.Read(fd, buf)
@@ -47,14 +79,16 @@ func atoi(text []byte) (n uint64) {
 	return n
 }
 
-func itoa(n int) string {
+func itoa(n int) string { return string(appendInt(nil, n)) }
+
+func appendInt(text []byte, n int) []byte {
 	var buf [20]byte
 	i := len(buf)
 	for {
 		i--
 		buf[i] = byte('0' + n%10)
 		if n /= 10; n == 0 {
-			return string(buf[i:])
+			return append(text, buf[i:]...)
 		}
 	}
 }
@@ -76,12 +110,14 @@ func entries(path string, visit func(name []byte)) error {
 		return err
 	}
 	defer syscall.Close(fd)
-	return entriesOf(fd, visit)
+	return entriesOf(fd, make([]byte, entriesBytes), visit)
 }
 
+// entriesBytes is how much of a directory is read at a time.
+const entriesBytes = 16 << 10
+
 // entriesOf is entries for a directory that is open.
-func entriesOf(fd int, visit func(name []byte)) error {
-	buf := make([]byte, 16<<10)
+func entriesOf(fd int, buf []byte, visit func(name []byte)) error {
 	for {
 		n, err := syscall.ReadDirent(fd, buf)
 		if err == syscall.EINTR {

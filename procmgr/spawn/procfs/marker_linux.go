@@ -19,7 +19,7 @@ func (i Instance) MarkerOf(n Number) string {
 // ReadMarker returns the value of the marker in the environment that a process
 // was started with, "" if there is none or it may not be read.
 func ReadMarker(pid int) string {
-	fd, err := open("/proc/" + itoa(pid) + "/environ")
+	fd, err := openOf(pid, "environ")
 	if err != nil {
 		return ""
 	}

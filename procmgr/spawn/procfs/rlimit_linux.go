@@ -59,7 +59,7 @@ func (r Resource) Set(limit Rlimit) (before Rlimit, err error) {
 // read reads "Max file locks  SOFT  HARD  locks" (proc_pid_limits(5)).
 func (r Resource) read(pid int) (limit Rlimit, err error) {
 	var buf [4096]byte
-	text, err := read("/proc/"+itoa(pid)+"/limits", buf[:])
+	text, err := readOf(pid, "limits", buf[:])
 	if err != nil {
 		return Rlimit{}, err
 	}

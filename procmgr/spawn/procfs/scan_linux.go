@@ -15,25 +15,29 @@ func Pids(visit func(pid int)) error {
 	return proc.Pids(visit)
 }
 
-// Dir is /proc, kept open.
-type Dir int
+// Dir is /proc, kept open, with the memory to read it: a guard whose right to more was
+// taken away must go on.
+type Dir struct {
+	fd  int
+	buf []byte
+}
 
 // OpenProc opens it.
 func OpenProc() (Dir, error) {
 	fd, err := open("/proc")
-	return Dir(fd), err
+	return Dir{fd, make([]byte, entriesBytes)}, err
 }
 
 // Close closes it.
-func (d Dir) Close() { _ = syscall.Close(int(d)) }
+func (d Dir) Close() { _ = syscall.Close(d.fd) }
 
 // Pids is Pids without opening anything.
 func (d Dir) Pids(visit func(pid int)) error {
-	if _, err := syscall.Seek(int(d), 0, 0); err != nil {
+	if _, err := syscall.Seek(d.fd, 0, 0); err != nil {
 		return err
 	}
 	self, seen := syscall.Getpid(), false
-	err := entriesOf(int(d), func(name []byte) {
+	err := entriesOf(d.fd, d.buf, func(name []byte) {
 		if pid := int(atoi(name)); pid > 0 {
 			seen = seen || pid == self
 			visit(pid)

@@ -39,7 +39,7 @@ const hidden = 1<<64 - 1
 // such process.
 func ReadStat(pid int) (Stat, error) {
 	var buf [1024]byte
-	text, err := read("/proc/"+itoa(pid)+"/stat", buf[:])
+	text, err := readOf(pid, "stat", buf[:])
 	if err != nil {
 		return Stat{}, err
 	}
@@ -95,7 +95,7 @@ func ReadStat(pid int) (Stat, error) {
 // proc_pid_status(5). ESRCH or ENOENT mean that there is no such process.
 func ReadTasks(pid int) (uid, threads int, err error) {
 	var buf [4096]byte
-	text, err := read("/proc/"+itoa(pid)+"/status", buf[:])
+	text, err := readOf(pid, "status", buf[:])
 	if err != nil {
 		return 0, 0, err
 	}
@@ -110,7 +110,7 @@ func ReadTasks(pid int) (uid, threads int, err error) {
 // NSpid in proc_pid_status(5).
 func InnerPid(pid int) (inner int, err error) {
 	var buf [4096]byte
-	text, err := read("/proc/"+itoa(pid)+"/status", buf[:])
+	text, err := readOf(pid, "status", buf[:])
 	if err != nil {
 		return 0, err
 	}
