@@ -25,10 +25,10 @@ const killTime = time.Second
 // system is just starting is ended like the others, even if its start takes longer than
 // Close. A second Close waits for the first and returns no error.
 func (m *Manager) Close(ctx context.Context) (Reach, error) {
+	reach := m.reach() // may start a program to find out
 	m.mu.Lock()
 	first := !m.isClosing()
 	m.close()
-	reach := m.reach()
 	reach.Escapes = reach.Escapes && m.seq > 0
 	m.mu.Unlock()
 	if !first {
