@@ -70,6 +70,9 @@ func (o *options) program(sys system) (*program, error) {
 		}),
 		log: log, grace: o.grace, ready: make(chan struct{}), closing: make(chan struct{}),
 	}
+	if sys.host != nil {
+		sys.host.LogTo(log.Logger) // before anything is started
+	}
 	go p.prepare(sys.host, o.isServer)
 	return p, nil
 }
@@ -78,7 +81,6 @@ func (o *options) program(sys system) (*program, error) {
 func (p *program) prepare(host *spawn.Host, isServer bool) {
 	defer close(p.ready)
 	if host != nil {
-		host.LogTo(p.log.Logger)
 		p.log.Info("ready to start processes", "kill_domain", string(host.KillDomain()))
 	}
 	if !isServer {
