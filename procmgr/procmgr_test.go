@@ -63,6 +63,9 @@ func newManager(t testing.TB, opts Options) *Manager {
 	if opts.Host == nil {
 		opts.Host = host
 	}
+	if opts.Clock == nil {
+		opts.Clock = proctest.PatientClock()
+	}
 	m := New(opts)
 	t.Cleanup(func() {
 		if _, err := m.Close(context.Background()); err != nil {
@@ -410,10 +413,11 @@ func TestRequestsAfterTheExitAreNotItsReason(t *testing.T) {
 
 func TestRefusedSignalChangesNothing(t *testing.T) {
 	m := newManager(t, Options{test: testHooks{signal: func(*spawn.Process, Signal) error { return ErrNotPermitted }}})
-	p := start(t, m, Chat("c"), Spec{Command: "cat; exit 5", Stdin: []byte("x")})
-	if _, err := of(t, m, p).Signal(SignalTerminate, 0); !errors.Is(err, ErrNotPermitted) && !errors.Is(err, ErrNotRunning) {
+	p := start(t, m, Chat("c"), Spec{Command: "read x; exit 5", KeepStdin: true})
+	if _, err := of(t, m, p).Signal(SignalTerminate, 0); !errors.Is(err, ErrNotPermitted) {
 		t.Errorf("got %v", err)
 	}
+	give(t, m, p, Input{Text: []byte("x\n")})
 	if p, _ := wait(t, m, p); p.Exit.Reason != ReasonExited || p.Exit.Code != 5 {
 		t.Errorf("got %+v", p.Exit)
 	}

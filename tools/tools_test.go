@@ -41,6 +41,9 @@ func newAgentWith(t testing.TB, log io.Writer, opts procmgr.Options) *agent {
 	t.Helper()
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	opts.Env.Inherit, opts.Grace = os.Environ(), 100*time.Millisecond
+	if opts.Clock == nil {
+		opts.Clock = proctest.PatientClock()
+	}
 	m := procmgr.New(opts)
 	ts := New(Options{Manager: m, Rules: caller.DefaultRules(), Log: logger})
 	t.Cleanup(func() {

@@ -53,7 +53,7 @@ func newServingWith(t testing.TB, dir string, log io.Writer, clock quartz.Clock)
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	m := procmgr.New(procmgr.Options{
-		Env: procmgr.EnvOptions{Inherit: os.Environ()}, Dir: func() string { return dir }, Grace: 100 * time.Millisecond, Log: logger,
+		Env: procmgr.EnvOptions{Inherit: os.Environ()}, Dir: func() string { return dir }, Grace: 100 * time.Millisecond, Clock: proctest.PatientClock(), Log: logger,
 	})
 	ts := tools.New(tools.Options{Manager: m, Rules: caller.DefaultRules(), Clock: clock, Log: logger})
 	t.Cleanup(func() {

@@ -33,7 +33,7 @@ func newHeldUp(t *testing.T) (s *serving, hold, release func()) {
 			}
 			return env, nil
 		}},
-		Log: log,
+		Clock: proctest.PatientClock(), Log: log,
 	})
 	ts := tools.New(tools.Options{Manager: m, Rules: caller.DefaultRules(), Log: log})
 	t.Cleanup(func() {
